@@ -1,0 +1,1 @@
+"""Motet: a container orchestrator."""

@@ -1,0 +1,85 @@
+"""What every controller, scheduler, agent, dialect and user script sees of the kernel.
+
+`motet.client.local` serves it in the manager's process with no HTTP or JSON text in between; `motet.client.remote` over
+HTTPS with a client certificate. Both raise `motet.base.errors.ApiError` subclasses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+
+from motet.base.selectors import EVERYTHING, FieldSelector, Selector
+from motet.kinds.kind import Kind
+from motet.store.document import Document
+from motet.store.table import Table
+
+ALL_FIELDS = FieldSelector()
+
+
+class PatchType(StrEnum):
+    """The media type of a PATCH body (RFC 6902, RFC 7386, Kubernetes' strategic merge)."""
+
+    JSON = "application/json-patch+json"
+    MERGE = "application/merge-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+class Client(Protocol):
+    """The kernel's verbs. Documents given are plain dicts; documents returned are immutable `Document`s."""
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Document: ...
+
+    async def list(
+        self, kind: Kind, namespace: str = "", *, labels: Selector = EVERYTHING, fields: FieldSelector = ALL_FIELDS
+    ) -> Sequence[Document]: ...
+
+    async def create(self, kind: Kind, document: Mapping[str, Any], namespace: str = "") -> Document: ...
+
+    async def update(self, kind: Kind, document: Mapping[str, Any], *, subresource: str = "") -> Document:
+        """Replace. Raises Conflict unless metadata.resourceVersion is the current one (or absent: last writer wins)."""
+        ...
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        patch: Mapping[str, Any] | Sequence[Any],
+        namespace: str = "",
+        *,
+        patch_type: PatchType = PatchType.MERGE,
+        subresource: str = "",
+    ) -> Document: ...
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_seconds: int | None = None,
+        propagation: str = "",
+    ) -> None:
+        """Delete. `uid` is a precondition; `propagation` is Background, Foreground or Orphan (empty: the kind's own)."""
+        ...
+
+    async def bind(self, bindings: Iterable[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
+        """Bind pods to nodes: (namespace, pod name, pod uid, node name) each; one answer each, None for success.
+
+        Writes are independent of each other and share a commit.
+        """
+        ...
+
+    async def table(
+        self, kind: Kind, namespace: str = "", *, labels: Selector = EVERYTHING, fields: FieldSelector = ALL_FIELDS
+    ) -> Table:
+        """List, then watch: a live read-only table, already synced when returned, kept current until the client closes.
+
+        This is the only way to start a loop. In the manager's process an unfiltered table is the cache's own.
+        """
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The catalogue: one module per kind, and the machinery that reads schemas."""

@@ -1,0 +1,129 @@
+"""What a kind is: everything the API machinery needs to serve it, as one value.
+
+A module per kind builds one `Kind`; `catalogue.py` collects them. Nothing in the machinery names a kind:
+a custom resource becomes a `Kind` too, made from its definition instead of a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from motet.base.errors import FieldError
+from motet.store.document import Document
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `kubectl get`. `priority` 0 always shows, 1 only with `-o wide`.
+
+    `cell(document, now)` gives the value; `type` is string, integer, number, boolean or date (OpenAPI types).
+    Strings that show an age are already rendered (`5m`), as upstream's are.
+    """
+
+    name: str
+    cell: Callable[[Json, datetime], Any]
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a kind keeps what its `scale` subresource shows (paths without a leading dot)."""
+
+    spec_replicas: str = "spec.replicas"
+    status_replicas: str = "status.replicas"
+    # Gives the selector as text, for instance `app=web`.
+    selector: Callable[[Json], str] = lambda document: ""
+
+
+def nothing(document: Json) -> None:
+    """The default defaulter and preparer: leaves the document alone."""
+
+
+def no_errors(document: Json, old: Json | None) -> list[FieldError]:
+    """The default validator: finds nothing beyond the schema."""
+    return []
+
+
+def unchanged(document: Json, old: Json) -> None:
+    """The default update preparer."""
+
+
+def no_fields(document: Document) -> Mapping[str, str]:
+    """The default field set: name and namespace only, which the machinery adds itself."""
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind in one version. All callables are pure and work on decoded documents.
+
+    Order of a create: `default` -> `prepare_create` -> schema -> `validate(new, None)`.
+    Order of an update: `default` -> `prepare_update(new, old)` -> schema -> `validate(new, old)`.
+    The machinery itself does name/namespace/uid/creationTimestamp/generation (with a status subresource: generation grows when
+    anything outside metadata and status changed) and keeps `status` apart from the rest on both paths.
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    namespaced: bool = True
+    # Name of the definition in the schema table, for instance `io.k8s.api.apps.v1.Deployment`.
+    schema: str = ""
+    default: Callable[[Json], None] = nothing
+    prepare_create: Callable[[Json], None] = nothing
+    prepare_update: Callable[[Json, Json], None] = unchanged
+    validate: Callable[[Json, Json | None], list[FieldError]] = no_errors
+    # Why a metadata.name is not allowed, or an empty string.
+    name_error: Callable[[str], str] | None = None
+    status: bool = False
+    scale: Scale | None = None
+    # Further subresources by name -> verbs; api/ has the behaviour, for instance pods' log, exec, binding.
+    subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Selectable fields of a document beyond metadata.name and metadata.namespace, as text (read through a narrow view: hot).
+    fields: Callable[[Document], Mapping[str, str]] = no_fields
+    field_names: tuple[str, ...] = ()
+    # Of those, the ones worth an index in the cache, for instance spec.nodeName.
+    indexed_fields: tuple[str, ...] = ()
+    columns: Sequence[Column] = ()
+    # True: deletion waits for somebody to end it (pods: the agent), `grace_period` seconds by default.
+    graceful: bool = False
+    grace_period: Callable[[Json], int] = lambda document: 0
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    # PUT of an object that does not exist creates it (Leases, Endpoints, Events upstream).
+    create_on_update: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """`v1` or `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """The first two segments of a store key: `core/pods`, `apps/deployments`."""
+        return f"{self.group or 'core'}/{self.plural}"
+
+    @property
+    def list_kind(self) -> str:
+        return f"{self.kind}List"
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path: `/apis/apps/v1/namespaces/default/deployments/web/status`."""
+        path = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        if self.namespaced and namespace:
+            path += f"/namespaces/{namespace}"
+        path += f"/{self.plural}"
+        if name:
+            path += f"/{name}"
+        return f"{path}/{subresource}" if subresource else path
