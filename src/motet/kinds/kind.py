@@ -61,6 +61,21 @@ def no_fields(document: Document) -> Mapping[str, str]:
     return {}
 
 
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """How a kind shows the stored documents of another one (two API groups, one resource).
+
+    Requests are rewritten with `write` before anything else happens to them and then are requests for `of`; answers are
+    rewritten with `read` last. Both change a whole decoded document in place, `apiVersion` and `kind` included.
+    `field_paths` gives the stored path of each field selector path.
+    """
+
+    of: Kind
+    read: Callable[[Json], None]
+    write: Callable[[Json], None]
+    field_paths: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """One kind in one version. All callables are pure and work on decoded documents.
@@ -103,6 +118,8 @@ class Kind:
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     # PUT of an object that does not exist creates it (Leases, Endpoints, Events upstream).
     create_on_update: bool = False
+    # Set when the documents are kept as those of another kind (events.k8s.io shows the core group's Events).
+    projection: Projection | None = None
 
     @property
     def api_version(self) -> str:
@@ -111,7 +128,9 @@ class Kind:
 
     @property
     def resource(self) -> str:
-        """The first two segments of a store key: `core/pods`, `apps/deployments`."""
+        """The first two segments of a store key: `core/pods`, `apps/deployments` (of the kind it is kept as)."""
+        if self.projection is not None:
+            return self.projection.of.resource
         return f"{self.group or 'core'}/{self.plural}"
 
     @property
