@@ -1,0 +1,62 @@
+"""What a request asks beyond its document: the query parameters and bodies of `meta/v1` options, already parsed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from motet.base.selectors import EVERYTHING, FieldSelector, Selector
+
+FieldValidation = Literal["Strict", "Warn", "Ignore"]
+ALL_FIELDS = FieldSelector()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """Of create, update and patch. `warnings` collects sentences for `Warning:` headers."""
+
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: FieldValidation = "Warn"
+    # Server-side apply only: take over fields that another manager owns.
+    force: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+# What in-process callers use: they write what they mean, so nobody reads warnings.
+QUIET = RequestOptions(field_validation="Ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """`meta/v1 DeleteOptions`. `propagation` is Background, Foreground, Orphan or empty for the kind's own."""
+
+    grace_seconds: int | None = None
+    uid: str = ""
+    resource_version: str = ""
+    propagation: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """`meta/v1 ListOptions` of a list or deletecollection. `limit` 0 is unlimited."""
+
+    labels: Selector = EVERYTHING
+    fields: FieldSelector = ALL_FIELDS
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    # "", "Exact" or "NotOlderThan"
+    resource_version_match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """`meta/v1 ListOptions` of a watch. `send_initial_events` None leaves it to `resource_version`."""
+
+    labels: Selector = EVERYTHING
+    fields: FieldSelector = ALL_FIELDS
+    resource_version: str = ""
+    resource_version_match: str = ""
+    send_initial_events: bool | None = None
