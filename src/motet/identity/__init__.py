@@ -1,1 +1,1 @@
-"""identity."""
+"""Who is who: the cluster's certificate authority, and the certificates it gives."""

@@ -1,0 +1,132 @@
+"""List, then watch: keep a `Table` true to a remote API server for as long as the process lives.
+
+The server may go away, restart, or say that a revision is too old; the table keeps its last contents meanwhile and is
+brought up to date by the smallest means that is safe: watch on from the last revision, or list again and apply the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import msgspec
+
+from motet.base.clock import Clock
+from motet.base.errors import ApiError, Expired, from_status
+from motet.kinds.kind import Kind
+from motet.store.document import Document, Key
+from motet.store.table import Table
+
+_log = logging.getLogger(__name__)
+
+_FIRST_DELAY = 0.2
+_LONGEST_DELAY = 15.0
+
+
+class _ListMeta(msgspec.Struct, rename={"resource_version": "resourceVersion", "next": "continue"}):
+    resource_version: str = ""
+    next: str = ""
+
+
+class Page(msgspec.Struct):
+    """One page of a list, its items left as the bytes they came in."""
+
+    metadata: _ListMeta
+    items: list[msgspec.Raw] = []
+
+
+class WatchLine(msgspec.Struct):
+    """One line of a watch, its object left as bytes."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Source(Protocol):
+    """Where a mirror reads from."""
+
+    def pages(self, kind: Kind, namespace: str, query: dict[str, str]) -> AsyncIterator[Page]: ...
+
+    def lines(self, kind: Kind, namespace: str, query: dict[str, str]) -> AsyncIterator[WatchLine]: ...
+
+
+def document_of(kind: Kind, raw: bytes) -> Document:
+    """A document from an object's JSON as a server sent it."""
+    probe = Document(Key(kind.resource, "", ""), raw, 0)
+    meta = probe.meta
+    return Document(Key(kind.resource, meta.namespace, meta.name), raw, int(meta.resource_version or 0))
+
+
+class Mirror:
+    """One table's keeper."""
+
+    def __init__(self, source: Source, kind: Kind, namespace: str, query: dict[str, str], clock: Clock) -> None:
+        self.table = Table(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
+        self._source = source
+        self._kind = kind
+        self._namespace = namespace
+        self._query = query
+        self._clock = clock
+        self._synced = asyncio.Event()
+        self._revision = 0
+
+    async def synced(self) -> None:
+        """Return once the first list is in the table."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Keep the table true until cancelled."""
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                if not self._revision:
+                    await self._list()
+                await self._watch()
+                delay = _FIRST_DELAY
+            except Expired:
+                self._revision = 0
+            except (ApiError, OSError, TimeoutError) as error:
+                _log.log(logging.WARNING if delay > 1 else logging.DEBUG, "watching %s: %s", self._kind.plural, error)
+                await self._clock.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
+                delay = min(delay * 2, _LONGEST_DELAY)
+
+    async def _list(self) -> None:
+        seen: set[Key] = set()
+        revision = 0
+        async for page in self._source.pages(self._kind, self._namespace, self._query):
+            revision = int(page.metadata.resource_version)
+            for item in page.items:
+                document = document_of(self._kind, bytes(item))
+                seen.add(document.key)
+                known = self.table.get(document.name, document.namespace)
+                if known is None or known.revision != document.revision:
+                    self.table.apply(document.key, document, document.revision)
+        for gone in [known.key for known in self.table if known.key not in seen]:
+            self.table.apply(gone, None, revision)
+        self._revision = revision
+        self._synced.set()
+
+    async def _watch(self) -> None:
+        query = {
+            **self._query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(self._revision),
+            # Spread over time, so that a thousand agents do not come back in one second.
+            "timeoutSeconds": str(random.randint(300, 600)),  # noqa: S311 - jitter, not a secret
+        }
+        async for line in self._source.lines(self._kind, self._namespace, query):
+            self._apply(line)
+
+    def _apply(self, line: WatchLine) -> None:
+        if line.type == "ERROR":
+            status: dict[str, Any] = msgspec.json.decode(line.object)
+            raise from_status(status)
+        document = document_of(self._kind, bytes(line.object))
+        self._revision = document.revision
+        if line.type != "BOOKMARK":
+            gone = line.type == "DELETED"
+            self.table.apply(document.key, None if gone else document, document.revision)

@@ -1,0 +1,239 @@
+"""The kernel over HTTPS: what agents, the command line and users' own Python use."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from motet.base.clock import Clock, SystemClock
+from motet.base.errors import ApiError, Unavailable, from_status
+from motet.base.selectors import EVERYTHING, FieldSelector, Selector
+from motet.client.interface import ALL_FIELDS, PatchType
+from motet.client.mirror import Mirror, Page, WatchLine, document_of
+from motet.kinds.kind import Kind
+from motet.store.document import Document
+from motet.store.table import Table
+
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+_PAGE = "500"
+# The server sends a bookmark a minute, so a watch that is silent for longer has lost its peer.
+_WATCH_SILENCE = 150.0
+_REQUEST_SECONDS = 60.0
+_LONGEST_LINE = 8 * 1024 * 1024
+
+_page_decoder = msgspec.json.Decoder(Page)
+_line_decoder = msgspec.json.Decoder(WatchLine)
+
+
+class RemoteClient:
+    """`motet.client.interface.Client` over HTTPS. Use as an async context manager, or call `close`.
+
+    Connection failures raise `Unavailable`; answers other than success raise the `ApiError` they carry.
+    """
+
+    def __init__(
+        self, server: str, context: ssl.SSLContext, *, clock: Clock | None = None, user_agent: str = "motet"
+    ) -> None:
+        self._server = server.rstrip("/")
+        self._context = context
+        self._clock = clock or SystemClock()
+        self._agent = user_agent
+        self._opened: aiohttp.ClientSession | None = None
+        self._mirrors: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> RemoteClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Document:
+        return document_of(kind, await self.request("GET", kind.path(namespace, name)))
+
+    async def list(
+        self, kind: Kind, namespace: str = "", *, labels: Selector = EVERYTHING, fields: FieldSelector = ALL_FIELDS
+    ) -> Sequence[Document]:
+        found: list[Document] = []
+        async for page in self.pages(kind, namespace, _selection(labels, fields)):
+            found.extend(document_of(kind, bytes(item)) for item in page.items)
+        return found
+
+    async def create(self, kind: Kind, document: Mapping[str, Any], namespace: str = "") -> Document:
+        namespace = namespace or _namespace_of(kind, document)
+        return document_of(kind, await self.request("POST", kind.path(namespace), document))
+
+    async def update(self, kind: Kind, document: Mapping[str, Any], *, subresource: str = "") -> Document:
+        path = kind.path(_namespace_of(kind, document), document["metadata"]["name"], subresource)
+        return document_of(kind, await self.request("PUT", path, document))
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        patch: Mapping[str, Any] | Sequence[Any],
+        namespace: str = "",
+        *,
+        patch_type: PatchType = PatchType.MERGE,
+        subresource: str = "",
+    ) -> Document:
+        path = kind.path(namespace, name, subresource)
+        return document_of(kind, await self.request("PATCH", path, patch, content_type=patch_type.value))
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_seconds: int | None = None,
+        propagation: str = "",
+    ) -> None:
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        if propagation:
+            options["propagationPolicy"] = propagation
+        await self.request("DELETE", kind.path(namespace, name), options)
+
+    async def bind(self, bindings: Iterable[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
+        async def one(namespace: str, name: str, uid: str, node: str) -> Exception | None:
+            binding = {
+                "apiVersion": "v1",
+                "kind": "Binding",
+                "metadata": {"name": name, "namespace": namespace, "uid": uid},
+                "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+            }
+            try:
+                await self.request("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", binding)
+            except ApiError as error:
+                return error
+            return None
+
+        return await asyncio.gather(*(one(*binding) for binding in bindings))
+
+    async def table(
+        self, kind: Kind, namespace: str = "", *, labels: Selector = EVERYTHING, fields: FieldSelector = ALL_FIELDS
+    ) -> Table:
+        mirror = Mirror(self, kind, namespace, _selection(labels, fields), self._clock)
+        task = asyncio.create_task(mirror.run(), name=f"mirror {kind.plural}")
+        self._mirrors.append(task)
+        synced = asyncio.create_task(mirror.synced())
+        await asyncio.wait((task, synced), return_when=asyncio.FIRST_COMPLETED)
+        if not synced.done():
+            synced.cancel()
+            task.result()
+        return mirror.table
+
+    async def close(self) -> None:
+        for task in self._mirrors:
+            task.cancel()
+        await asyncio.gather(*self._mirrors, return_exceptions=True)
+        self._mirrors.clear()
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """One request to any path of the API; returns the body of a success. Raises ApiError."""
+        try:
+            async with self._session().request(
+                method,
+                self._server + path,
+                params=query,
+                data=None if body is None else msgspec.json.encode(body),
+                headers={**_JSON, "Content-Type": content_type},
+                timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
+            ) as response:
+                answer = await response.read()
+                if response.status >= 400:
+                    raise _error_of(response.status, answer)
+                return answer
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    async def stream(
+        self, path: str, query: Mapping[str, str] | None = None, *, silence: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """The body of a GET as it arrives, for logs and watches. `silence` seconds without a byte end it."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_SECONDS, sock_read=silence)
+        try:
+            async with self._session().get(
+                self._server + path, params=query, headers={"Accept": "application/json, */*"}, timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    raise _error_of(response.status, await response.read())
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    async def pages(self, kind: Kind, namespace: str, query: dict[str, str]) -> AsyncIterator[Page]:
+        """The pages of a list, all as of one revision."""
+        query = {**query, "limit": _PAGE}
+        while True:
+            page = _page_decoder.decode(await self.request("GET", kind.path(namespace), query=query))
+            yield page
+            if not page.metadata.next:
+                return
+            query["continue"] = page.metadata.next
+
+    async def lines(self, kind: Kind, namespace: str, query: dict[str, str]) -> AsyncIterator[WatchLine]:
+        """The lines of a watch until the server ends it."""
+        rest = b""
+        async for chunk in self.stream(kind.path(namespace), query, silence=_WATCH_SILENCE):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line:
+                    yield _line_decoder.decode(line)
+            if len(rest) > _LONGEST_LINE:
+                raise Unavailable(f"the server sent a watch line longer than {_LONGEST_LINE} bytes")
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._context, limit=0, keepalive_timeout=60),
+                headers={"User-Agent": self._agent},
+                auto_decompress=True,
+            )
+        return self._opened
+
+    def _unreachable(self, error: Exception) -> ApiError:
+        why = str(error) or type(error).__name__
+        return Unavailable(f"the API server at {self._server} cannot be reached: {why}")
+
+
+def _selection(labels: Selector, fields: FieldSelector) -> dict[str, str]:
+    query: dict[str, str] = {}
+    if labels:
+        query["labelSelector"] = str(labels)
+    if fields:
+        query["fieldSelector"] = str(fields)
+    return query
+
+
+def _namespace_of(kind: Kind, document: Mapping[str, Any]) -> str:
+    return str(document["metadata"].get("namespace") or "default") if kind.namespaced else ""
+
+
+def _error_of(code: int, body: bytes) -> ApiError:
+    try:
+        return from_status(msgspec.json.decode(body, type=dict))
+    except msgspec.DecodeError:
+        text = body[:300].decode(errors="replace")
+        return from_status({"code": code, "message": text or f"the server answered {code}"})

@@ -1,0 +1,162 @@
+"""What the scheduler reads of pods, nodes, claims and volumes, and nothing more."""
+
+from __future__ import annotations
+
+import msgspec
+
+_EMPTY = msgspec.Raw(b"null")
+
+
+class _Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    pass
+
+
+class Requests(_Struct, frozen=True):
+    requests: dict[str, str | int | float] | None = None
+
+
+class ContainerPort(_Struct, frozen=True):
+    host_port: int = 0
+    protocol: str = "TCP"
+    host_ip: str = msgspec.field(default="", name="hostIP")
+
+
+class Container(_Struct, frozen=True):
+    resources: Requests | None = None
+    ports: tuple[ContainerPort, ...] | None = None
+    restart_policy: str = ""
+
+
+class ClaimSource(_Struct, frozen=True):
+    claim_name: str = ""
+
+
+class Volume(_Struct, frozen=True):
+    persistent_volume_claim: ClaimSource | None = None
+
+
+class NodeSelectorRequirement(_Struct, frozen=True):
+    key: str
+    operator: str
+    values: tuple[str, ...] | None = None
+
+
+class NodeSelectorTerm(_Struct, frozen=True):
+    match_expressions: tuple[NodeSelectorRequirement, ...] | None = None
+    match_fields: tuple[NodeSelectorRequirement, ...] | None = None
+
+
+class NodeSelector(_Struct, frozen=True):
+    node_selector_terms: tuple[NodeSelectorTerm, ...] = ()
+
+
+class PreferredTerm(_Struct, frozen=True):
+    weight: int
+    preference: NodeSelectorTerm
+
+
+class NodeAffinity(_Struct, frozen=True):
+    required: NodeSelector | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+    preferred: tuple[PreferredTerm, ...] | None = msgspec.field(
+        default=None, name="preferredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
+class Affinity(_Struct, frozen=True):
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: msgspec.Raw = _EMPTY
+    pod_anti_affinity: msgspec.Raw = _EMPTY
+
+
+class Toleration(_Struct, frozen=True):
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+class PodSpec(_Struct, frozen=True):
+    node_name: str = ""
+    scheduler_name: str = "default-scheduler"
+    node_selector: dict[str, str] | None = None
+    affinity: msgspec.Raw = _EMPTY
+    tolerations: msgspec.Raw = _EMPTY
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] | None = None
+    overhead: dict[str, str] | None = None
+    volumes: tuple[Volume, ...] | None = None
+    priority: int = 0
+    scheduling_gates: tuple[dict[str, str], ...] | None = None
+    topology_spread_constraints: msgspec.Raw = _EMPTY
+
+
+class Condition(_Struct, frozen=True):
+    type: str
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+class PodStatus(_Struct, frozen=True):
+    phase: str = "Pending"
+    conditions: tuple[Condition, ...] | None = None
+
+
+class PodView(_Struct, frozen=True):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class Taint(_Struct, frozen=True):
+    key: str
+    effect: str
+    value: str = ""
+
+
+class NodeSpec(_Struct, frozen=True):
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] | None = None
+
+
+class NodeStatus(_Struct, frozen=True):
+    allocatable: dict[str, str] | None = None
+    capacity: dict[str, str] | None = None
+
+
+class NodeView(_Struct, frozen=True):
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class ClaimSpec(_Struct, frozen=True):
+    volume_name: str = ""
+    storage_class_name: str = ""
+
+
+class ClaimStatus(_Struct, frozen=True):
+    phase: str = "Pending"
+
+
+class ClaimView(_Struct, frozen=True):
+    spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
+
+
+class StorageClassView(_Struct, frozen=True):
+    volume_binding_mode: str = "Immediate"
+
+
+class VolumeNodeAffinity(_Struct, frozen=True):
+    required: NodeSelector | None = None
+
+
+class VolumeSpec(_Struct, frozen=True):
+    node_affinity: VolumeNodeAffinity | None = None
+
+
+class VolumeView(_Struct, frozen=True):
+    spec: VolumeSpec = VolumeSpec()
+
+
+affinity_decoder = msgspec.json.Decoder(Affinity | None)
+tolerations_decoder = msgspec.json.Decoder(tuple[Toleration, ...] | None)
