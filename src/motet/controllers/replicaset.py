@@ -1,0 +1,400 @@
+"""ReplicaSets: keep a number of identical pods.
+
+`decide` is the whole policy: which pods are ours, how many to make, which to give up first. The loop applies it and writes the
+status. Making many pods is the hot path of the whole control plane: the pod is built and encoded once per template, and
+names are the only thing that differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from motet.base import names, selectors, timestamps
+from motet.base.clock import Clock
+from motet.base.errors import ApiError, NotFound
+from motet.base.selectors import Selector
+from motet.client.events import NORMAL, WARNING, About, EventRecorder
+from motet.client.interface import Client
+from motet.controllers import podview
+from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
+from motet.controllers.podview import PodView
+from motet.kinds import pod as pod_kind
+from motet.kinds import replicaset as replicaset_kind
+from motet.store.document import Document, Meta
+from motet.store.table import Table
+
+_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_LARGEST_BATCH = 256
+_PACE = 0.1
+
+
+class ReplicaSetSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    replicas: int = 1
+    min_ready_seconds: int = 0
+    selector: dict[str, Any] | None = None
+    template: dict[str, Any] = {}
+
+
+class ReplicaSetStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    replicas: int = 0
+    fully_labeled_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    observed_generation: int = 0
+    conditions: tuple[podview.Condition, ...] = ()
+
+
+class ReplicaSetView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    metadata: Meta
+    spec: ReplicaSetSpec = ReplicaSetSpec()
+    status: ReplicaSetStatus = ReplicaSetStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Pods sorted by whose they are: ours already, ours to take, ours to let go."""
+
+    mine: tuple[PodView, ...]
+    adopt: tuple[PodView, ...]
+    release: tuple[PodView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now. `look_again` is in seconds: when the next ready pod becomes available."""
+
+    create: int = 0
+    delete: tuple[PodView, ...] = ()
+    adopt: tuple[PodView, ...] = ()
+    release: tuple[PodView, ...] = ()
+    status: ReplicaSetStatus = ReplicaSetStatus()
+    look_again: float | None = None
+
+    def acts(self) -> bool:
+        return bool(self.create or self.delete or self.adopt or self.release)
+
+
+def claim(rs: ReplicaSetView, selector: Selector, pods: Sequence[PodView]) -> Claims:
+    """Sort active pods by ownership; a set on its way out takes none (Kubernetes "controller reference" rules)."""
+    uid, leaving = rs.metadata.uid, rs.metadata.deletion_timestamp is not None
+    mine: list[PodView] = []
+    adopt: list[PodView] = []
+    release: list[PodView] = []
+    for pod in pods:
+        owner = pod.metadata.controller()
+        if owner is not None:
+            if owner.uid != uid:
+                continue
+            if selector.matches(pod.metadata.labels) or leaving:
+                mine.append(pod)
+            else:
+                release.append(pod)
+        elif not leaving and pod.metadata.deletion_timestamp is None and selector.matches(pod.metadata.labels):
+            adopt.append(pod)
+    return Claims(tuple(mine), tuple(adopt), tuple(release))
+
+
+def decide(
+    rs: ReplicaSetView,
+    pods: Sequence[PodView],
+    now: datetime,
+    *,
+    doubled: Callable[[str], int] = lambda node: 0,
+    failure: str = "",
+) -> Plan:
+    """The next step for `rs`, given the pods it owns or could.
+
+    `doubled(node)` is the number of active pods of sibling sets there, for the ranking. `failure` is the message of the
+    last attempt that went wrong, shown as the condition ReplicaFailure.
+    """
+    claims = claim(rs, selectors.from_document(rs.spec.selector), [pod for pod in pods if podview.is_active(pod)])
+    active = claims.mine + claims.adopt
+    create = 0
+    delete: tuple[PodView, ...] = ()
+    if rs.metadata.deletion_timestamp is None:
+        difference = len(active) - rs.spec.replicas
+        create = max(0, -difference)
+        if difference > 0:
+            delete = tuple(ranked(active, now, doubled)[:difference])
+    status, look_again = _status(rs, active, now, failure)
+    return Plan(create, delete, claims.adopt, claims.release, status, look_again)
+
+
+def ranked(pods: Sequence[PodView], now: datetime, doubled: Callable[[str], int] = lambda node: 0) -> list[PodView]:
+    """Pods with the first to give up first.
+
+    Unassigned before assigned, pending before running, not ready before ready, low deletion cost before high, on crowded
+    nodes before lonely ones, young before old (in powers of two, so that nearly equal ages are a draw), restarted before
+    steady (upstream's ActivePodsWithRanks).
+    """
+    crowd = Counter(pod.spec.node_name for pod in pods)
+
+    def rank(pod: PodView) -> tuple[Any, ...]:
+        node = pod.spec.node_name
+        since = podview.ready_since(pod)
+        created = pod.metadata.creation_timestamp
+        return (
+            bool(node),
+            {"Pending": 0, "Unknown": 1}.get(pod.status.phase, 2),
+            podview.is_ready(pod),
+            _deletion_cost(pod),
+            -(crowd[node] + doubled(node)),
+            _age(since, now) if since else -1,
+            -podview.restarts(pod),
+            _age(podview.instant(created), now) if created else -1,
+            pod.metadata.uid,
+        )
+
+    return sorted(pods, key=rank)
+
+
+def _deletion_cost(pod: PodView) -> int:
+    try:
+        return int((pod.metadata.annotations or {}).get(_DELETION_COST, "0"))
+    except ValueError:
+        return 0
+
+
+def _age(since: datetime, now: datetime) -> int:
+    return int(math.log2(max(1.0, (now - since).total_seconds())))
+
+
+def _status(
+    rs: ReplicaSetView, active: Sequence[PodView], now: datetime, failure: str
+) -> tuple[ReplicaSetStatus, float | None]:
+    wanted_labels = ((rs.spec.template.get("metadata") or {}).get("labels") or {}).items()
+    labelled = ready = available = 0
+    soonest: float | None = None
+    for pod in active:
+        labels = pod.metadata.labels or {}
+        if wanted_labels <= labels.items():
+            labelled += 1
+        wait = podview.available_in(pod, rs.spec.min_ready_seconds, now)
+        if wait is None:
+            continue
+        ready += 1
+        if wait <= 0:
+            available += 1
+        elif soonest is None or wait < soonest:
+            soonest = wait
+    status = ReplicaSetStatus(
+        replicas=len(active),
+        fully_labeled_replicas=labelled,
+        ready_replicas=ready,
+        available_replicas=available,
+        observed_generation=rs.metadata.generation,
+        conditions=_conditions(rs, now, failure),
+    )
+    return status, soonest
+
+
+def _conditions(rs: ReplicaSetView, now: datetime, failure: str) -> tuple[podview.Condition, ...]:
+    kept = [condition for condition in rs.status.conditions if condition.type != "ReplicaFailure"]
+    if failure:
+        reason, _, message = failure.partition(": ")
+        old = next((condition for condition in rs.status.conditions if condition.type == "ReplicaFailure"), None)
+        since = old.last_transition_time if old and old.status == "True" else timestamps.format_time(now)
+        kept.append(podview.Condition("ReplicaFailure", "True", reason, message, since))
+    return tuple(kept)
+
+
+def pod_of(rs: Document) -> bytes:
+    """The pod that `rs` makes, encoded, with an empty name to be filled in."""
+    document = rs.decode()
+    template = document["spec"]["template"]
+    metadata = template.get("metadata") or {}
+    made: dict[str, Any] = {
+        "name": "",
+        "generateName": f"{rs.name}-",
+        "namespace": rs.namespace,
+        "labels": metadata.get("labels") or {},
+        "ownerReferences": [owner_reference(rs, "apps/v1", "ReplicaSet")],
+    }
+    for key in ("annotations", "finalizers"):
+        if metadata.get(key):
+            made[key] = metadata[key]
+    return msgspec.json.encode({"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": template["spec"]})
+
+
+def owner_reference(owner: Document, api_version: str, kind: str) -> dict[str, Any]:
+    """The reference that makes `owner` an object's controller and lets it wait for the object's end."""
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": owner.name,
+        "uid": owner.meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def status_document(status: ReplicaSetStatus) -> dict[str, Any]:
+    """As stored: `replicas` always, the rest only where there is something to say."""
+    document = {key: value for key, value in msgspec.to_builtins(status).items() if value or key == "replicas"}
+    return document
+
+
+class ReplicaSets:
+    """The loop over ReplicaSets."""
+
+    def __init__(self, client: Client, clock: Clock, events: EventRecorder) -> None:
+        self._client = client
+        self._clock = clock
+        self._events = events
+        self._sets: Table
+        self._pods: Table
+
+    async def run(self) -> None:
+        """Keep every ReplicaSet until cancelled."""
+        self._sets = await self._client.table(replicaset_kind.KIND)
+        self._pods = await self._client.table(pod_kind.KIND)
+        loop: Controller[ObjectKey] = Controller(
+            "replicaset", self.reconcile, clock=self._clock, parallelism=8, pace=_PACE
+        )
+        loop.watch(self._sets, own_key)
+        loop.watch(self._pods, self._sets_of)
+        await loop.run()
+
+    def _sets_of(self, old: Document | None, new: Document | None) -> list[ObjectKey]:
+        keys = list(owner_key("ReplicaSet")(old, new))
+        if new is not None and new.meta.controller() is None and new.meta.deletion_timestamp is None:
+            keys += self._could_adopt(new)
+        return keys
+
+    def _could_adopt(self, pod: Document) -> list[ObjectKey]:
+        labels = pod.meta.labels
+        return [
+            (rs.namespace, rs.name)
+            for rs in (self._sets.select(pod.namespace) if labels else ())
+            if selectors.from_document(rs.view(ReplicaSetView).spec.selector).matches(labels)
+        ]
+
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """One look at one set: act if need be, then bring its status up to date."""
+        namespace, name = key
+        document = self._sets.get(name, namespace)
+        if document is None:
+            return None
+        failure = ""
+        plan = self._decide(document)
+        if plan.acts():
+            failure = await self._apply(document, plan)
+            document = self._sets.get(name, namespace)
+            if document is None:
+                return None
+            plan = self._decide(document, failure)
+        await self._write_status(document, plan.status)
+        if failure:
+            raise TryAgain(failure)
+        return plan.look_again
+
+    def _decide(self, document: Document, failure: str = "") -> Plan:
+        rs = document.view(ReplicaSetView)
+        selector = selectors.from_document(rs.spec.selector)
+        found = {pod.name: pod for pod in self._pods.owned_by(rs.metadata.uid)}
+        for pod in self._pods.select(document.namespace, selector):
+            if pod.meta.owner_references is None:
+                found.setdefault(pod.name, pod)
+        pods = [pod.view(PodView) for pod in found.values()]
+        return decide(rs, pods, self._clock.now(), doubled=self._siblings(document), failure=failure)
+
+    def _siblings(self, document: Document) -> Callable[[str], int]:
+        """Active pods per node of the other sets with the same owner, counted only when asked for."""
+        counted: Counter[str] | None = None
+
+        def count(node: str) -> int:
+            nonlocal counted
+            if counted is None:
+                counted = Counter()
+                owner = document.meta.controller()
+                for sibling in self._sets.owned_by(owner.uid) if owner else ():
+                    if sibling.meta.uid != document.meta.uid:
+                        pods = (pod.view(PodView) for pod in self._pods.owned_by(sibling.meta.uid))
+                        counted.update(pod.spec.node_name for pod in pods if podview.is_active(pod))
+            return counted[node]
+
+        return count
+
+    async def _apply(self, rs: Document, plan: Plan) -> str:
+        """Carry the plan out; the reason and message of the first failure, or an empty string."""
+        for pod in plan.adopt:
+            await self._own(pod, [owner_reference(rs, "apps/v1", "ReplicaSet")])
+        for pod in plan.release:
+            await self._own(pod, _without(pod, rs.meta.uid))
+        if plan.create:
+            return await self._create(rs, plan.create)
+        return await self._delete(rs, plan.delete)
+
+    async def _own(self, pod: PodView, references: Sequence[Mapping[str, Any]]) -> None:
+        meta = pod.metadata
+        patch = {"metadata": {"uid": meta.uid, "ownerReferences": list(references)}}
+        await self._client.patch(pod_kind.KIND, meta.name, patch, meta.namespace)
+
+    async def _create(self, rs: Document, wanted: int) -> str:
+        """Slow start: one, then twice as many each time, so that what cannot be made fails once and not a thousand times."""
+        pod, decode = pod_of(rs), msgspec.json.Decoder().decode
+        size = 1
+        while wanted > 0:
+            batch = []
+            for _ in range(min(size, wanted)):
+                made = decode(pod)
+                made["metadata"]["name"] = names.generate(f"{rs.name}-")
+                batch.append(self._client.create(pod_kind.KIND, made, rs.namespace))
+            answers = await asyncio.gather(*batch, return_exceptions=True)
+            if failure := self._tell(rs, answers, "Create", "created"):
+                return failure
+            wanted -= len(batch)
+            size = min(size * 2, _LARGEST_BATCH)
+            current = self._sets.get(rs.name, rs.namespace)
+            if current is None or current.meta.generation != rs.meta.generation:
+                break  # somebody wants something else now
+        return ""
+
+    async def _delete(self, rs: Document, pods: Sequence[PodView]) -> str:
+        for start in range(0, len(pods), _LARGEST_BATCH):
+            batch = pods[start : start + _LARGEST_BATCH]
+            answers = await asyncio.gather(*(self._delete_one(pod) for pod in batch), return_exceptions=True)
+            if failure := self._tell(rs, answers, "Delete", "deleted"):
+                return failure
+        return ""
+
+    async def _delete_one(self, pod: PodView) -> PodView:
+        meta = pod.metadata
+        with contextlib.suppress(NotFound):
+            await self._client.delete(pod_kind.KIND, meta.name, meta.namespace, uid=meta.uid)
+        return pod
+
+    def _tell(self, rs: Document, answers: Sequence[Document | PodView | BaseException], verb: str, done: str) -> str:
+        about = About.document(rs, "apps/v1", "ReplicaSet")
+        failure = ""
+        for answer in answers:
+            if isinstance(answer, ApiError):
+                message = f"Error {verb.lower().rstrip('e')}ing: {answer.message}"
+                self._events.event(about, WARNING, f"Failed{verb}", message)
+                failure = failure or f"Failed{verb}: {answer.message}"
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                name = answer.metadata.name if isinstance(answer, PodView) else answer.name
+                self._events.event(about, NORMAL, f"Successful{verb}", f"{done.capitalize()} pod: {name}")
+        return failure
+
+    async def _write_status(self, document: Document, status: ReplicaSetStatus) -> None:
+        if document.view(ReplicaSetView).status == status:
+            return
+        changed = document.decode()
+        changed["status"] = status_document(status)
+        await self._client.update(replicaset_kind.KIND, changed, subresource="status")
+
+
+def _without(pod: PodView, uid: str) -> list[Mapping[str, Any]]:
+    return [msgspec.to_builtins(reference) for reference in pod.metadata.owner_references or () if reference.uid != uid]
