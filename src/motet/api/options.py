@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
 
 FieldValidation = Literal["Strict", "Warn", "Ignore"]
 ALL_FIELDS = FieldSelector()
+
+
+class PatchType(StrEnum):
+    """The media type of a PATCH body (RFC 6902, RFC 7386, Kubernetes' strategic merge and server-side apply)."""
+
+    JSON = "application/json-patch+json"
+    MERGE = "application/merge-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,69 @@
 """The verbs of the Kubernetes API over store, cache and catalogue.
 
-The HTTP edge and the in-process client both end here. A write goes: default, prepare, metadata, schema, validate,
-admission, encode once, submit, wait until the cache has it. A read is answered from the cache's tables.
-All methods raise `motet.base.errors.ApiError` subclasses. None of them changes a document given to it... except that
-`create` and `update` take over the dict they are given.
+The HTTP edge and the in-process client both end here. A write goes through the `pipeline`, is encoded once, submitted,
+and answered when the cache has it; a read is answered from the cache's tables. Writes are compare-and-swap: who loses a
+race decides again on the newer document, unless the request itself pinned a resourceVersion.
+All methods raise `motet.base.errors.ApiError` subclasses. Documents given to `create` and `update` are taken over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+
+from motet.api import binding, deletion, listing, meta, patching, scale
+from motet.api.admission import BUILT_IN, Chain
+from motet.api.allocate import SERVICES, ServiceAllocator, ServiceNumbers
+from motet.api.deletion import GONE, UNCHANGED, Fate
 from motet.api.listing import Page
-from motet.api.options import DeleteOptions, ListOptions, RequestOptions, WatchOptions
+from motet.api.options import DeleteOptions, ListOptions, PatchType, RequestOptions, WatchOptions
+from motet.api.pipeline import Pipeline, namespace_of
 from motet.api.users import User
+from motet.api.watching import Watch, begin_watch
+from motet.base import names
 from motet.base.clock import Clock
-from motet.client.interface import PatchType
+from motet.base.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    NotFound,
+    TimedOut,
+    already_exists,
+    conflict,
+    not_found,
+)
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Json, Kind
-from motet.store.cache import Cache, Subscription
-from motet.store.document import Document
-from motet.store.engine import Store
+from motet.store.cache import Cache
+from motet.store.document import Document, Key, encode, stamp
+from motet.store.engine import Change, RevisionConflict, Store, StoreError
+from motet.store.table import Table
+
+# How often one write may lose the race for its key before its author is told to try again.
+_ATTEMPTS = 100
+_GENERATED_ATTEMPTS = 8
+# How long a read waits for a resourceVersion this manager has not seen yet; upstream waits as long.
+_FRESH_SECONDS = 3.0
+# Kinds whose DELETE answers with the object rather than a Status (upstream: ReturnDeletedObject).
+_RETURNED: Final = frozenset(
+    {
+        "core/pods",
+        "core/services",
+        "core/persistentvolumes",
+        "core/persistentvolumeclaims",
+        "core/serviceaccounts",
+        "storage.k8s.io/storageclasses",
+    }
+)
+PODS: Final = "core/pods"
+_Decide = Callable[[Document], Awaitable[Json | bytes | Fate]]
+_YES = RequestOptions()
+_UNNUMBERED = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,59 +76,404 @@ class Deleted:
     status: Json | None = None
 
 
-@dataclass(slots=True)
-class Watch:
-    """A watch begun. Send `initial` as ADDED events, then (when `bookmark_initial`) a BOOKMARK at `revision` annotated
-    `k8s.io/initial-events-end: "true"`, then what `events` yields (batches of WatchEvent)."""
-
-    initial: Sequence[Document]
-    revision: int
-    bookmark_initial: bool
-    events: Subscription
-
-
 class Registry:
-    def __init__(self, store: Store, cache: Cache, catalogue: Catalogue, clock: Clock) -> None: ...
+    """One per manager. The cache must be started before the first call."""
 
-    async def create(
-        self, kind: Kind, namespace: str, document: Json, user: User, options: RequestOptions = ..., *, name: str = ""
-    ) -> Document: ...
+    def __init__(
+        self,
+        store: Store,
+        cache: Cache,
+        catalogue: Catalogue,
+        clock: Clock,
+        *,
+        admission: Chain | None = None,
+        numbers: ServiceNumbers = ServiceNumbers(),
+    ) -> None:
+        self.store = store
+        self.cache = cache
+        self.catalogue = catalogue
+        self.clock = clock
+        self._pipeline = Pipeline(admission or Chain(BUILT_IN), cache.table, clock)
+        self._numbers = numbers
+        self._allocator: ServiceAllocator | None = None
+        self._turns: dict[str, asyncio.Lock] = {}
 
-    async def create_subresource(
-        self, kind: Kind, namespace: str, name: str, subresource: str, body: Json, user: User, options: RequestOptions = ...
-    ) -> Json:
-        """POST to pods/binding and pods/eviction. Answers a `metav1.Status`."""
-        ...
+    # Reading
+
+    def table(self, kind: Kind) -> Table:
+        """The live table of a kind, as of the last write the cache has applied."""
+        return self.cache.table(kind.resource)
 
     async def get(
         self, kind: Kind, namespace: str, name: str, user: User, *, resource_version: str = "", subresource: str = ""
     ) -> Document:
-        """`subresource` is "", "status" or "scale" (then the document is an autoscaling/v1 Scale)."""
-        ...
+        """`subresource` is "", status, finalize or scale (then the document is an autoscaling/v1 Scale)."""
+        if resource_version:
+            await self._fresh(listing.read_revision(resource_version))
+        found = self._current(kind, namespace_of(kind, namespace), name)
+        return scale.as_document(kind, found) if subresource == "scale" else found
 
-    async def list(self, kind: Kind, namespace: str, user: User, options: ListOptions = ...) -> Page: ...
+    async def list(self, kind: Kind, namespace: str, user: User, options: ListOptions = ListOptions()) -> Page:
+        """One page. Raises BadRequest, Invalid, Expired."""
+        listing.check_fields(kind, options.fields)
+        how, revision, after = listing.plan(options)
+        if how == "not-older":
+            await self._fresh(revision)
+        elif how == "exact" or (how == "continue" and revision > 0):
+            await self._fresh(revision)
+            return await listing.from_history(self.store, kind, namespace, options, revision, after)
+        return listing.from_table(self.table(kind), kind, namespace, options, self.cache.revision, after)
 
-    async def watch(self, kind: Kind, namespace: str, user: User, options: WatchOptions = ...) -> Watch: ...
+    async def watch(self, kind: Kind, namespace: str, user: User, options: WatchOptions = WatchOptions()) -> Watch:
+        """Begin a watch. Raises BadRequest, Invalid, Expired."""
+        listing.check_fields(kind, options.fields)
+        return await begin_watch(self.cache, kind, namespace, options, self._fresh)
+
+    # Writing
+
+    async def create(
+        self,
+        kind: Kind,
+        namespace: str,
+        document: Json,
+        user: User,
+        options: RequestOptions = _YES,
+        *,
+        name: str = "",
+    ) -> Document:
+        """Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (its namespace)."""
+        namespace = namespace_of(kind, namespace)
+        metadata = document.get("metadata")
+        generated = isinstance(metadata, dict) and not metadata.get("name") and bool(metadata.get("generateName"))
+        document = await self._pipeline.new(kind, namespace, document, user, options, name)
+        metadata = document["metadata"]
+        for _ in range(_GENERATED_ATTEMPTS if generated else 1):
+            key = Key(kind.resource, namespace, metadata["name"])
+            taken = self.table(kind).get(key.name, namespace)
+            if taken is None:
+                try:
+                    with self._numbered(kind, document, None):
+                        value = encode(document)
+                        if options.dry_run:
+                            return Document(key, value, 0)
+                        return await self._commit(key, value, 0)
+                except RevisionConflict:
+                    pass
+            if generated:
+                metadata["name"] = names.generate(metadata["generateName"])
+        error = already_exists(kind.group, kind.plural, metadata["name"])
+        if taken is not None and taken.meta.deletion_timestamp:
+            error.message = f"object is being deleted: {error.message}"
+        raise error
+
+    async def create_subresource(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        subresource: str,
+        body: Json,
+        user: User,
+        options: RequestOptions = _YES,
+    ) -> Json:
+        """POST to pods/binding and pods/eviction. Answers a `metav1.Status`."""
+        if kind.resource == PODS and subresource == "binding":
+            uid, node = binding.read(body)
+            self._current(kind, namespace, name)
+            if not options.dry_run:
+                [problem] = await self.bind([(namespace, name, uid, node)])
+                if problem is not None:
+                    raise problem
+        elif kind.resource == PODS and subresource == "eviction":
+            await self.delete(kind, namespace, name, user, _eviction_options(body, options))
+        else:
+            raise NotFound(f"the server could not find the requested resource: {kind.plural}/{subresource}")
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     async def update(
-        self, kind: Kind, namespace: str, name: str, document: Json, user: User, options: RequestOptions = ..., *, subresource: str = ""
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        document: Json,
+        user: User,
+        options: RequestOptions = _YES,
+        *,
+        subresource: str = "",
     ) -> tuple[Document, bool]:
-        """The document and whether it was created (201). `subresource`: "", status, scale, finalize."""
-        ...
+        """PUT: the document, and whether it was created. `subresource` is "", status, scale or finalize.
+
+        Without metadata.resourceVersion the last writer wins. Raises BadRequest, Conflict, Forbidden, Invalid, NotFound.
+        """
+        namespace = namespace_of(kind, namespace)
+        if kind.create_on_update and not subresource and self.table(kind).get(name, namespace) is None:
+            (document.get("metadata") or {}).pop("resourceVersion", None)
+            return await self.create(kind, namespace, document, user, options, name=name), True
+        # Deciding takes the document over, and deciding may have to be done again.
+        pristine = msgspec.json.encode(document)
+        first: Json | None = document
+
+        async def decide(current: Document) -> Json | Fate:
+            nonlocal first
+            sent, first = first if first is not None else msgspec.json.decode(pristine), None
+            return await self._replace(kind, current, current.decode(), sent, user, options, subresource)
+
+        changed, _ = await self._modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        return self._shown(kind, changed, subresource), False
 
     async def patch(
-        self, kind: Kind, namespace: str, name: str, patch: Any, patch_type: PatchType, user: User,
-        options: RequestOptions = ..., *, subresource: str = "",
-    ) -> tuple[Document, bool]: ...
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Any,
+        patch_type: PatchType,
+        user: User,
+        options: RequestOptions = _YES,
+        *,
+        subresource: str = "",
+    ) -> tuple[Document, bool]:
+        """PATCH: the document, and whether it was created (server-side apply). A patch of nothing writes nothing.
+
+        Raises BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType.
+        """
+        namespace = namespace_of(kind, namespace)
+
+        async def decide(current: Document) -> Json | Fate:
+            old = current.decode()
+            target = scale.show(kind, old) if subresource == "scale" else current.decode()
+            sent = patching.patched(kind, target, patch, patch_type, subresource)
+            return await self._replace(kind, current, old, sent, user, options, subresource)
+
+        changed, _ = await self._modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        return self._shown(kind, changed, subresource), False
 
     async def delete(
-        self, kind: Kind, namespace: str, name: str, user: User, options: DeleteOptions = ...
-    ) -> Deleted: ...
+        self, kind: Kind, namespace: str, name: str, user: User, options: DeleteOptions = DeleteOptions()
+    ) -> Deleted:
+        """Raises BadRequest, Conflict (a precondition), Forbidden, NotFound."""
+        namespace = namespace_of(kind, namespace)
+        deletion.check(options)
+
+        async def decide(current: Document) -> Json | Fate:
+            meta.check_preconditions(kind, current, options.uid, options.resource_version)
+            await self._pipeline.leaving(kind, current, user, dry_run=options.dry_run)
+            if deletion.at_once(kind, current, options):
+                return GONE
+            return deletion.decide(kind, current.decode(), options, self.clock.now())
+
+        document, gone = await self._modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        if gone and kind.resource not in _RETURNED:
+            return Deleted(True, None, _success(kind, document))
+        return Deleted(gone, document)
 
     async def delete_collection(
-        self, kind: Kind, namespace: str, user: User, options: DeleteOptions = ..., which: ListOptions = ...
-    ) -> Page: ...
+        self,
+        kind: Kind,
+        namespace: str,
+        user: User,
+        options: DeleteOptions = DeleteOptions(),
+        which: ListOptions = ListOptions(),
+    ) -> Page:
+        """Delete everything selected; the page is what was found. Objects that vanish meanwhile are no error."""
+        page = await self.list(kind, namespace, user, which)
 
-    async def bind(self, bindings: Sequence[tuple[str, str, str, str]]) -> list[Exception | None]:
-        """(namespace, pod, uid or "", node) each."""
-        ...
+        async def one(document: Document) -> None:
+            try:
+                await self.delete(kind, document.namespace, document.name, user, options)
+            except NotFound:
+                return
+
+        await asyncio.gather(*(one(document) for document in page.documents))
+        return page
+
+    async def bind(self, bindings: Sequence[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
+        """(namespace, pod, uid or "", node) each. Independent writes in one group commit; one answer each."""
+        answers: list[Exception | None] = [None] * len(bindings)
+        pending: list[tuple[int, asyncio.Future[int]]] = []
+        pods = self.cache.table(PODS)
+        now = self.clock.now()
+        for index, (namespace, name, uid, node) in enumerate(bindings):
+            pod = pods.get(name, namespace)
+            if pod is None:
+                answers[index] = not_found("", "pods", name)
+                continue
+            try:
+                value = binding.bound(pod, uid, node, now)
+            except ApiError as error:
+                answers[index] = error
+                continue
+            pending.append((index, self.store.submit((Change(str(pod.key), value, pod.revision),))))
+        last = 0
+        for index, written in pending:
+            try:
+                last = max(last, await written)
+            except RevisionConflict:
+                answers[index] = conflict("", "pods/binding", bindings[index][1])
+            except StoreError as error:
+                answers[index] = _failed(error)
+        if last:
+            await self.cache.reached(last)
+        return answers
+
+    # The way of every change
+
+    async def _replace(
+        self,
+        kind: Kind,
+        current: Document,
+        old: Json,
+        sent: Json,
+        user: User,
+        options: RequestOptions,
+        subresource: str,
+    ) -> Json | Fate:
+        """What an update (or a patch's outcome) makes of the current document."""
+        if subresource == "scale":
+            revision = (sent.get("metadata") or {}).get("resourceVersion") or ""
+            sent = scale.written(kind, current.decode(), sent)
+            sent["metadata"]["resourceVersion"] = revision
+        elif subresource == "finalize":
+            revision = (sent.get("metadata") or {}).get("resourceVersion") or ""
+            finalizers = (sent.get("spec") or {}).get("finalizers") or []
+            sent = current.decode()
+            sent["metadata"]["resourceVersion"] = revision
+            sent["spec"] = {**(sent.get("spec") or {}), "finalizers": finalizers}
+        document = await self._pipeline.changed(kind, current, old, sent, user, options, subresource)
+        if document == old:
+            return UNCHANGED
+        return GONE if deletion.finished(kind, document) else document
+
+    async def _modify(
+        self, kind: Kind, namespace: str, name: str, decide: _Decide, *, dry_run: bool
+    ) -> tuple[Document, bool]:
+        """Read, decide, compare and swap, again while others win. Gives the document, and whether it is gone now."""
+        path = f"{kind.resource}/{namespace}/{name}"
+        lock: asyncio.Lock | None = None
+        try:
+            for _ in range(_ATTEMPTS):
+                current = self._current(kind, namespace, name)
+                outcome = await decide(current)
+                if outcome is UNCHANGED:
+                    return current, False
+                if dry_run:
+                    return self._imagined(kind, current, outcome)
+                try:
+                    return await self._swap(kind, current, outcome)
+                except RevisionConflict as error:
+                    if lock is None:
+                        # Those who lost a race go one at a time from here on, or they would lose to each other.
+                        lock = self._turns.setdefault(path, asyncio.Lock())
+                        await lock.acquire()
+                    await self._settle(path, error)
+        finally:
+            if lock is not None:
+                lock.release()
+                if not lock.locked() and self._turns.get(path) is lock and not _awaited(lock):
+                    del self._turns[path]
+        raise conflict(kind.group, kind.plural, name)
+
+    async def _swap(self, kind: Kind, current: Document, outcome: Json | bytes | Fate) -> tuple[Document, bool]:
+        if outcome is GONE:
+            revision = await self._submit(current.key, None, current.revision)
+            return Document(current.key, stamp(meta.unstamped(current), revision), revision), True
+        if isinstance(outcome, dict):
+            with self._numbered(kind, outcome, current):
+                return await self._commit(current.key, encode(outcome), current.revision), False
+        assert isinstance(outcome, bytes)
+        return await self._commit(current.key, outcome, current.revision), False
+
+    def _imagined(self, kind: Kind, current: Document, outcome: Json | bytes | Fate) -> tuple[Document, bool]:
+        """What `_swap` would have given, without writing."""
+        if not isinstance(outcome, dict):
+            return current, outcome is GONE
+        with self._numbered(kind, outcome, current):
+            return Document(current.key, stamp(encode(outcome), current.revision), current.revision), False
+
+    def _numbered(self, kind: Kind, document: Json, current: Document | None) -> AbstractContextManager[None]:
+        """Cluster addresses and node ports for a Service; held until the write has ended. Raises Invalid."""
+        if kind.resource != SERVICES:
+            return _UNNUMBERED
+        if self._allocator is None:
+            self._allocator = ServiceAllocator(self.cache.table(SERVICES), self._numbers)
+        return self._allocator.numbered(document, current.decode() if current else None)
+
+    async def _commit(self, key: Key, value: bytes, expect: int) -> Document:
+        revision = await self._submit(key, value, expect)
+        found = self.cache.table(key.resource).get(key.name, key.namespace)
+        if found is not None and found.revision == revision:
+            return found
+        return Document(key, stamp(value, revision), revision)
+
+    async def _submit(self, key: Key, value: bytes | None, expect: int) -> int:
+        """Write, and wait until this manager's readers see it. Raises RevisionConflict, InternalError."""
+        try:
+            revision = await self.store.submit((Change(str(key), value, expect),))
+        except RevisionConflict:
+            raise
+        except StoreError as error:
+            raise _failed(error) from error
+        await self.cache.reached(revision)
+        return revision
+
+    async def _settle(self, path: str, lost: RevisionConflict) -> None:
+        """Wait until the cache shows the write that won."""
+        if lost.actual > self.cache.revision:
+            await self._fresh(lost.actual)
+            return
+        # The winner deleted it, and is not durable yet: the engine does not say under which revision.
+        resource, namespace, name = path.rsplit("/", 2)
+        while (found := self.cache.table(resource).get(name, namespace)) and found.revision == lost.expected:
+            await asyncio.sleep(0.001)
+
+    async def _fresh(self, revision: int) -> None:
+        """Wait until the cache is at least as new as `revision`. Raises TimedOut."""
+        if revision <= self.cache.revision:
+            return
+        try:
+            async with asyncio.timeout(_FRESH_SECONDS):
+                await self.cache.reached(revision)
+        except TimeoutError as error:
+            message = f"Too large resource version: {revision}, current: {self.cache.revision}"
+            cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            raise TimedOut(message, details={"causes": [cause], "retryAfterSeconds": 1}) from error
+
+    def _current(self, kind: Kind, namespace: str, name: str) -> Document:
+        found = self.table(kind).get(name, namespace)
+        if found is None:
+            raise not_found(kind.group, kind.plural, name)
+        return found
+
+    def _shown(self, kind: Kind, document: Document, subresource: str) -> Document:
+        return scale.as_document(kind, document) if subresource == "scale" else document
+
+
+def _awaited(lock: asyncio.Lock) -> bool:
+    return bool(getattr(lock, "_waiters", None))
+
+
+def _eviction_options(body: Json, options: RequestOptions) -> DeleteOptions:
+    """The deletion that an Eviction asks for."""
+    asked = body.get("deleteOptions") or {}
+    wanted = asked.get("preconditions") or {}
+    grace = asked.get("gracePeriodSeconds")
+    if grace is not None and not isinstance(grace, int):
+        raise BadRequest("deleteOptions.gracePeriodSeconds must be a number")
+    return DeleteOptions(
+        grace_seconds=grace,
+        uid=wanted.get("uid") or "",
+        resource_version=wanted.get("resourceVersion") or "",
+        propagation=asked.get("propagationPolicy") or "",
+        dry_run=options.dry_run or bool(asked.get("dryRun")),
+    )
+
+
+def _success(kind: Kind, document: Document) -> Json:
+    details = {"name": document.name, "kind": kind.plural, "uid": document.meta.uid}
+    if kind.group:
+        details["group"] = kind.group
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _failed(error: StoreError) -> ApiError:
+    return InternalError(f"the store could not write: {error}")

@@ -7,24 +7,17 @@ HTTPS with a client certificate. Both raise `motet.base.errors.ApiError` subclas
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any, Protocol
 
+from motet.api.options import PatchType
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
 from motet.kinds.kind import Kind
 from motet.store.document import Document
 from motet.store.table import Table
 
+__all__ = ["ALL_FIELDS", "Client", "PatchType"]
+
 ALL_FIELDS = FieldSelector()
-
-
-class PatchType(StrEnum):
-    """The media type of a PATCH body (RFC 6902, RFC 7386, Kubernetes' strategic merge)."""
-
-    JSON = "application/json-patch+json"
-    MERGE = "application/merge-patch+json"
-    STRATEGIC = "application/strategic-merge-patch+json"
-    APPLY = "application/apply-patch+yaml"
 
 
 class Client(Protocol):

@@ -1,0 +1,206 @@
+"""Admission: what may still change or refuse a write after its author was let in (Kubernetes "Admission Controllers").
+
+A chain is an ordered list of plugins; all mutating ones run before the document is validated, all validating ones after.
+A plugin is a plain function over a `Request`; one that must wait (a webhook) is a coroutine function. Plugins refuse by
+raising an `ApiError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from motet.api.deletion import NAMESPACES
+from motet.api.users import User
+from motet.base.errors import ApiError, Forbidden, not_found, qualified
+from motet.kinds.kind import Json, Kind
+from motet.store.table import Table
+
+Verb = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+Lookup = Callable[[str], Table]
+
+
+@dataclass(slots=True)
+class Request:
+    """One write. `new` is None for DELETE, `old` for CREATE; a mutating plugin changes `new` in place.
+
+    `lookup(resource)` is the cache's table of, for instance, core/namespaces.
+    """
+
+    kind: Kind
+    verb: Verb
+    namespace: str
+    name: str
+    new: Json | None
+    old: Json | None
+    user: User
+    lookup: Lookup
+    subresource: str = ""
+    dry_run: bool = False
+
+
+Action = Callable[[Request], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """`resources` and `verbs` say what it wants to see; an empty tuple of resources is all of them."""
+
+    name: str
+    act: Action
+    mutating: bool = False
+    resources: tuple[str, ...] = ()
+    verbs: tuple[Verb, ...] = ("CREATE", "UPDATE")
+    subresources: bool = False
+
+    def wants(self, resource: str, verb: Verb, subresource: str) -> bool:
+        if self.resources and resource not in self.resources:
+            return False
+        return verb in self.verbs and (self.subresources or not subresource)
+
+
+class Chain:
+    """An ordered list of plugins, remembered per resource, verb and subresource so that a write asks only who cares."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+        self._wanting: dict[tuple[str, Verb, str, bool], tuple[Action, ...]] = {}
+
+    async def mutate(self, request: Request) -> bool:
+        """Run the mutating plugins; whether there were any. Raises what a plugin refuses with."""
+        return await self._run(request, mutating=True)
+
+    async def validate(self, request: Request) -> None:
+        """Run the validating plugins. Raises what a plugin refuses with."""
+        await self._run(request, mutating=False)
+
+    async def _run(self, request: Request, *, mutating: bool) -> bool:
+        key = (request.kind.resource, request.verb, request.subresource, mutating)
+        actions = self._wanting.get(key)
+        if actions is None:
+            resource, verb, subresource, _ = key
+            actions = self._wanting[key] = tuple(
+                plugin.act
+                for plugin in self.plugins
+                if plugin.mutating == mutating and plugin.wants(resource, verb, subresource)
+            )
+        for act in actions:
+            waiting = act(request)
+            if waiting is not None:
+                await waiting
+        return bool(actions)
+
+
+def refusal(request: Request, why: str, **details: object) -> Forbidden:
+    """403 in upstream's words: `pods "web" is forbidden: ...`."""
+    kind = request.kind
+    shown = f'{qualified(kind.group, kind.plural)} "{request.name}" is forbidden: {why}'
+    found: dict[str, object] = {"name": request.name} if request.name else {}
+    if kind.group:
+        found["group"] = kind.group
+    return Forbidden(shown, details={**found, "kind": kind.plural, **details})
+
+
+# Namespaces that the cluster cannot do without.
+_IMMORTAL = ("default", "kube-system", "kube-public")
+
+
+def living_namespace(request: Request) -> None:
+    """Objects are created only in namespaces that exist and are not being deleted (NamespaceLifecycle)."""
+    if not request.kind.namespaced:
+        return
+    error = namespace_problem(request)
+    if error is not None:
+        raise error
+
+
+def namespace_problem(request: Request) -> ApiError | None:
+    namespace = request.lookup(NAMESPACES).get(request.namespace)
+    if namespace is None:
+        return not_found("", "namespaces", request.namespace)
+    if namespace.meta.deletion_timestamp is None:
+        return None
+    cause = {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {request.namespace} is being terminated",
+        "field": "metadata.namespace",
+    }
+    why = f"unable to create new content in namespace {request.namespace} because it is being terminated"
+    return refusal(request, why, causes=[cause])
+
+
+def immortal_namespaces(request: Request) -> None:
+    """default, kube-system and kube-public cannot be deleted (NamespaceLifecycle)."""
+    if request.name in _IMMORTAL:
+        raise refusal(request, "this namespace may not be deleted")
+
+
+def default_service_account(request: Request) -> None:
+    """Pods run as the service account `default` unless they name one (ServiceAccount)."""
+    spec = (request.new or {}).get("spec")
+    if isinstance(spec, dict) and not spec.get("serviceAccountName"):
+        spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccount") or "default"
+
+
+_UNREACHABLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_TOLERATED_SECONDS = 300
+
+
+def default_toleration_seconds(request: Request) -> None:
+    """Pods stay five minutes on a node that is not ready or not reachable, unless they say (DefaultTolerationSeconds)."""
+    spec = (request.new or {}).get("spec")
+    if not isinstance(spec, dict):
+        return
+    tolerations = spec.get("tolerations") or []
+    missing = [key for key in _UNREACHABLE if not any(_tolerates(toleration, key) for toleration in tolerations)]
+    if missing:
+        spec["tolerations"] = [
+            *tolerations,
+            *(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
+                for key in missing
+            ),
+        ]
+
+
+def _tolerates(toleration: Json, key: str) -> bool:
+    return toleration.get("key") in (key, "", None) and toleration.get("effect") in ("NoExecute", "", None)
+
+
+STORAGE_CLASSES = "storage.k8s.io/storageclasses"
+_DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+
+
+def default_storage_class(request: Request) -> None:
+    """Claims that name no class get the newest default one (DefaultStorageClass)."""
+    claim = request.new or {}
+    spec = claim.get("spec")
+    annotations = (claim.get("metadata") or {}).get("annotations") or {}
+    if not isinstance(spec, dict) or spec.get("storageClassName") is not None:
+        return
+    if "volume.beta.kubernetes.io/storage-class" in annotations:
+        return
+    defaults = [
+        found
+        for found in request.lookup(STORAGE_CLASSES)
+        if any((found.meta.annotations or {}).get(mark) == "true" for mark in _DEFAULT_CLASS)
+    ]
+    if defaults:
+        newest = max(defaults, key=lambda found: (found.meta.creation_timestamp or "", found.name))
+        spec["storageClassName"] = newest.name
+
+
+BUILT_IN = (
+    Plugin("NamespaceLifecycle", living_namespace, verbs=("CREATE",)),
+    Plugin("NamespaceLifecycle", immortal_namespaces, resources=(NAMESPACES,), verbs=("DELETE",)),
+    Plugin("ServiceAccount", default_service_account, mutating=True, resources=("core/pods",), verbs=("CREATE",)),
+    Plugin("DefaultTolerationSeconds", default_toleration_seconds, mutating=True, resources=("core/pods",)),
+    Plugin(
+        "DefaultStorageClass",
+        default_storage_class,
+        mutating=True,
+        resources=("core/persistentvolumeclaims",),
+        verbs=("CREATE",),
+    ),
+)

@@ -1,0 +1,243 @@
+"""Cluster addresses and node ports of Services: numbers that only one object may hold at a time.
+
+What is in use is read off the cache's table of Services as it changes; numbers given to writes that are still on their
+way are held on top of that until the write has ended. There is no second record that could come to disagree.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, ip_address
+
+import msgspec
+
+from motet.base.errors import FieldError, InternalError, invalid, invalid_object
+from motet.kinds.kind import Json
+from motet.store.document import Document
+from motet.store.table import Table
+
+SERVICES = "core/services"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNumbers:
+    """Where Services' addresses and node ports come from. `reserved` addresses are given only to who asks by name."""
+
+    network: str = "10.43.0.0/16"
+    first_port: int = 30000
+    last_port: int = 32767
+    reserved: tuple[str, ...] = ("10.43.0.1", "10.43.0.10")
+
+
+class _Port(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    port: int = 0
+    node_port: int = 0
+    protocol: str = "TCP"
+
+
+class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    ports: tuple[_Port, ...] | None = None
+    health_check_node_port: int = 0
+
+
+class _ServiceView(msgspec.Struct, gc=False, frozen=True):
+    spec: _Spec = _Spec()
+
+
+@dataclass(slots=True)
+class Held:
+    """What one write has taken and may have to give back."""
+
+    addresses: set[str] = field(default_factory=set)
+    ports: set[tuple[int, str]] = field(default_factory=set)
+
+
+class ServiceAllocator:
+    """Gives Services their numbers. One per manager; `close` stops following the table."""
+
+    def __init__(self, table: Table, numbers: ServiceNumbers = ServiceNumbers()) -> None:
+        self._network = IPv4Network(numbers.network)
+        self._numbers = numbers
+        self._addresses: dict[str, str] = {}
+        self._ports: dict[tuple[int, str], str] = {}
+        self._on_the_way = Held()
+        for document in table:
+            self._follow(None, document)
+        self.close: Callable[[], None] = table.listen(self._follow)
+
+    @contextmanager
+    def numbered(self, service: Json, old: Json | None) -> Iterator[None]:
+        """Fill in what `service` needs and keep it taken until the block (the write) ends. Raises Invalid, InternalError."""
+        held = Held()
+        errors: list[FieldError] = []
+        try:
+            if old is not None:
+                keep_numbers(service, old)
+            self._address(service, old, held, errors)
+            self._node_ports(service, old, held, errors)
+            if errors:
+                raise invalid_object("", "Service", service["metadata"]["name"], errors)
+            yield
+        finally:
+            self._on_the_way.addresses -= held.addresses
+            self._on_the_way.ports -= held.ports
+
+    def _address(self, service: Json, old: Json | None, held: Held, errors: list[FieldError]) -> None:
+        spec = service["spec"]
+        if spec.get("type") == "ExternalName":
+            for gone in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+                spec.pop(gone, None)
+            return
+        wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
+        if wanted == "None":
+            spec["clusterIP"], spec["clusterIPs"] = "None", ["None"]
+        elif wanted and old is not None and wanted == old["spec"].get("clusterIP"):
+            return
+        elif wanted:
+            problem = self._take(wanted, held)
+            if problem:
+                errors.append(invalid("spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {problem}"))
+        else:
+            wanted = self._next_address(service["metadata"])
+            self._take(wanted, held)
+        if not errors and wanted:
+            spec["clusterIP"] = wanted
+            spec["clusterIPs"] = [wanted]
+        if not errors:
+            spec.setdefault("ipFamilies", ["IPv4"])
+            spec.setdefault("ipFamilyPolicy", "SingleStack")
+
+    def _take(self, address: str, held: Held) -> str:
+        """Hold an address; why not, or an empty string."""
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return "not a valid IP address"
+        if parsed not in self._network:
+            return f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self._network}"
+        if address in self._addresses or address in self._on_the_way.addresses:
+            return "provided IP is already allocated"
+        self._on_the_way.addresses.add(address)
+        held.addresses.add(address)
+        return ""
+
+    def _next_address(self, metadata: Json) -> str:
+        """A free address, the same for the same name as long as it is free; the lowest ones are left to explicit requests."""
+        size = self._network.num_addresses - 2
+        low = min(max(16, size // 16), 256)
+        start = zlib.crc32(f"{metadata.get('namespace')}/{metadata.get('name')}".encode())
+        base = int(self._network.network_address) + 1
+        for step in range(size):
+            offset = low + (start + step) % (size - low) if step < size - low else step - (size - low)
+            address = str(IPv4Address(base + offset))
+            taken = address in self._addresses or address in self._on_the_way.addresses
+            if not taken and address not in self._numbers.reserved:
+                return address
+        raise InternalError(f"failed to allocate a serviceIP: the range {self._network} is full")
+
+    def _node_ports(self, service: Json, old: Json | None, held: Held, errors: list[FieldError]) -> None:
+        spec = service["spec"]
+        wants = spec.get("type") in ("NodePort", "LoadBalancer")
+        if wants and spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
+            wants = False
+        mine = _ports_of(old)
+        for index, port in enumerate(spec.get("ports") or ()):
+            protocol = port.get("protocol") or "TCP"
+            number = port.get("nodePort") or 0
+            if number and (number, protocol) not in mine:
+                problem = self._take_port(number, protocol, held)
+                if problem:
+                    errors.append(invalid(f"spec.ports[{index}].nodePort", number, problem))
+            elif not number and wants:
+                port["nodePort"] = self._next_port(service["metadata"], port, held)
+        if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
+            if not spec.get("healthCheckNodePort"):
+                spec["healthCheckNodePort"] = self._next_port(service["metadata"], {"port": 0}, held)
+        else:
+            spec.pop("healthCheckNodePort", None)
+
+    def _take_port(self, number: int, protocol: str, held: Held) -> str:
+        first, last = self._numbers.first_port, self._numbers.last_port
+        if not first <= number <= last:
+            return f"provided port is not in the valid range. The range of valid ports is {first}-{last}"
+        if (number, protocol) in held.ports:
+            return "provided port is already allocated"
+        # Another protocol of the same Service may share the number, another Service may not.
+        if any((number, any_protocol) in self._ports for any_protocol in _PROTOCOLS) or any(
+            (number, any_protocol) in self._on_the_way.ports - held.ports for any_protocol in _PROTOCOLS
+        ):
+            return "provided port is already allocated"
+        self._on_the_way.ports.add((number, protocol))
+        held.ports.add((number, protocol))
+        return ""
+
+    def _next_port(self, metadata: Json, port: Json, held: Held) -> int:
+        first = self._numbers.first_port
+        size = self._numbers.last_port - first + 1
+        start = zlib.crc32(f"{metadata.get('namespace')}/{metadata.get('name')}/{port.get('port')}".encode())
+        for step in range(size):
+            number = first + (start + step) % size
+            if not any(number == other for other, _ in held.ports) and not self._take_port(
+                number, port.get("protocol") or "TCP", held
+            ):
+                return number
+        raise InternalError("failed to allocate a nodePort: the range is full")
+
+    def _follow(self, old: Document | None, new: Document | None) -> None:
+        if old is not None:
+            address, ports = _numbers_of(old)
+            if self._addresses.get(address) == old.meta.uid:
+                del self._addresses[address]
+            for port in ports:
+                if self._ports.get(port) == old.meta.uid:
+                    del self._ports[port]
+        if new is not None:
+            address, ports = _numbers_of(new)
+            if address and address != "None":
+                self._addresses[address] = new.meta.uid
+            self._ports.update(dict.fromkeys(ports, new.meta.uid))
+
+
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+
+
+def _numbers_of(document: Document) -> tuple[str, list[tuple[int, str]]]:
+    spec = document.view(_ServiceView).spec
+    ports = [(port.node_port, port.protocol) for port in spec.ports or () if port.node_port]
+    if spec.health_check_node_port:
+        ports.append((spec.health_check_node_port, "TCP"))
+    return spec.cluster_ip, ports
+
+
+def _ports_of(service: Json | None) -> set[tuple[int, str]]:
+    ports = ((service or {}).get("spec") or {}).get("ports") or ()
+    return {(port["nodePort"], port.get("protocol") or "TCP") for port in ports if port.get("nodePort")}
+
+
+def keep_numbers(service: Json, old: Json) -> None:
+    """Carry allocated numbers over to an update that left them out, and drop those its new type has no use for."""
+    spec, before = service["spec"], old["spec"]
+    kept_type = spec.get("type") != "ExternalName"
+    if kept_type and before.get("type") != "ExternalName" and not spec.get("clusterIP") and not spec.get("clusterIPs"):
+        for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if name in before:
+                spec[name] = before[name]
+    if spec.get("type") in ("NodePort", "LoadBalancer"):
+        known = {(port.get("port"), port.get("protocol") or "TCP"): port for port in before.get("ports") or ()}
+        used = {port.get("nodePort") for port in spec.get("ports") or ()}
+        for port in spec.get("ports") or ():
+            same = known.get((port.get("port"), port.get("protocol") or "TCP"))
+            if not port.get("nodePort") and same and same.get("nodePort") and same["nodePort"] not in used:
+                port["nodePort"] = same["nodePort"]
+                used.add(same["nodePort"])
+        if "healthCheckNodePort" in before and not spec.get("healthCheckNodePort"):
+            spec["healthCheckNodePort"] = before["healthCheckNodePort"]
+    elif before.get("type") in ("NodePort", "LoadBalancer"):
+        mine = _ports_of(old)
+        for port in spec.get("ports") or ():
+            if (port.get("nodePort"), port.get("protocol") or "TCP") in mine:
+                port.pop("nodePort", None)

@@ -1,0 +1,197 @@
+"""What the machinery itself does to `metadata` and to the line between spec and status (API conventions, "Metadata").
+
+All functions are pure over decoded documents; they raise only `ApiError`s.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any
+
+from motet.base import names
+from motet.base.errors import BadRequest, Conflict, FieldError, conflict, forbidden, invalid, invalid_object, required
+from motet.base.timestamps import format_time
+from motet.kinds.kind import Json, Kind
+from motet.store.document import Document
+
+# Given by the server at creation and never taken from the caller afterwards.
+_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_IMMUTABLE = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+def new_uid() -> str:
+    """A random UUID (RFC 9562, version 4)."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def identify(kind: Kind, document: Json) -> None:
+    """Give the document its apiVersion and kind, or refuse another's. Raises BadRequest."""
+    api_version, name = document.get("apiVersion"), document.get("kind")
+    if name and name != kind.kind:
+        raise BadRequest(f"the object provided is unrecognized: it is a {name}, expected {kind.kind}")
+    if api_version and api_version != kind.api_version:
+        raise BadRequest(
+            f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
+        )
+    document["apiVersion"], document["kind"] = kind.api_version, kind.kind
+    if not isinstance(document.get("metadata") or {}, dict):
+        raise BadRequest("metadata must be an object")
+
+
+def place(kind: Kind, metadata: Json, namespace: str, name: str = "") -> None:
+    """Make the document's namespace (and name, when the URL has one) those of the request. Raises BadRequest."""
+    given = metadata.get("namespace") or ""
+    if kind.namespaced:
+        if given and given != namespace:
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        metadata["namespace"] = namespace
+    elif given:
+        raise BadRequest("namespace may not be set on an object of a kind that is cluster-wide")
+    else:
+        metadata.pop("namespace", None)
+    if name:
+        found = metadata.get("name") or name
+        if found != name:
+            raise BadRequest(f"the name of the object ({found}) does not match the name on the URL ({name})")
+        metadata["name"] = name
+
+
+def begin(kind: Kind, document: Json, now: datetime) -> None:
+    """Fill in the metadata of a new object; `name` must be set or `generateName` be made whole already."""
+    metadata = document["metadata"]
+    if metadata.get("resourceVersion"):
+        raise BadRequest("resourceVersion should not be set on objects to be created")
+    for field in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"):
+        metadata.pop(field, None)
+    metadata["uid"] = new_uid()
+    if kind.status:
+        metadata["generation"] = 1
+    else:
+        metadata.pop("generation", None)
+    metadata["creationTimestamp"] = format_time(now)
+
+
+def name_errors(kind: Kind, metadata: Json) -> list[FieldError]:
+    """Why the object may not have the name it asks for."""
+    if not metadata.get("name"):
+        return [required("metadata.name", "name or generateName is required")]
+    check = kind.name_error or names.subdomain_error
+    problem = check(metadata["name"])
+    return [invalid("metadata.name", metadata["name"], problem)] if problem else []
+
+
+def carry(kind: Kind, document: Json, current: Document, old: Json) -> None:
+    """Bring over to an update what only the server may write. Raises Conflict, Invalid.
+
+    Afterwards `metadata.resourceVersion` is the current one on both, so that equal documents compare equal.
+    """
+    metadata, before = document["metadata"], old["metadata"]
+    asked = metadata.get("uid")
+    if asked and asked != before["uid"]:
+        raise conflict(
+            kind.group,
+            kind.plural,
+            current.name,
+            f"Precondition failed: UID in precondition: {asked}, UID in object meta: {before['uid']}",
+        )
+    errors = [
+        invalid(f"metadata.{field}", metadata[field], "field is immutable")
+        for field in _IMMUTABLE
+        if metadata.get(field) is not None and metadata[field] != before.get(field)
+    ]
+    errors += _late_finalizers(metadata, before)
+    if errors:
+        raise invalid_object(kind.group, kind.kind, current.name, errors)
+    for field in (*_SERVER_OWNED, "generation"):
+        if field in before:
+            metadata[field] = before[field]
+        else:
+            metadata.pop(field, None)
+    metadata.pop("managedFields", None)
+    metadata.pop("selfLink", None)
+    metadata["resourceVersion"] = before["resourceVersion"]
+
+
+def _late_finalizers(metadata: Json, before: Json) -> list[FieldError]:
+    if not before.get("deletionTimestamp"):
+        return []
+    added = sorted(set(metadata.get("finalizers") or ()) - set(before.get("finalizers") or ()))
+    if not added:
+        return []
+    shown = ", ".join(f'"{name}"' for name in added)
+    return [
+        forbidden(
+            "metadata.finalizers",
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}",
+        )
+    ]
+
+
+def keep_apart(kind: Kind, document: Json, old: Json, subresource: str) -> Json:
+    """The whole document after an update through `subresource` ("" or status): the other half stays as it was."""
+    if subresource == "status":
+        whole = {**old, "status": document.get("status")}
+        if whole["status"] is None:
+            del whole["status"]
+        return whole
+    if kind.status:
+        if "status" in old:
+            document["status"] = old["status"]
+        else:
+            document.pop("status", None)
+    return document
+
+
+def grow(kind: Kind, document: Json, old: Json) -> None:
+    """Count up `metadata.generation` when anything outside metadata and status changed."""
+    if kind.status and desired_differs(document, old):
+        document["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+
+
+def desired_differs(new: Json, old: Json) -> bool:
+    """Whether anything outside metadata and status changed."""
+    apart = ("metadata", "status")
+    for field, value in new.items():
+        if field not in apart and old.get(field, _ABSENT) != value:
+            return True
+    return any(field not in new for field in old if field not in apart)
+
+
+_ABSENT: Any = object()
+
+
+def check_revision(kind: Kind, current: Document, asked: str) -> None:
+    """Optimistic concurrency: `asked` (empty: anything) must be the current resourceVersion. Raises Conflict, BadRequest."""
+    if not asked:
+        return
+    if not asked.isdigit():
+        raise BadRequest(f"resource version {asked!r} is not valid: expected a number given by the server")
+    if int(asked) != current.revision and int(asked) != 0:
+        raise conflict(kind.group, kind.plural, current.name)
+
+
+def check_preconditions(kind: Kind, current: Document, uid: str, resource_version: str) -> None:
+    """The preconditions of a delete. Raises Conflict."""
+    if uid and uid != current.meta.uid:
+        raise _precondition(kind, current.name, "UID", uid, current.meta.uid)
+    if resource_version and resource_version != str(current.revision):
+        raise _precondition(kind, current.name, "ResourceVersion", resource_version, str(current.revision))
+
+
+def _precondition(kind: Kind, name: str, what: str, asked: str, found: str) -> Conflict:
+    why = f"Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}"
+    return conflict(kind.group, kind.plural, name, why)
+
+
+def unstamped(document: Document) -> bytes:
+    """The stored form of a document: its bytes without the resourceVersion that was spliced in."""
+    raw = document.raw
+    shown = b'"resourceVersion":"%d"' % document.revision
+    at = raw.index(shown)
+    end = at + len(shown)
+    return raw[:at] + raw[end + 1 if raw[end : end + 1] == b"," else end :]

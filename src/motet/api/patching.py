@@ -1,0 +1,27 @@
+"""Which patch engine answers which media type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from motet.api.options import PatchType
+from motet.api.patch import apply_patch
+from motet.base.errors import UnsupportedMediaType
+from motet.kinds.kind import Json, Kind
+
+# The definition that patches of the scale subresource are read by.
+_SCALE = "io.k8s.api.autoscaling.v1.Scale"
+
+
+def patched(kind: Kind, document: Json, patch: Any, patch_type: PatchType, subresource: str) -> Json:
+    """`document` with the patch applied; it may share parts with the input.
+
+    Raises BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType.
+    """
+    if patch_type == PatchType.APPLY:
+        raise UnsupportedMediaType(
+            "server-side apply (application/apply-patch+yaml) is not supported yet: apply client-side, "
+            "which is kubectl's default (--server-side=false)"
+        )
+    schema = _SCALE if subresource == "scale" else kind.schema
+    return apply_patch(schema, document, patch, patch_type)

@@ -1,0 +1,130 @@
+"""From what a caller sent to what may be stored: the stages of a write, in order.
+
+create: identify, schema, default, mutate, prepare, metadata, validate, admit.
+update: identify, schema, carry over what the server owns, default, mutate, prepare, generation, validate, admit.
+Nothing here touches the store; the registry encodes and submits what comes out.
+"""
+
+from __future__ import annotations
+
+from motet.api import deletion, intake, meta
+from motet.api.admission import Chain, Lookup, Request, Verb
+from motet.api.options import RequestOptions
+from motet.api.users import User
+from motet.base import names
+from motet.base.clock import Clock
+from motet.base.errors import BadRequest, FieldError, invalid_object
+from motet.kinds.kind import Json, Kind
+from motet.kinds.metadata import validate_metadata, validate_metadata_update
+from motet.store.document import Document
+
+
+class Pipeline:
+    """The stages with what they need: admission plugins, the cache's tables, the clock."""
+
+    def __init__(self, admission: Chain, lookup: Lookup, clock: Clock) -> None:
+        self._admission = admission
+        self._lookup = lookup
+        self._clock = clock
+
+    async def new(
+        self, kind: Kind, namespace: str, document: Json, user: User, options: RequestOptions, name: str = ""
+    ) -> Json:
+        """A document ready to be created. Takes over `document`. Raises BadRequest, Forbidden, Invalid."""
+        meta.identify(kind, document)
+        document = intake.receive(kind, document, options)
+        metadata = document.setdefault("metadata", {})
+        meta.place(kind, metadata, namespace, name)
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = names.generate(metadata["generateName"])
+        kind.default(document)
+        request = self._request(kind, "CREATE", namespace, document, None, user, options, "")
+        await self._admission.mutate(request)
+        if kind.status and kind.resource != deletion.NAMESPACES:
+            document.pop("status", None)
+        kind.prepare_create(document)
+        meta.begin(kind, document, self._clock.now())
+        errors = validate_metadata(document, kind)
+        refuse(kind, document, _merged(intake.complaints(kind, document), errors, kind.validate(document, None)))
+        await self._admission.validate(request)
+        return document
+
+    async def changed(
+        self,
+        kind: Kind,
+        current: Document,
+        old: Json,
+        document: Json,
+        user: User,
+        options: RequestOptions,
+        subresource: str,
+    ) -> Json:
+        """A document ready to replace `old` (which stays untouched); equal to `old` when there is nothing to write.
+
+        Takes over `document`. Raises BadRequest, Conflict, Forbidden, Invalid.
+        """
+        meta.identify(kind, document)
+        document = intake.receive(kind, document, options)
+        meta.place(kind, document.setdefault("metadata", {}), current.namespace, current.name)
+        asked = document["metadata"].get("resourceVersion") or ""
+        meta.check_revision(kind, current, asked)
+        meta.carry(kind, document, current, old)
+        document = meta.keep_apart(kind, document, old, subresource)
+        if document == old:
+            return document
+        kind.default(document)
+        request = self._request(kind, "UPDATE", current.namespace, document, old, user, options, subresource)
+        await self._admission.mutate(request)
+        if subresource != "status":
+            kind.prepare_update(document, old)
+            meta.grow(kind, document, old)
+        if document == old:
+            return document
+        errors = validate_metadata_update(document, old, kind)
+        refuse(kind, document, _merged(intake.complaints(kind, document), errors, kind.validate(document, old)))
+        await self._admission.validate(request)
+        return document
+
+    async def leaving(self, kind: Kind, current: Document, user: User, *, dry_run: bool) -> None:
+        """Ask admission about a deletion. Raises Forbidden."""
+        request = Request(
+            kind, "DELETE", current.namespace, current.name, None, None, user, self._lookup, dry_run=dry_run
+        )
+        await self._admission.validate(request)
+
+    def _request(
+        self,
+        kind: Kind,
+        verb: Verb,
+        namespace: str,
+        document: Json,
+        old: Json | None,
+        user: User,
+        options: RequestOptions,
+        subresource: str,
+    ) -> Request:
+        name = document["metadata"].get("name") or ""
+        return Request(
+            kind, verb, namespace, name, document, old, user, self._lookup, subresource, dry_run=options.dry_run
+        )
+
+
+def refuse(kind: Kind, document: Json, errors: list[FieldError]) -> None:
+    """Raise Invalid when there is anything to complain about."""
+    if errors:
+        raise invalid_object(kind.group, kind.kind, str(document["metadata"].get("name") or ""), errors)
+
+
+def _merged(*complaints: list[FieldError]) -> list[FieldError]:
+    """All of them, the same one only once: schema and validation may both miss a field."""
+    errors: dict[tuple[str, str], FieldError] = {}
+    for error in (error for some in complaints for error in some):
+        errors.setdefault((error.path, error.type), error)
+    return list(errors.values())
+
+
+def namespace_of(kind: Kind, namespace: str) -> str:
+    """The namespace of a request that names one object. Raises BadRequest when it is missing."""
+    if kind.namespaced and not namespace:
+        raise BadRequest(f"an empty namespace may not be set when a {kind.kind} is named")
+    return namespace if kind.namespaced else ""

@@ -1,0 +1,82 @@
+"""The beginning of a watch: what is sent first, and from which revision events follow.
+
+Kubernetes API concepts, "Efficient detection of changes" and "Streaming lists": an empty or zero resourceVersion (or
+`sendInitialEvents`) begins with the current state as ADDED events; any other begins right after that revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from motet.api import listing
+from motet.api.options import WatchOptions
+from motet.base.errors import Expired, FieldError, Invalid, forbidden
+from motet.kinds.kind import Kind
+from motet.store.cache import Cache, Subscription, WatchEvent
+from motet.store.document import Document
+from motet.store.engine import Compacted
+
+
+@dataclass(slots=True)
+class Watch:
+    """A watch begun. Send `initial` as ADDED events, then (when `bookmark_initial`) a BOOKMARK at `revision` annotated
+    `k8s.io/initial-events-end: "true"`, then every batch of iterating over the watch. Close it when done."""
+
+    initial: Sequence[Document]
+    revision: int
+    bookmark_initial: bool
+    events: Subscription
+
+    async def __aiter__(self) -> AsyncIterator[list[WatchEvent]]:
+        try:
+            async for batch in self.events:
+                yield batch
+        except Compacted as error:
+            raise _too_old(error) from error
+
+
+async def begin_watch(
+    cache: Cache,
+    kind: Kind,
+    namespace: str,
+    options: WatchOptions,
+    fresh: Callable[[int], Awaitable[None]],
+) -> Watch:
+    """Subscribe. `fresh` waits for a revision. Raises BadRequest, Invalid, Expired."""
+    asked = _check(options)
+    wants_state = options.send_initial_events
+    if wants_state is None:
+        wants_state = not asked
+    if wants_state or asked > cache.revision:
+        await fresh(asked)
+    # From here to the subscription nothing may wait, or changes could fall in between.
+    revision = cache.revision if wants_state or not asked else asked
+    initial = cache.table(kind.resource).select(namespace, options.labels, options.fields) if wants_state else ()
+    try:
+        events = cache.subscribe(
+            kind.resource, after=revision, namespace=namespace, labels=options.labels, fields=options.fields
+        )
+    except Compacted as error:
+        raise _too_old(error) from error
+    return Watch(initial, revision, bool(options.send_initial_events), events)
+
+
+def _check(options: WatchOptions) -> int:
+    match, streaming = options.resource_version_match, options.send_initial_events
+    problem: FieldError | None = None
+    if streaming is None and match:
+        problem = forbidden(
+            "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        )
+    elif streaming is not None and match != "NotOlderThan":
+        problem = forbidden(
+            "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        )
+    if problem is not None:
+        raise Invalid(f'ListOptions.meta.k8s.io "" is invalid: {problem.message()}')
+    return listing.read_revision(options.resource_version)
+
+
+def _too_old(error: Compacted) -> Expired:
+    return Expired(f"too old resource version: {error.asked} ({error.oldest})")
