@@ -46,7 +46,7 @@ def test_a_set_being_deleted_makes_and_removes_nothing() -> None:
 
 def test_a_matching_orphan_is_adopted_and_counts() -> None:
     found = plan(builders.replicaset(replicas=2), builders.pod("stray"), mine())
-    assert [pod.metadata.name for pod in found.adopt] == ["stray"]
+    assert [pod.metadata.name for pod in found.claims.adopt] == ["stray"]
     assert found.create == 0
 
 
@@ -54,12 +54,12 @@ def test_a_pod_of_somebody_else_is_left_alone() -> None:
     other = builders.pod(owned=builders.owner("ReplicaSet", "other", "rs-other"))
     found = plan(builders.replicaset(replicas=1), other)
     assert found.create == 1
-    assert not found.adopt
+    assert not found.claims.adopt
 
 
 def test_a_pod_whose_labels_no_longer_match_is_released() -> None:
     found = plan(builders.replicaset(replicas=1), mine(name="changed", labels={"app": "debug"}))
-    assert [pod.metadata.name for pod in found.release] == ["changed"]
+    assert [pod.metadata.name for pod in found.claims.release] == ["changed"]
     assert found.create == 1
 
 
@@ -179,8 +179,8 @@ def is_good(pod: dict[str, Any]) -> bool:
 
 def apply(found: list[dict[str, Any]], to_do: Plan, limit: int = 99) -> list[dict[str, Any]]:
     """The pods after the first `limit` writes of a plan."""
-    writes: list[tuple[str, str]] = [("adopt", pod.metadata.uid) for pod in to_do.adopt]
-    writes += [("release", pod.metadata.uid) for pod in to_do.release]
+    writes: list[tuple[str, str]] = [("adopt", pod.metadata.uid) for pod in to_do.claims.adopt]
+    writes += [("release", pod.metadata.uid) for pod in to_do.claims.release]
     writes += [("create", "")] * to_do.create + [("delete", pod.metadata.uid) for pod in to_do.delete]
     result = [{**pod, "metadata": dict(pod["metadata"])} for pod in found]
     by_uid = {pod["metadata"]["uid"]: pod for pod in result}

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,11 +21,11 @@ import msgspec
 from motet.base import names, selectors, timestamps
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, NotFound
-from motet.base.selectors import Selector
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
-from motet.controllers import podview
+from motet.controllers import ownership, podview
 from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
+from motet.controllers.ownership import Claims
 from motet.controllers.podview import PodView
 from motet.kinds import pod as pod_kind
 from motet.kinds import replicaset as replicaset_kind
@@ -60,47 +60,17 @@ class ReplicaSetView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
-    """Pods sorted by whose they are: ours already, ours to take, ours to let go."""
-
-    mine: tuple[PodView, ...]
-    adopt: tuple[PodView, ...]
-    release: tuple[PodView, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do now. `look_again` is in seconds: when the next ready pod becomes available."""
 
     create: int = 0
     delete: tuple[PodView, ...] = ()
-    adopt: tuple[PodView, ...] = ()
-    release: tuple[PodView, ...] = ()
+    claims: Claims[PodView] = Claims((), (), ())
     status: ReplicaSetStatus = ReplicaSetStatus()
     look_again: float | None = None
 
     def acts(self) -> bool:
-        return bool(self.create or self.delete or self.adopt or self.release)
-
-
-def claim(rs: ReplicaSetView, selector: Selector, pods: Sequence[PodView]) -> Claims:
-    """Sort active pods by ownership; a set on its way out takes none (Kubernetes "controller reference" rules)."""
-    uid, leaving = rs.metadata.uid, rs.metadata.deletion_timestamp is not None
-    mine: list[PodView] = []
-    adopt: list[PodView] = []
-    release: list[PodView] = []
-    for pod in pods:
-        owner = pod.metadata.controller()
-        if owner is not None:
-            if owner.uid != uid:
-                continue
-            if selector.matches(pod.metadata.labels) or leaving:
-                mine.append(pod)
-            else:
-                release.append(pod)
-        elif not leaving and pod.metadata.deletion_timestamp is None and selector.matches(pod.metadata.labels):
-            adopt.append(pod)
-    return Claims(tuple(mine), tuple(adopt), tuple(release))
+        return bool(self.create or self.delete or self.claims.adopt or self.claims.release)
 
 
 def decide(
@@ -116,7 +86,8 @@ def decide(
     `doubled(node)` is the number of active pods of sibling sets there, for the ranking. `failure` is the message of the
     last attempt that went wrong, shown as the condition ReplicaFailure.
     """
-    claims = claim(rs, selectors.from_document(rs.spec.selector), [pod for pod in pods if podview.is_active(pod)])
+    selector = selectors.from_document(rs.spec.selector)
+    claims = ownership.claim(rs.metadata, selector, (pod for pod in pods if podview.is_active(pod)))
     active = claims.mine + claims.adopt
     create = 0
     delete: tuple[PodView, ...] = ()
@@ -124,28 +95,33 @@ def decide(
         difference = len(active) - rs.spec.replicas
         create = max(0, -difference)
         if difference > 0:
-            delete = tuple(ranked(active, now, doubled)[:difference])
+            delete = tuple(ranked(active, now, doubled, rs.spec.min_ready_seconds)[:difference])
     status, look_again = _status(rs, active, now, failure)
-    return Plan(create, delete, claims.adopt, claims.release, status, look_again)
+    return Plan(create, delete, claims, status, look_again)
 
 
-def ranked(pods: Sequence[PodView], now: datetime, doubled: Callable[[str], int] = lambda node: 0) -> list[PodView]:
+def ranked(
+    pods: Sequence[PodView], now: datetime, doubled: Callable[[str], int] = lambda node: 0, min_ready_seconds: int = 0
+) -> list[PodView]:
     """Pods with the first to give up first.
 
     Unassigned before assigned, pending before running, not ready before ready, low deletion cost before high, on crowded
     nodes before lonely ones, young before old (in powers of two, so that nearly equal ages are a draw), restarted before
-    steady (upstream's ActivePodsWithRanks).
+    steady (upstream's ActivePodsWithRanks). Sharper than upstream, what is ready but not yet available goes before what is
+    available: a rollout counts on that.
     """
     crowd = Counter(pod.spec.node_name for pod in pods)
 
     def rank(pod: PodView) -> tuple[Any, ...]:
         node = pod.spec.node_name
         since = podview.ready_since(pod)
+        wait = podview.available_in(pod, min_ready_seconds, now)
         created = pod.metadata.creation_timestamp
         return (
             bool(node),
             {"Pending": 0, "Unknown": 1}.get(pod.status.phase, 2),
             podview.is_ready(pod),
+            wait is not None and wait <= 0,
             _deletion_cost(pod),
             -(crowd[node] + doubled(node)),
             _age(since, now) if since else -1,
@@ -217,24 +193,12 @@ def pod_of(rs: Document) -> bytes:
         "generateName": f"{rs.name}-",
         "namespace": rs.namespace,
         "labels": metadata.get("labels") or {},
-        "ownerReferences": [owner_reference(rs, "apps/v1", "ReplicaSet")],
+        "ownerReferences": [ownership.reference(rs, replicaset_kind.KIND)],
     }
     for key in ("annotations", "finalizers"):
         if metadata.get(key):
             made[key] = metadata[key]
     return msgspec.json.encode({"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": template["spec"]})
-
-
-def owner_reference(owner: Document, api_version: str, kind: str) -> dict[str, Any]:
-    """The reference that makes `owner` an object's controller and lets it wait for the object's end."""
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "name": owner.name,
-        "uid": owner.meta.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
 
 
 def status_document(status: ReplicaSetStatus) -> dict[str, Any]:
@@ -326,18 +290,10 @@ class ReplicaSets:
 
     async def _apply(self, rs: Document, plan: Plan) -> str:
         """Carry the plan out; the reason and message of the first failure, or an empty string."""
-        for pod in plan.adopt:
-            await self._own(pod, [owner_reference(rs, "apps/v1", "ReplicaSet")])
-        for pod in plan.release:
-            await self._own(pod, _without(pod, rs.meta.uid))
+        await ownership.settle(self._client, pod_kind.KIND, rs, replicaset_kind.KIND, plan.claims)
         if plan.create:
             return await self._create(rs, plan.create)
         return await self._delete(rs, plan.delete)
-
-    async def _own(self, pod: PodView, references: Sequence[Mapping[str, Any]]) -> None:
-        meta = pod.metadata
-        patch = {"metadata": {"uid": meta.uid, "ownerReferences": list(references)}}
-        await self._client.patch(pod_kind.KIND, meta.name, patch, meta.namespace)
 
     async def _create(self, rs: Document, wanted: int) -> str:
         """Slow start: one, then twice as many each time, so that what cannot be made fails once and not a thousand times."""
@@ -394,7 +350,3 @@ class ReplicaSets:
         changed = document.decode()
         changed["status"] = status_document(status)
         await self._client.update(replicaset_kind.KIND, changed, subresource="status")
-
-
-def _without(pod: PodView, uid: str) -> list[Mapping[str, Any]]:
-    return [msgspec.to_builtins(reference) for reference in pod.metadata.owner_references or () if reference.uid != uid]
