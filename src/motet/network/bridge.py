@@ -1,0 +1,92 @@
+"""The node's bridge: made before the first pod, with the gateway's and the name server's address on it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from pathlib import Path
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from motet.base.errors import MotetError
+from motet.network.config import NetworkConfig
+
+_log = logging.getLogger(__name__)
+
+_FALLBACK_MTU = 1500
+
+
+class NetworkError(MotetError):
+    """The kernel refused part of the node's network."""
+
+
+def ensure(config: NetworkConfig) -> int:
+    """Make the bridge, its addresses and the route to services, or repair them; returns the MTU pods use.
+
+    Raises NetworkError.
+    """
+    try:
+        with IPRoute() as route:
+            mtu = config.mtu or _outward_mtu(route)
+            index = _bridge(route, config.bridge, mtu)
+            _address(route, index, str(config.gateway), config.pods.prefixlen)
+            _address(route, index, str(config.dns_address), 32)
+            route.route("replace", dst=str(config.services), oif=index, prefsrc=str(config.gateway), scope="link")
+    except NetlinkError as error:
+        raise NetworkError(f"bridge {config.bridge}: {error}") from error
+    _sysctls(config.bridge)
+    return mtu
+
+
+def remove(config: NetworkConfig) -> None:
+    """Take the bridge away, and its addresses and routes with it."""
+    with IPRoute() as route:
+        for index in route.link_lookup(ifname=config.bridge):
+            route.link("del", index=index)
+
+
+def _bridge(route: IPRoute, name: str, mtu: int) -> int:
+    found = route.link_lookup(ifname=name)
+    if not found:
+        route.link("add", ifname=name, kind="bridge", mtu=mtu)
+        found = route.link_lookup(ifname=name)
+    index: int = found[0]
+    route.link("set", index=index, state="up")
+    return index
+
+
+def _address(route: IPRoute, index: int, address: str, prefix: int) -> None:
+    held = {
+        (dict(item["attrs"]).get("IFA_ADDRESS"), item["prefixlen"]) for item in route.get_addr(index=index, family=2)
+    }
+    if (address, prefix) not in held:
+        route.addr("add", index=index, address=address, prefixlen=prefix)
+
+
+def _outward_mtu(route: IPRoute) -> int:
+    """Of the interface that the default route leaves by."""
+    for entry in route.get_default_routes(family=2):
+        index = dict(entry["attrs"]).get("RTA_OIF")
+        if index is not None:
+            return int(dict(route.get_links(index)[0]["attrs"])["IFLA_MTU"])
+    return _FALLBACK_MTU
+
+
+def _sysctls(bridge: str) -> None:
+    """Forwarding; bridged packets through nftables, without which a service's backend on the same bridge is unreachable;
+    and loopback connections to published ports."""
+    if not Path("/proc/sys/net/bridge").exists():
+        subprocess.run(["modprobe", "br_netfilter"], check=False, capture_output=True)
+    wanted = {
+        "net/ipv4/ip_forward": "1",
+        "net/bridge/bridge-nf-call-iptables": "1",
+        f"net/ipv4/conf/{bridge}/route_localnet": "1",
+    }
+    for name, value in wanted.items():
+        path = Path("/proc/sys") / name
+        try:
+            if path.read_text().strip() != value:
+                path.write_text(value)
+        except OSError as error:
+            raise NetworkError(f"sysctl {name.replace('/', '.')} cannot be set to {value}: {error.strerror}") from error

@@ -1,0 +1,53 @@
+"""The network of one node put together: bridge, CNI, service proxy and names, each restarted on its own if it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from motet.base.supervise import forever
+from motet.client.interface import Client
+from motet.network import bridge, cni
+from motet.network.config import NetworkConfig
+from motet.network.dns.loop import Dns
+from motet.network.proxy.loop import Proxy
+from motet.network.proxy.nft import Nft
+
+_log = logging.getLogger(__name__)
+
+_REPAIR_SECONDS = 10.0
+
+
+class NodeNetwork:
+    """Everything of the network that a node runs."""
+
+    def __init__(self, client: Client, config: NetworkConfig) -> None:
+        self._client = client
+        self._config = config
+
+    def prepare(self) -> None:
+        """What must be there before the first pod. Raises NetworkError."""
+        cni.write(self._config, bridge.ensure(self._config))
+
+    async def run(self) -> None:
+        """Serve until cancelled. Rules, bridge and running pods' connections outlive it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forever("the service proxy", self._proxy, log=_log))
+            group.create_task(forever("the name server", self._dns, log=_log))
+            group.create_task(forever("repairing the bridge", self._repair, log=_log))
+
+    def remove(self) -> None:
+        """Leave nothing behind in the kernel."""
+        Nft().remove_table(self._config.table)
+        bridge.remove(self._config)
+
+    async def _proxy(self) -> None:
+        await Proxy(self._client, self._config, Nft()).run()
+
+    async def _dns(self) -> None:
+        await Dns(self._client, self._config).run()
+
+    async def _repair(self) -> None:
+        while True:
+            await asyncio.sleep(_REPAIR_SECONDS)
+            bridge.ensure(self._config)

@@ -1,0 +1,1 @@
+"""Service traffic: what services want (`desired`), as nftables elements (`ruleset`), kept current (`loop`)."""

@@ -1,0 +1,104 @@
+"""What the proxy reads of services, endpoint slices and pods."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    pass
+
+
+class ServicePort(_Struct, frozen=True):
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    node_port: int = 0
+
+
+class ClientIp(_Struct, frozen=True):
+    timeout_seconds: int = 10800
+
+
+class SessionAffinityConfig(_Struct, frozen=True):
+    client_ip: ClientIp | None = msgspec.field(default=None, name="clientIP")
+
+
+class ServiceSpec(_Struct, frozen=True):
+    type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    external_ips: tuple[str, ...] | None = msgspec.field(default=None, name="externalIPs")
+    ports: tuple[ServicePort, ...] | None = None
+    session_affinity: str = "None"
+    session_affinity_config: SessionAffinityConfig | None = None
+    external_traffic_policy: str = "Cluster"
+    internal_traffic_policy: str = "Cluster"
+
+
+class Ingress(_Struct, frozen=True):
+    ip: str = ""
+
+
+class LoadBalancer(_Struct, frozen=True):
+    ingress: tuple[Ingress, ...] | None = None
+
+
+class ServiceStatus(_Struct, frozen=True):
+    load_balancer: LoadBalancer | None = None
+
+
+class ServiceView(_Struct, frozen=True):
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+class EndpointConditions(_Struct, frozen=True):
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class Endpoint(_Struct, frozen=True):
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions | None = None
+    node_name: str = ""
+    hostname: str = ""
+
+
+class EndpointPort(_Struct, frozen=True):
+    name: str | None = None
+    port: int | None = None
+    protocol: str = "TCP"
+
+
+class SliceView(_Struct, frozen=True):
+    address_type: str = "IPv4"
+    endpoints: tuple[Endpoint, ...] | None = None
+    ports: tuple[EndpointPort, ...] | None = None
+
+
+class ContainerPort(_Struct, frozen=True):
+    container_port: int
+    host_port: int = 0
+    protocol: str = "TCP"
+    host_ip: str = msgspec.field(default="", name="hostIP")
+
+
+class Container(_Struct, frozen=True):
+    ports: tuple[ContainerPort, ...] | None = None
+
+
+class PodSpec(_Struct, frozen=True):
+    containers: tuple[Container, ...] = ()
+    host_network: bool = False
+    node_name: str = ""
+
+
+class PodStatus(_Struct, frozen=True):
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+
+
+class PodView(_Struct, frozen=True):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
