@@ -18,6 +18,7 @@ import msgspec
 View = TypeVar("View", bound=msgspec.Struct)
 
 _SPLICE = b'"metadata":{'
+_STAMPED = b'"metadata":{"resourceVersion":"'
 
 
 class OwnerReference(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -113,6 +114,12 @@ class Document:
     def stored(cls, key: str, value: bytes, revision: int) -> Document:
         """From what an engine returned."""
         return cls(parse_key(key), stamp(value, revision), revision)
+
+    def at(self, revision: int) -> Document:
+        """The same state under another resourceVersion: how a deletion shows what was deleted."""
+        start = self.raw.index(_STAMPED) + len(_STAMPED)
+        end = self.raw.index(b'"', start)
+        return Document(self.key, b"%b%d%b" % (self.raw[:start], revision, self.raw[end:]), revision)
 
     @property
     def namespace(self) -> str:

@@ -38,7 +38,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One key changed at `revision`. `value` is None for a deletion; `previous` is None for a creation."""
+    """One key changed at `revision`. `value` is None for a deletion; `previous` is None for a creation.
+
+    `created == revision` tells a creation too, also where previous values were not asked for.
+    """
 
     key: str
     value: bytes | None
@@ -125,13 +128,21 @@ class Store(Protocol):
         """Entries whose key starts with `prefix` and sorts after `after`. Raises Compacted, FutureRevision."""
         ...
 
-    def watch(self, prefix: str, after: int) -> AsyncIterator[Sequence[Event]]:
+    def watch(self, prefix: str, after: int, *, previous: bool = True) -> AsyncIterator[Sequence[Event]]:
         """Every event on `prefix` with a revision above `after`, in order, in batches that never split a transaction.
 
-        Raises Compacted when `after` is older than what is kept.
+        Raises Compacted when `after` is older than what is kept, FutureRevision when it has not been written. Ends when
+        the store is closed. With `previous=False`, which is cheaper, events may come without their previous values.
+        """
+        ...
+
+    def history(self, prefix: str, after: int, until: int) -> AsyncIterator[Sequence[Event]]:
+        """As `watch` with previous values, but only of revisions up to and including `until`, and then it ends.
+
+        Raises Compacted, FutureRevision.
         """
         ...
 
     async def compact(self, revision: int) -> None:
-        """Forget all superseded values older than `revision`."""
+        """Forget all superseded values older than `revision`. Raises FutureRevision."""
         ...
