@@ -117,7 +117,7 @@ def test_a_failure_becomes_a_condition_and_goes_again() -> None:
 def test_the_pod_it_makes_carries_the_template_and_its_owner() -> None:
     rs = builders.replicaset()
     rs["spec"]["template"]["metadata"]["annotations"] = {"note": "x"}
-    made = view(PodView, __import__("json").loads(pod_of(builders.document("apps/replicasets", rs))))
+    made = view(PodView, pod_of(builders.document("apps/replicasets", rs)))
     assert made.metadata.labels == {"app": "web"}
     assert made.metadata.annotations == {"note": "x"}
     assert made.metadata.generate_name == "web-"

@@ -183,13 +183,12 @@ def _conditions(rs: ReplicaSetView, now: datetime, failure: str) -> tuple[podvie
     return tuple(kept)
 
 
-def pod_of(rs: Document) -> bytes:
-    """The pod that `rs` makes, encoded, with an empty name to be filled in."""
+def pod_of(rs: Document) -> dict[str, Any]:
+    """The pod that `rs` makes, without its name."""
     document = rs.decode()
     template = document["spec"]["template"]
     metadata = template.get("metadata") or {}
     made: dict[str, Any] = {
-        "name": "",
         "generateName": f"{rs.name}-",
         "namespace": rs.namespace,
         "labels": metadata.get("labels") or {},
@@ -198,7 +197,7 @@ def pod_of(rs: Document) -> bytes:
     for key in ("annotations", "finalizers"):
         if metadata.get(key):
             made[key] = metadata[key]
-    return msgspec.json.encode({"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": template["spec"]})
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": template["spec"]}
 
 
 def status_document(status: ReplicaSetStatus) -> dict[str, Any]:
@@ -297,13 +296,12 @@ class ReplicaSets:
 
     async def _create(self, rs: Document, wanted: int) -> str:
         """Slow start: one, then twice as many each time, so that what cannot be made fails once and not a thousand times."""
-        pod, decode = pod_of(rs), msgspec.json.Decoder().decode
+        pod = pod_of(rs)  # shared by all: the client copies what it is given
         size = 1
         while wanted > 0:
             batch = []
             for _ in range(min(size, wanted)):
-                made = decode(pod)
-                made["metadata"]["name"] = names.generate(f"{rs.name}-")
+                made = {**pod, "metadata": {**pod["metadata"], "name": names.generate(pod["metadata"]["generateName"])}}
                 batch.append(self._client.create(pod_kind.KIND, made, rs.namespace))
             answers = await asyncio.gather(*batch, return_exceptions=True)
             if failure := self._tell(rs, answers, "Create", "created"):

@@ -1,0 +1,105 @@
+"""Deployments and ReplicaSets on a real kernel: the loops, their writes and their words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.controllers.world import World, kubelet, world
+
+from motet.controllers.deployment import Deployments
+from motet.controllers.replicaset import ReplicaSets
+from motet.kinds import deployment, event, pod, replicaset
+
+
+async def replicasets(world: World) -> None:
+    await ReplicaSets(world.client, world.clock, world.events).run()
+
+
+async def deployments(world: World) -> None:
+    await Deployments(world.client, world.clock, world.events).run()
+
+
+def web(replicas: int = 3, image: str = "v1", **spec: Any) -> dict[str, Any]:
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template, **spec}
+    return {"metadata": {"name": "web", "namespace": "default"}, "spec": spec}
+
+
+def complete(world: World, replicas: int) -> bool:
+    found = world.get(deployment.KIND, "web") or {}
+    status = found.get("status") or {}
+    reasons = {condition["reason"] for condition in status.get("conditions") or ()}
+    return (
+        status.get("observedGeneration") == found["metadata"]["generation"]
+        and [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")] == [replicas] * 3
+        and "NewReplicaSetAvailable" in reasons
+    )
+
+
+def images(world: World) -> set[str]:
+    return {each["spec"]["containers"][0]["image"] for each in world.all(pod.KIND)}
+
+
+async def test_a_deployment_becomes_pods_and_says_so(tmp_path: Path) -> None:
+    async with world(tmp_path, deployments, replicasets, kubelet) as it:
+        await it.create(deployment.KIND, web(3))
+        await it.until(lambda: complete(it, 3))
+        (rs,) = it.all(replicaset.KIND)
+        assert len(it.all(pod.KIND)) == 3
+        assert rs["metadata"]["ownerReferences"][0]["name"] == "web"
+        assert rs["status"]["availableReplicas"] == 3
+
+
+async def test_a_new_image_rolls_without_losing_availability(tmp_path: Path) -> None:
+    async with world(tmp_path, deployments, replicasets, kubelet) as it:
+        await it.create(deployment.KIND, web(4, strategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}))
+        await it.until(lambda: complete(it, 4))
+        patch = {"spec": web(4, "v2")["spec"]}
+        await it.client.patch(deployment.KIND, "web", patch, "default")
+        least = 4
+
+        def rolled() -> bool:
+            nonlocal least
+            live = [each for each in it.all(pod.KIND) if not each["metadata"].get("deletionTimestamp")]
+            least = min(least, sum(bool((each.get("status") or {}).get("podIP")) for each in live))
+            return complete(it, 4) and images(it) == {"v2"}
+
+        await it.until(rolled)
+        assert least >= 4
+        found = it.get(deployment.KIND, "web") or {}
+        assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
+
+
+async def test_a_deleted_pod_is_replaced(tmp_path: Path) -> None:
+    async with world(tmp_path, replicasets, kubelet) as it:
+        body = web(2)
+        await it.create(replicaset.KIND, body)
+        await it.until(lambda: ((it.get(replicaset.KIND, "web") or {}).get("status") or {}).get("readyReplicas") == 2)
+        victim = it.all(pod.KIND)[0]["metadata"]
+        await it.client.delete(pod.KIND, victim["name"], "default", grace_seconds=0)
+        await it.until(lambda: victim["uid"] not in {each["metadata"]["uid"] for each in it.all(pod.KIND)})
+        await it.until(lambda: len(it.all(pod.KIND)) == 2)
+
+
+async def test_a_matching_orphan_is_adopted_and_a_relabelled_pod_let_go(tmp_path: Path) -> None:
+    async with world(tmp_path, replicasets) as it:
+        orphan = {"metadata": {"name": "stray", "labels": {"app": "web"}}, "spec": web()["spec"]["template"]["spec"]}
+        await it.create(pod.KIND, orphan)
+        await it.create(replicaset.KIND, web(1))
+        await it.until(lambda: (it.get(pod.KIND, "stray") or {})["metadata"].get("ownerReferences"))
+        await it.client.patch(pod.KIND, "stray", {"metadata": {"labels": {"app": "debug"}}}, "default")
+        await it.until(lambda: not (it.get(pod.KIND, "stray") or {})["metadata"].get("ownerReferences"))
+        await it.until(lambda: len(it.all(pod.KIND)) == 2)
+
+
+async def test_the_events_name_the_pods_and_the_scaling(tmp_path: Path) -> None:
+    async with world(tmp_path, deployments, replicasets) as it:
+        await it.create(deployment.KIND, web(1))
+        await it.until(lambda: len(it.all(pod.KIND)) == 1)
+        await it.events.flush()
+        told = {(each["involvedObject"]["kind"], each["reason"]): each["message"] for each in it.all(event.KIND)}
+        (name,) = (each["metadata"]["name"] for each in it.all(pod.KIND))
+        assert told["ReplicaSet", "SuccessfulCreate"] == f"Created pod: {name}"
+        assert "from 0 to 1" in told["Deployment", "ScalingReplicaSet"]
