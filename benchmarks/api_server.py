@@ -1,0 +1,80 @@
+"""An API server alone, with a throw-away authority: what `benchmarks/api.py` measures.
+
+    python benchmarks/api_server.py --directory DIR [--port N] [--synchronous FULL|NORMAL]
+
+Writes ca.crt, admin.crt, admin.key and kubeconfig into DIR and prints `ready PORT` when it serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import uvloop
+
+from motet.api.http.authorize import Roles, pod_node
+from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.registry import Registry
+from motet.api.users import CONTROLLERS
+from motet.base.clock import SystemClock
+from motet.base.errors import AlreadyExists
+from motet.identity import kubeconfig, tls
+from motet.identity.authority import Authority
+from motet.kinds import namespace
+from motet.kinds.catalogue import Catalogue
+from motet.store.cache import Cache, Resource
+from motet.store.sqlite import SqliteStore
+
+
+async def serve(directory: Path, port: int, synchronous: str) -> None:
+    authority = Authority.load_or_create(directory)
+    certificate, key = authority.issue("motet-server", sans=("127.0.0.1", "localhost")).write(directory, "server")
+    credentials = authority.issue("admin", ("system:masters",))
+    admin = credentials.write(directory, "admin")
+    clock, catalogue = SystemClock(), Catalogue()
+    store = SqliteStore(directory / "state.db", synchronous=synchronous)  # type: ignore[arg-type]
+    await store.open()
+    resources = [Resource(kind.resource, kind.fields, kind.indexed_fields) for kind in catalogue]
+    cache = Cache(store, resources)
+    await cache.start()
+    registry = Registry(store, cache, catalogue, clock)
+    for name in ("default", "kube-system", "kube-node-lease"):
+        try:
+            await registry.create(namespace.KIND, "", {"metadata": {"name": name}}, CONTROLLERS)
+        except AlreadyExists:
+            pass
+    config = ApiConfig(
+        host="127.0.0.1", port=port, certificate=certificate, key=key, client_ca=directory / "ca.crt", stop_seconds=1
+    )
+    agent_tls = tls.client_context(directory / "ca.crt", *admin)
+    server = ApiServer(config, registry, catalogue, Roles(pod_node(cache)), agent_tls=agent_tls, clock=clock)
+    await server.start()
+    (directory / "kubeconfig").write_bytes(
+        kubeconfig.render(f"https://127.0.0.1:{server.port}", authority.pem, credentials)
+    )
+    print(f"ready {server.port}", flush=True)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await server.stop()
+    await cache.close()
+    await store.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL")
+    parser.add_argument("--verbose", action="store_true")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.WARNING, format="%(name)s %(message)s")
+    uvloop.run(serve(arguments.directory, arguments.port, arguments.synchronous))
+
+
+if __name__ == "__main__":
+    main()

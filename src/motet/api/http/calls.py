@@ -1,0 +1,69 @@
+"""One request on its way through the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from motet.api.http import negotiate
+from motet.api.http.negotiate import Form
+from motet.api.http.routes import Target
+from motet.api.users import User
+from motet.base.errors import RequestEntityTooLarge
+from motet.kinds.kind import Kind
+
+# Upstream's limit on a body.
+MAX_BODY = 3 * 1024 * 1024
+_EMPTY: Mapping[str, str] = {}
+
+
+@dataclass(slots=True)
+class Call:
+    """A request with what is known of it so far. `warnings` end up in `Warning:` headers of the answer."""
+
+    request: web.BaseRequest
+    target: Target
+    verb: str
+    user: User
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        url = self.request.rel_url
+        return url.query if url.raw_query_string else _EMPTY
+
+    @property
+    def form(self) -> Form:
+        """The form of the answer. Raises NotAcceptable."""
+        return negotiate.form(self.request.headers.get("Accept", ""))
+
+    @property
+    def default_manager(self) -> str:
+        """What upstream names a field manager that did not name itself: the first word of the user agent."""
+        agent = self.request.headers.get("User-Agent", "")
+        return agent.partition("/")[0][:128] or "unknown"
+
+    async def body(self) -> bytes:
+        """The whole body. Raises RequestEntityTooLarge."""
+        try:
+            return await self.request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise RequestEntityTooLarge(f"Request entity too large: limit is {MAX_BODY}") from None
+
+    async def document(self) -> dict[str, Any]:
+        """The object in the body. Raises BadRequest, UnsupportedMediaType, RequestEntityTooLarge."""
+        return negotiate.document(await self.body(), self.request.headers.get("Content-Type", ""))
+
+
+@dataclass(slots=True)
+class ResourceCall(Call):
+    """A request about a resource we serve."""
+
+    kind: Kind = field(kw_only=True)
+
+    @property
+    def namespace(self) -> str:
+        return self.target.namespace if self.kind.namespaced else ""

@@ -1,0 +1,273 @@
+"""Discovery: which groups, versions, resources and verbs there are, in the legacy and in the aggregated form.
+
+Groups that exist only as questions (reviews) are listed beside the catalogue's, and so is `policy`, which tells
+`kubectl drain` that pods can be evicted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from motet.api.http import answers
+from motet.api.http.negotiate import clauses
+from motet.base.errors import NotFound
+from motet.kinds.catalogue import Catalogue
+from motet.kinds.kind import Json, Kind
+
+# What we claim to be: clients decide by it what they may ask for.
+MAJOR, MINOR = "1", "34"
+VERSION = f"v{MAJOR}.{MINOR}.0"
+
+_PROJECTION_VERBS = ("get", "patch", "update")
+# Subresources that are kinds of their own: group, version, kind.
+_SUBRESOURCE_KINDS = {
+    "scale": ("autoscaling", "v1", "Scale"),
+    "binding": ("", "v1", "Binding"),
+    "eviction": ("policy", "v1", "Eviction"),
+    "exec": ("", "v1", "PodExecOptions"),
+    "attach": ("", "v1", "PodAttachOptions"),
+    "portforward": ("", "v1", "PodPortForwardOptions"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A resource that is only asked, never kept."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+
+
+REVIEWS = (
+    Review("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews"),
+    Review("authentication.k8s.io", "v1beta1", "SelfSubjectReview", "selfsubjectreviews"),
+    Review("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"),
+    Review("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews"),
+    Review("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews"),
+)
+_EMPTY_GROUPS = {"policy": ["v1"]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    """One line of discovery."""
+
+    name: str
+    singular: str
+    namespaced: bool
+    group: str
+    version: str
+    kind: str
+    verbs: tuple[str, ...]
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+def version() -> Json:
+    """`/version`."""
+    return {
+        "major": MAJOR,
+        "minor": MINOR,
+        "gitVersion": f"{VERSION}+motet",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "python",
+        "platform": "linux/amd64",
+    }
+
+
+class Discovery:
+    """Documents of discovery, made once per state of the catalogue."""
+
+    def __init__(self, catalogue: Catalogue, address: str) -> None:
+        self._catalogue = catalogue
+        self._address = address
+        self._made: dict[str, tuple[bytes, str]] = {}
+        self._made_for: tuple[int, ...] = ()
+
+    def answer(self, path: str, accept: str, known_etag: str) -> web.Response | None:
+        """The answer to `/api...` or `/apis...`, or None for a path that discovery does not have."""
+        form = _aggregated(accept) if path in ("/api", "/apis") else ""
+        kinds = tuple(map(id, self._catalogue))
+        if kinds != self._made_for:
+            self._made_for, self._made = kinds, {}
+        made = self._made.get(f"{path} {form}")
+        if made is None:
+            document = self._aggregate(path, form) if form else self._legacy(path)
+            if document is None:
+                return None
+            data = answers.encode(document)
+            made = self._made[f"{path} {form}"] = (data, hashlib.sha256(data).hexdigest().upper())
+        data, digest = made
+        content_type = answers.JSON
+        if form:
+            content_type = f"{answers.JSON};g=apidiscovery.k8s.io;v={form};as=APIGroupDiscoveryList"
+        headers = {"Vary": "Accept"}
+        if form:
+            headers["ETag"] = f'"{digest}"'
+            if known_etag.strip('"') == digest:
+                return web.Response(status=304, headers=headers)
+        return answers.body(data, content_type=content_type, headers=headers)
+
+    def _groups(self) -> dict[str, list[str]]:
+        groups = {group: list(versions) for group, versions in self._catalogue.groups().items()}
+        for group, versions in [*((review.group, [review.version]) for review in REVIEWS), *_EMPTY_GROUPS.items()]:
+            present = groups.setdefault(group, [])
+            present.extend(version for version in versions if version not in present)
+        return groups
+
+    def _resources(self, group: str, version: str) -> list[_Resource]:
+        resources: list[_Resource] = []
+        for kind in self._catalogue:
+            if (kind.group, kind.version) == (group, version):
+                resources.extend(_of_kind(kind))
+        for review in REVIEWS:
+            if (review.group, review.version) == (group, version):
+                singular = review.kind.lower()
+                resources.append(_Resource(review.plural, singular, False, group, version, review.kind, ("create",)))
+        return resources
+
+    def _legacy(self, path: str) -> Json | None:
+        groups = self._groups()
+        match path.strip("/").split("/"):
+            case ["api"]:
+                server = [{"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}]
+                return {"kind": "APIVersions", "versions": groups.get("", ["v1"]), "serverAddressByClientCIDRs": server}
+            case ["apis"]:
+                listed = [_group(group, versions) for group, versions in groups.items() if group]
+                return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+            case ["apis", group] if group in groups:
+                return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, groups[group])}
+            case ["api", version] if version in groups.get("", ()):
+                return self._resource_list("", version)
+            case ["apis", group, version] if version in groups.get(group, ()):
+                return self._resource_list(group, version)
+            case _:
+                return None
+
+    def _resource_list(self, group: str, version: str) -> Json:
+        return {
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": f"{group}/{version}" if group else version,
+            "resources": [_legacy_resource(item, group, version) for item in self._resources(group, version)],
+        }
+
+    def _aggregate(self, path: str, form: str) -> Json:
+        items = []
+        for group, versions in self._groups().items():
+            if bool(group) != (path == "/apis"):
+                continue
+            listed = [
+                {
+                    "version": version,
+                    "resources": _aggregated_resources(self._resources(group, version)),
+                    "freshness": "Current",
+                }
+                for version in versions
+            ]
+            metadata: Json = {"name": group} if group else {}
+            metadata["creationTimestamp"] = None
+            items.append({"metadata": metadata, "versions": listed})
+        return {
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": f"apidiscovery.k8s.io/{form}",
+            "metadata": {},
+            "items": items,
+        }
+
+
+def _aggregated(accept: str) -> str:
+    """`v2` or `v2beta1` when the client prefers the aggregated form, else an empty string."""
+    for clause in clauses(accept) if accept else ():
+        if clause.media != answers.JSON:
+            continue
+        parameters = clause.parameters
+        if parameters.get("as") != "APIGroupDiscoveryList":
+            return ""
+        version = parameters.get("v", "")
+        if parameters.get("g") == "apidiscovery.k8s.io" and version in ("v2", "v2beta1"):
+            return version
+    return ""
+
+
+def _group(group: str, versions: Sequence[str]) -> Json:
+    listed = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+    return {"name": group, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _of_kind(kind: Kind) -> Iterable[_Resource]:
+    singular = kind.singular or kind.kind.lower()
+    yield _Resource(
+        kind.plural,
+        singular,
+        kind.namespaced,
+        kind.group,
+        kind.version,
+        kind.kind,
+        tuple(sorted(kind.verbs)),
+        kind.short_names,
+        kind.categories,
+    )
+    subresources = dict(kind.subresources)
+    if kind.status:
+        subresources["status"] = _PROJECTION_VERBS
+    if kind.scale:
+        subresources["scale"] = _PROJECTION_VERBS
+    for name, verbs in sorted(subresources.items()):
+        group, version, shown = _SUBRESOURCE_KINDS.get(name, (kind.group, kind.version, kind.kind))
+        yield _Resource(f"{kind.plural}/{name}", "", kind.namespaced, group, version, shown, tuple(sorted(verbs)))
+
+
+def _legacy_resource(item: _Resource, group: str, version: str) -> Json:
+    found: Json = {
+        "name": item.name,
+        "singularName": item.singular,
+        "namespaced": item.namespaced,
+        "kind": item.kind,
+        "verbs": item.verbs,
+    }
+    if (item.group, item.version) != (group, version):
+        found["group"], found["version"] = item.group, item.version
+    if item.short_names:
+        found["shortNames"] = item.short_names
+    if item.categories:
+        found["categories"] = item.categories
+    return found
+
+
+def _aggregated_resources(items: Iterable[_Resource]) -> list[Json]:
+    found: dict[str, Json] = {}
+    for item in items:
+        kind = {"group": item.group, "version": item.version, "kind": item.kind}
+        plural, _, subresource = item.name.partition("/")
+        if subresource:
+            entry = {"subresource": subresource, "responseKind": kind, "verbs": item.verbs}
+            found[plural].setdefault("subresources", []).append(entry)
+            continue
+        found[plural] = {
+            "resource": plural,
+            "responseKind": kind,
+            "scope": "Namespaced" if item.namespaced else "Cluster",
+            "singularResource": item.singular,
+            "verbs": item.verbs,
+        }
+        if item.short_names:
+            found[plural]["shortNames"] = item.short_names
+        if item.categories:
+            found[plural]["categories"] = item.categories
+    return list(found.values())
+
+
+def nowhere() -> NotFound:
+    """404 for a path that means nothing here."""
+    return NotFound("the server could not find the requested resource")

@@ -1,0 +1,241 @@
+"""From a request to its handler: who, what, allowed or not, then the verb; and every failure as a `Status`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from motet.api.http import answers, discovery, health, metrics, reviews, routes
+from motet.api.http.authenticate import Authenticator, Credentials, authenticate, impersonated
+from motet.api.http.authorize import Attributes, Authorizer, refusal
+from motet.api.http.calls import Call, ResourceCall
+from motet.api.http.discovery import REVIEWS, Discovery, Review
+from motet.api.http.metrics import Metrics
+from motet.api.http.objects import PROJECTIONS, Objects
+from motet.api.http.openapi import OpenApi
+from motet.api.http.parameters import flag
+from motet.api.http.streams import STREAMS, Streams
+from motet.api.http.watch import Watches
+from motet.api.users import MASTERS, User
+from motet.base.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound
+from motet.kinds.catalogue import Catalogue
+
+log = logging.getLogger("motet.api.requests")
+
+Handler = Callable[[ResourceCall], Awaitable[web.StreamResponse]]
+_CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_REVIEWS: Mapping[tuple[str, str, str], Review] = {
+    (review.group, review.version, review.plural): review for review in REVIEWS
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatcher:
+    """Answers every request. Its collaborators are given; it keeps no state but counters."""
+
+    catalogue: Catalogue
+    authenticators: Sequence[Authenticator]
+    authorizer: Authorizer
+    objects: Objects
+    watches: Watches
+    streams: Streams
+    discovery: Discovery
+    openapi: OpenApi
+    metrics: Metrics
+    checks: Mapping[str, health.Check] = field(default_factory=dict)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The only way in. Never raises but for a client that has left."""
+        began = time.perf_counter()
+        target = routes.parse(request.rel_url.raw_path)
+        call = Call(request, target, request.method.lower(), User(""))
+        try:
+            answer = await self._answer(call)
+        except ApiError as error:
+            answer = answers.failure(error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise  # the client has left, or we are shutting down
+        except Exception:
+            number = secrets.token_hex(6)
+            log.exception("failure %s: %s %s user=%s", number, request.method, target.path, call.user.name)
+            answer = answers.failure(InternalError(f"an error of the server's own; its log has it as {number}"))
+        for value in answers.warnings(call.warnings):
+            if not answer.prepared:
+                answer.headers.add("Warning", value)
+        self._account(call, answer.status, time.perf_counter() - began)
+        return answer
+
+    def _account(self, call: Call, status: int, seconds: float) -> None:
+        target = call.target
+        resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+        self.metrics.count(
+            call.verb, resource if isinstance(call, ResourceCall) or status < 400 else "", status, seconds
+        )
+        level = logging.INFO if call.verb in _CHANGES or status >= 400 else logging.DEBUG
+        if log.isEnabledFor(level):
+            # Never the query: commands of exec are in it.
+            log.log(
+                level,
+                "verb=%s path=%s code=%d user=%s seconds=%.4f agent=%r",
+                call.verb,
+                target.path,
+                status,
+                call.user.name,
+                seconds,
+                call.request.headers.get("User-Agent", ""),
+            )
+
+    async def _answer(self, call: Call) -> web.StreamResponse:
+        target = call.target
+        if not target.is_resource and _first_two(target.path) in health.PATHS:
+            return self._health(call)
+        call.user = self._user(call.request)
+        if not target.is_resource:
+            self._authorize(call.user, Attributes(call.verb, path=target.path))
+            return await self._other(call)
+        watching = "watch" in (query := call.query) and flag(query, "watch")
+        call.verb = routes.verb(call.request.method, target, watching)
+        self._authorize(
+            call.user,
+            Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name),
+        )
+        review = _REVIEWS.get((target.group, target.version, target.plural))
+        if review is not None:
+            return await self._review(call, review)
+        return await self._resource(call)
+
+    def _user(self, request: web.BaseRequest) -> User:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has left")
+        headers = request.headers
+        credentials = Credentials(transport.get_extra_info("peercert"), headers.get("Authorization", ""))
+        user = authenticate(self.authenticators, credentials)
+        name = headers.get("Impersonate-User")
+        if name is None:
+            return user
+        if MASTERS not in user.groups:
+            raise Forbidden(f'users "{name}" is forbidden: User "{user.name}" cannot impersonate resource "users"')
+        return impersonated(name, headers.getall("Impersonate-Group", []))
+
+    def _authorize(self, user: User, attributes: Attributes) -> None:
+        decision = self.authorizer.decide(user, attributes)
+        if not decision.allowed:
+            raise refusal(user, attributes, decision.reason)
+
+    async def _resource(self, call: Call) -> web.StreamResponse:
+        target = call.target
+        kind = self.catalogue.by_path(target.group, target.version, target.plural)
+        if kind is None or (target.namespace and not kind.namespaced and target.plural != "namespaces"):
+            raise discovery.nowhere()
+        found = ResourceCall(call.request, target, call.verb, call.user, call.warnings, kind=kind)
+        subresource = target.subresource
+        if not subresource:
+            if call.verb not in kind.verbs:
+                raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            if call.verb in ("update", "patch") and not target.name:
+                raise MethodNotAllowed(f"{call.verb} is for one object, not for the collection")
+            if kind.namespaced and not target.namespace and (target.name or call.verb == "create"):
+                raise NotFound("the server could not find the requested resource: it lives in a namespace")
+            if call.verb == "create" and target.name:
+                raise MethodNotAllowed("POST goes to the collection, not to an object of it")
+            return await self._verb(found)
+        verbs = kind.subresources.get(subresource)
+        if (
+            verbs is None
+            and not (subresource == "status" and kind.status)
+            and not (subresource == "scale" and kind.scale)
+        ):
+            raise discovery.nowhere()
+        allowed = verbs or ("get", "patch", "update")
+        if call.verb not in allowed:
+            raise MethodNotAllowed(f"{target.plural}/{subresource} allows only: {', '.join(allowed)}")
+        if subresource in STREAMS:
+            return await self.streams.serve(found)
+        if subresource not in PROJECTIONS and call.verb != "create":
+            raise discovery.nowhere()
+        return await self._verb(found)
+
+    async def _verb(self, call: ResourceCall) -> web.StreamResponse:
+        match call.verb:
+            case "get":
+                return await self.objects.get(call)
+            case "list":
+                return await self.objects.list(call)
+            case "watch":
+                return await self.watches.serve(call)
+            case "create":
+                return await self.objects.create(call, self.authorizer)
+            case "update":
+                return await self.objects.update(call)
+            case "patch":
+                return await self.objects.patch(call)
+            case "delete":
+                return await self.objects.delete(call)
+            case _:
+                return await self.objects.deletecollection(call)
+
+    async def _review(self, call: Call, review: Review) -> web.StreamResponse:
+        if call.verb != "create" or call.target.name:
+            raise MethodNotAllowed(f"{review.plural} can only be created")
+        return answers.document(reviews.answer(review, await call.document(), call.user, self.authorizer), status=201)
+
+    def _health(self, call: Call) -> web.StreamResponse:
+        if call.request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("health can only be asked with GET")
+        checks = self.checks
+        root = _first_two(call.target.path)
+        single = call.target.path[len(root) + 1 :]
+        if single:
+            if single not in checks:
+                raise discovery.nowhere()
+            checks = {single: checks[single]}
+        return health.answer(call.target.path, checks, verbose="verbose" in call.query)
+
+    async def _other(self, call: Call) -> web.StreamResponse:
+        request, path = call.request, call.target.path
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        accept = request.headers.get("Accept", "")
+        known = request.headers.get("If-None-Match", "")
+        answer: web.StreamResponse | None = None
+        if path == "/version":
+            answer = answers.document(discovery.version())
+        elif path == "/metrics":
+            answer = answers.text(self.metrics.render(), content_type=metrics.CONTENT_TYPE)
+        elif path.startswith("/openapi/"):
+            answer = await self.openapi.answer(
+                path, accept, known, "gzip" in request.headers.get("Accept-Encoding", "")
+            )
+        elif path == "/":
+            answer = answers.document(
+                {
+                    "paths": [
+                        "/api",
+                        "/apis",
+                        "/healthz",
+                        "/livez",
+                        "/metrics",
+                        "/openapi/v2",
+                        "/openapi/v3",
+                        "/readyz",
+                        "/version",
+                    ]
+                }
+            )
+        else:
+            answer = self.discovery.answer(path, accept, known)
+        if answer is None:
+            raise discovery.nowhere()
+        return answer
+
+
+def _first_two(path: str) -> str:
+    """`/readyz` of `/readyz/store`."""
+    return "/" + path.split("/", 2)[1]

@@ -1,0 +1,70 @@
+"""Reviews: questions about the caller and about what one may do (authentication.k8s.io, authorization.k8s.io)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from motet.api.http.authorize import Attributes, Authorizer
+from motet.api.http.discovery import Review
+from motet.api.users import User
+from motet.base.errors import BadRequest
+from motet.kinds.kind import Json
+
+
+def answer(review: Review, document: Json, user: User, authorizer: Authorizer) -> Json:
+    """The review with its `status` filled in. Raises BadRequest."""
+    if document.get("kind") not in (None, "", review.kind):
+        raise BadRequest(f"the body is a {document['kind']}; {review.plural} takes a {review.kind}")
+    spec = document.get("spec") or {}
+    if not isinstance(spec, dict):
+        raise BadRequest("spec: Invalid value: expected an object")
+    match review.kind:
+        case "SelfSubjectReview":
+            status: Json = {"userInfo": _user_info(user)}
+        case "SelfSubjectAccessReview":
+            status = _access(spec, user, authorizer)
+        case "SubjectAccessReview":
+            other = User(str(spec.get("user") or ""), tuple(map(str, spec.get("groups") or ())))
+            status = _access(spec, other, authorizer)
+        case _:
+            resources, paths = authorizer.rules(user, str(spec.get("namespace") or ""))
+            status = {"resourceRules": list(resources), "nonResourceRules": list(paths), "incomplete": False}
+    return {
+        "kind": review.kind,
+        "apiVersion": f"{review.group}/{review.version}",
+        "metadata": {"creationTimestamp": None},
+        **({"spec": spec} if review.kind != "SelfSubjectReview" else {}),
+        "status": status,
+    }
+
+
+def _user_info(user: User) -> Json:
+    info: Json = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return info
+
+
+def _access(spec: Json, user: User, authorizer: Authorizer) -> Json:
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if bool(resource) == bool(path):
+        raise BadRequest("spec: exactly one of resourceAttributes and nonResourceAttributes must be given")
+    decision = authorizer.decide(user, _attributes(resource or {}, path or {}))
+    return {"allowed": decision.allowed, **({"reason": decision.reason} if decision.reason else {})}
+
+
+def _attributes(resource: Any, path: Any) -> Attributes:
+    if path:
+        return Attributes(str(path.get("verb", "")), path=str(path.get("path", "")))
+    keys = {
+        "group": "group",
+        "resource": "resource",
+        "subresource": "subresource",
+        "namespace": "namespace",
+        "name": "name",
+    }
+    return Attributes(
+        str(resource.get("verb", "")), **{key: str(resource.get(name) or "") for key, name in keys.items()}
+    )

@@ -1,0 +1,165 @@
+"""A whole API server in the test's own process: real TLS, real store, a throw-away authority."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import ssl
+import sysconfig
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from motet.api.http.authorize import Roles, pod_node
+from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.registry import Registry
+from motet.base.clock import SystemClock
+from motet.identity import kubeconfig, tls
+from motet.identity.authority import Authority
+from motet.kinds.catalogue import KINDS, Catalogue
+from motet.store.cache import Cache, Resource
+from motet.store.sqlite import SqliteStore
+
+
+@dataclass(frozen=True)
+class Pki:
+    directory: Path
+    authority: Authority
+
+    def issue(self, name: str, user: str, *groups: str) -> tuple[Path, Path]:
+        return self.authority.issue(user, groups, sans=("127.0.0.1", "localhost")).write(self.directory, name)
+
+    def client(self, name: str) -> ssl.SSLContext:
+        return tls.client_context(
+            self.directory / "ca.crt", self.directory / f"{name}.crt", self.directory / f"{name}.key"
+        )
+
+    def anonymous(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.directory / "ca.crt"))
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    directory = tmp_path_factory.mktemp("pki")
+    made = Pki(directory, Authority.create(directory))
+    made.issue("server", "motet-server")
+    made.issue("admin", "admin", "system:masters")
+    made.issue("node", "system:node:n1", "system:nodes")
+    made.issue("stranger", "eve")
+    return made
+
+
+@dataclass
+class Api:
+    """The running server and the ways to talk to it."""
+
+    server: ApiServer
+    registry: Registry
+    pki: Pki
+    kubeconfig: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.server.port}"
+
+    @contextlib.asynccontextmanager
+    async def session(self, who: str = "admin") -> AsyncIterator[aiohttp.ClientSession]:
+        context = self.pki.client(who) if who else self.pki.anonymous()
+        connector = aiohttp.TCPConnector(ssl=context)
+        async with aiohttp.ClientSession(self.url, connector=connector) as session:
+            yield session
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, who: str = "admin", headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Code and decoded body of one request."""
+        headers = dict(headers or {})
+        data = body
+        if body is not None and not isinstance(body, bytes | io.BytesIO):
+            data = json.dumps(body).encode()
+        if body is not None:
+            headers.setdefault("Content-Type", "application/json")
+        async with self.session(who) as session, session.request(method, path, data=data, headers=headers) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if "json" in answer.content_type else text
+
+    async def kubectl(self, *arguments: str, stdin: str = "", fails: bool = False, binary: str = "") -> str:
+        """Standard output of kubectl; with `fails`, its error output."""
+        process = await asyncio.create_subprocess_exec(
+            binary or str(Path(sysconfig.get_path("scripts")) / "kubectl"),
+            *arguments,
+            env={
+                **os.environ,
+                "KUBECONFIG": str(self.kubeconfig),
+                "HOME": str(self.kubeconfig.parent),
+                "KUBECTL_KUBERC": "false",
+            },
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 30)
+        finally:
+            if process.returncode is None:
+                process.kill()
+        if fails:
+            assert process.returncode, out.decode()
+            return err.decode()
+        assert process.returncode == 0, f"kubectl {' '.join(arguments)}: {err.decode()}"
+        return out.decode()
+
+
+@pytest.fixture
+async def api(pki: Pki, tmp_path: Path) -> AsyncIterator[Api]:
+    async with serving(pki, tmp_path) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def serving(pki: Pki, directory: Path) -> AsyncIterator[Api]:
+    clock = SystemClock()
+    catalogue = Catalogue(KINDS)
+    store = SqliteStore(directory / "state.db", synchronous="NORMAL")
+    await store.open()
+    resources = {
+        kind.resource: Resource(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
+        for kind in catalogue
+    }
+    cache = Cache(store, list(resources.values()))
+    await cache.start()
+    registry = Registry(store, cache, catalogue, clock)
+    config = ApiConfig(
+        host="127.0.0.1",
+        port=0,
+        certificate=pki.directory / "server.crt",
+        key=pki.directory / "server.key",
+        client_ca=pki.directory / "ca.crt",
+        stop_seconds=0.2,
+    )
+    server = ApiServer(config, registry, catalogue, Roles(pod_node(cache)), agent_tls=pki.client("admin"))
+    await server.start()
+    path = directory / "kubeconfig"
+    credentials = pki.authority.issue("admin", ("system:masters",))
+    path.write_bytes(kubeconfig.render(f"https://127.0.0.1:{server.port}", pki.authority.pem, credentials))
+    made = Api(server, registry, pki, path)
+    try:
+        await _namespaces(made)
+        yield made
+    finally:
+        await server.stop()
+        await cache.close()
+        await store.close()
+
+
+async def _namespaces(api: Api) -> None:
+    for name in ("default", "kube-system", "kube-node-lease"):
+        code, _ = await api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        assert code in (201, 409)

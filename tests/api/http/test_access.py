@@ -1,0 +1,104 @@
+"""Who gets in, and how far."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from tests.api.http.conftest import Api
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/readyz/ping"])
+async def test_health_is_open_to_everyone(api: Api, path: str) -> None:
+    assert await api.ask("GET", path, who="") == (200, "ok")
+
+
+async def test_verbose_health_lists_the_checks(api: Api) -> None:
+    _, text = await api.ask("GET", "/readyz?verbose", who="")
+    assert "[+]ping ok" in text
+    assert "readyz check passed" in text
+
+
+@pytest.mark.parametrize("path", ["/version", "/api", "/api/v1/pods", "/openapi/v2", "/metrics", "/nope"])
+async def test_anonymous_callers_are_told_to_say_who_they_are(api: Api, path: str) -> None:
+    code, status = await api.ask("GET", path, who="")
+    assert (code, status["kind"], status["reason"]) == (401, "Status", "Unauthorized")
+
+
+async def test_a_certificate_of_another_authority_ends_the_handshake(api: Api, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from motet.identity import tls
+    from motet.identity.authority import Authority
+
+    other = Authority.create(tmp_path / "other")
+    certificate, key = other.issue("admin", ("system:masters",)).write(tmp_path, "fake")
+    context = tls.client_context(api.pki.directory / "ca.crt", certificate, key)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f"{api.url}/api/v1/pods")
+
+
+async def test_a_stranger_is_refused_in_upstreams_words(api: Api) -> None:
+    code, status = await api.ask("GET", "/api/v1/namespaces/default/pods", who="stranger")
+    assert code == 403
+    assert status["message"] == (
+        'pods is forbidden: User "eve" cannot list resource "pods" in API group "" in the namespace "default"'
+    )
+
+
+async def test_a_node_may_register_itself_only(api: Api) -> None:
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
+    code, _ = await api.ask("POST", "/api/v1/nodes", node, who="node")
+    assert code == 201
+    code, status = await api.ask("POST", "/api/v1/nodes", {**node, "metadata": {"name": "n2"}}, who="node")
+    assert code == 403
+    assert 'node "n1" may not write about node "n2"' in status["message"]
+
+
+async def test_whoami_tells_name_and_groups(api: Api) -> None:
+    for version in ("v1", "v1beta1"):
+        code, review = await api.ask(
+            "POST", f"/apis/authentication.k8s.io/{version}/selfsubjectreviews", {}, who="node"
+        )
+        assert code == 201
+        assert review["status"]["userInfo"] == {
+            "username": "system:node:n1",
+            "groups": ["system:nodes", "system:authenticated"],
+        }
+
+
+async def test_access_reviews_answer_truthfully(api: Api) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    spec = {"resourceAttributes": {"verb": "delete", "resource": "pods", "namespace": "default"}}
+    _, review = await api.ask("POST", path, {"spec": spec}, who="admin")
+    assert review["status"]["allowed"] is True
+    _, review = await api.ask("POST", path, {"spec": spec}, who="stranger")
+    assert review["status"]["allowed"] is False
+
+
+async def test_an_administrator_may_act_as_somebody_else(api: Api) -> None:
+    code, _ = await api.ask("GET", "/api/v1/pods", headers={"Impersonate-User": "eve"})
+    assert code == 403
+    code, _ = await api.ask("GET", "/api/v1/pods", who="node", headers={"Impersonate-User": "admin"})
+    assert code == 403
+
+
+async def test_metrics_count_requests(api: Api) -> None:
+    await api.ask("GET", "/api/v1/pods")
+    code, text = await api.ask("GET", "/metrics")
+    assert code == 200
+    assert 'apiserver_request_total{verb="list",resource="pods",code="200"} 1' in text
+    code, _ = await api.ask("GET", "/metrics", who="node")
+    assert code == 403
+
+
+async def test_an_error_of_our_own_is_a_status_with_a_number(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("inside information")
+
+    monkeypatch.setattr(type(api.registry), "get", broken)
+    code, status = await api.ask("GET", "/api/v1/namespaces/default/configmaps/a")
+    assert (code, status["reason"]) == (500, "InternalError")
+    assert "inside information" not in status["message"]
+    number = status["message"].rsplit(" ", 1)[1]
+    assert sum(number in record.getMessage() for record in caplog.records) == 1
