@@ -7,7 +7,7 @@ Nothing here touches the store; the registry encodes and submits what comes out.
 
 from __future__ import annotations
 
-from motet.api import deletion, intake, meta
+from motet.api import intake, meta
 from motet.api.admission import Chain, Lookup, Request, Verb
 from motet.api.options import RequestOptions
 from motet.api.users import User
@@ -40,7 +40,7 @@ class Pipeline:
         kind.default(document)
         request = self._request(kind, "CREATE", namespace, document, None, user, options, "")
         await self._admission.mutate(request)
-        if kind.status and kind.resource != deletion.NAMESPACES:
+        if kind.status:
             document.pop("status", None)
         kind.prepare_create(document)
         meta.begin(kind, document, self._clock.now())
@@ -75,8 +75,10 @@ class Pipeline:
         kind.default(document)
         request = self._request(kind, "UPDATE", current.namespace, document, old, user, options, subresource)
         await self._admission.mutate(request)
-        if subresource != "status":
+        # The others write only their own part, and may write what an ordinary update may not.
+        if subresource in ("", "scale"):
             kind.prepare_update(document, old)
+        if subresource != "status":
             meta.grow(kind, document, old)
         if document == old:
             return document

@@ -28,6 +28,7 @@ from motet.api.watching import Watch, begin_watch
 from motet.base import names
 from motet.base.clock import Clock
 from motet.base.errors import (
+    AlreadyExists,
     ApiError,
     BadRequest,
     InternalError,
@@ -42,6 +43,7 @@ from motet.kinds.kind import Json, Kind
 from motet.store.cache import Cache
 from motet.store.document import Document, Key, encode, stamp
 from motet.store.engine import Change, RevisionConflict, Store, StoreError
+from motet.store.subscription import Deliver
 from motet.store.table import Table
 
 # How often one write may lose the race for its key before its author is told to try again.
@@ -124,10 +126,18 @@ class Registry:
             return await listing.from_history(self.store, kind, namespace, options, revision, after)
         return listing.from_table(self.table(kind), kind, namespace, options, self.cache.revision, after)
 
-    async def watch(self, kind: Kind, namespace: str, user: User, options: WatchOptions = WatchOptions()) -> Watch:
-        """Begin a watch. Raises BadRequest, Invalid, Expired."""
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str,
+        user: User,
+        options: WatchOptions = WatchOptions(),
+        *,
+        deliver: Deliver | None = None,
+    ) -> Watch:
+        """Begin a watch; `deliver` as for `Cache.subscribe`. Raises BadRequest, Invalid, Expired, TimedOut."""
         listing.check_fields(kind, options.fields)
-        return await begin_watch(self.cache, kind, namespace, options, self._fresh)
+        return await begin_watch(self.cache, kind, namespace, options, self._fresh, deliver)
 
     # Writing
 
@@ -163,7 +173,7 @@ class Registry:
                 metadata["name"] = names.generate(metadata["generateName"])
         error = already_exists(kind.group, kind.plural, metadata["name"])
         if taken is not None and taken.meta.deletion_timestamp:
-            error.message = f"object is being deleted: {error.message}"
+            error = AlreadyExists(f"object is being deleted: {error.message}", details=error.details)
         raise error
 
     async def create_subresource(
@@ -376,7 +386,7 @@ class Registry:
     async def _swap(self, kind: Kind, current: Document, outcome: Json | bytes | Fate) -> tuple[Document, bool]:
         if outcome is GONE:
             revision = await self._submit(current.key, None, current.revision)
-            return Document(current.key, stamp(meta.unstamped(current), revision), revision), True
+            return current.at(revision), True
         if isinstance(outcome, dict):
             with self._numbered(kind, outcome, current):
                 return await self._commit(current.key, encode(outcome), current.revision), False

@@ -6,34 +6,28 @@ Kubernetes API concepts, "Efficient detection of changes" and "Streaming lists":
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from motet.api import listing
 from motet.api.options import WatchOptions
 from motet.base.errors import Expired, FieldError, Invalid, forbidden
 from motet.kinds.kind import Kind
-from motet.store.cache import Cache, Subscription, WatchEvent
+from motet.store.cache import Cache, Subscription
 from motet.store.document import Document
 from motet.store.engine import Compacted
+from motet.store.subscription import Deliver
 
 
 @dataclass(slots=True)
 class Watch:
     """A watch begun. Send `initial` as ADDED events, then (when `bookmark_initial`) a BOOKMARK at `revision` annotated
-    `k8s.io/initial-events-end: "true"`, then every batch of iterating over the watch. Close it when done."""
+    `k8s.io/initial-events-end: "true"`, then the batches of `events`, which raises store errors. Close it when done."""
 
     initial: Sequence[Document]
     revision: int
     bookmark_initial: bool
     events: Subscription
-
-    async def __aiter__(self) -> AsyncIterator[list[WatchEvent]]:
-        try:
-            async for batch in self.events:
-                yield batch
-        except Compacted as error:
-            raise _too_old(error) from error
 
 
 async def begin_watch(
@@ -42,8 +36,9 @@ async def begin_watch(
     namespace: str,
     options: WatchOptions,
     fresh: Callable[[int], Awaitable[None]],
+    deliver: Deliver | None = None,
 ) -> Watch:
-    """Subscribe. `fresh` waits for a revision. Raises BadRequest, Invalid, Expired."""
+    """Subscribe. `fresh` waits for a revision; `deliver` as for `Cache.subscribe`. Raises BadRequest, Invalid, Expired."""
     asked = _check(options)
     wants_state = options.send_initial_events
     if wants_state is None:
@@ -55,7 +50,12 @@ async def begin_watch(
     initial = cache.table(kind.resource).select(namespace, options.labels, options.fields) if wants_state else ()
     try:
         events = cache.subscribe(
-            kind.resource, after=revision, namespace=namespace, labels=options.labels, fields=options.fields
+            kind.resource,
+            after=revision,
+            namespace=namespace,
+            labels=options.labels,
+            fields=options.fields,
+            deliver=deliver,
         )
     except Compacted as error:
         raise _too_old(error) from error
