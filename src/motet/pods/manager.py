@@ -1,0 +1,177 @@
+"""All pods of one node: a worker for each that the API gives this node or the runtime still has.
+
+What the runtime has and the API does not (after a list that succeeded) is stopped and removed. Everything else the
+manager does is level-triggered waking: on a change of the pod, on an event of the runtime, on a gap in either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from motet.base.selectors import FieldSelector, FieldTerm
+from motet.base.supervise import forever
+from motet.client.interface import Client
+from motet.kinds import pod as pod_kind
+from motet.pods import logs
+from motet.pods.execute import Tools
+from motet.pods.model import Observed
+from motet.pods.observe import RuntimeView
+from motet.pods.publish import StatusWriter
+from motet.pods.spec import Pod, PodSpec
+from motet.pods.worker import Worker
+from motet.runtime.interface import EventKind, RuntimeFailure
+from motet.store.document import Document, Meta
+from motet.store.table import Table
+
+_log = logging.getLogger("motet.pods")
+
+_TIDY_EVERY = 60.0
+_ROTATE_EVERY = 10.0
+_AFTER_CRASH = 5.0
+
+
+class Manager:
+    """The pods of one node."""
+
+    def __init__(self, client: Client, tools: Tools) -> None:
+        self._client = client
+        self._tools = tools
+        self.view = RuntimeView(tools.runtime)
+        self._statuses = StatusWriter(client, tools.clock)
+        self._starts = asyncio.Semaphore(tools.config.starts_at_once)
+        self._workers: dict[str, Worker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._table: Table | None = None
+
+    async def run(self) -> None:
+        """Look after the pods until cancelled, which leaves them as they are."""
+        clock = self._tools.clock
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(forever("pod status writer", self._statuses.run, log=_log, clock=clock))
+            node = self._tools.config.place.node_name
+            mine = FieldSelector((FieldTerm("spec.nodeName", node),))
+            table = self._table = await self._client.table(pod_kind.KIND, fields=mine)
+            unlisten = table.listen(self._changed)
+            try:
+                for document in table:
+                    self._look_after(document)
+                for name, run in (
+                    ("runtime events", self._events),
+                    ("tidying", self._tidy),
+                    ("log rotation", self._rotate),
+                ):
+                    group.create_task(forever(name, run, log=_log, clock=clock))
+                await asyncio.Event().wait()
+            finally:
+                unlisten()
+
+    # --- for the node's own server ------------------------------------------------------------------------------------
+
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        """The pod of that name that this node looks after."""
+        return next(
+            (pod for pod in self.pods() if (pod.metadata.namespace, pod.metadata.name) == (namespace, name)), None
+        )
+
+    def pods(self) -> Iterator[Pod]:
+        return (worker.pod for worker in self._workers.values())
+
+    def documents(self) -> list[Document]:
+        """What the API says of this node's pods."""
+        return list(self._table) if self._table is not None else []
+
+    async def observed(self, pod: Pod) -> Observed:
+        """What the runtime has of a pod. Raises RuntimeFailure."""
+        return await self.view.pod(pod.metadata.uid)
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+
+    def _changed(self, old: Document | None, new: Document | None) -> None:
+        if old is not None and (new is None or new.meta.uid != old.meta.uid) and old.meta.uid in self._workers:
+            self._workers[old.meta.uid].abandon()
+        if new is not None:
+            self._look_after(new)
+
+    def _look_after(self, document: Document) -> None:
+        worker = self._workers.get(document.meta.uid)
+        if worker is not None:
+            worker.update(document)
+        else:
+            self._employ(document.meta.uid, document, document.view(Pod))
+
+    def _employ(self, uid: str, document: Document | None, pod: Pod) -> None:
+        if self._group is None:
+            return
+        worker = Worker(document, pod, self._tools, self.view, self._statuses, self._starts)
+        self._workers[uid] = worker
+        self._tasks[uid] = self._group.create_task(self._keep_working(uid, worker), name=f"pod {pod.address}")
+
+    async def _keep_working(self, uid: str, worker: Worker) -> None:
+        """One pod's trouble is that pod's alone."""
+        while not worker.finished:
+            try:
+                await worker.run()
+            except Exception:
+                _log.exception("the worker of pod %s failed; starting it again", worker.pod.address)
+                await self._tools.clock.sleep(_AFTER_CRASH)
+        if self._workers.get(uid) is worker:
+            del self._workers[uid]
+            self._tasks.pop(uid, None)
+
+    # --- the node -----------------------------------------------------------------------------------------------------
+
+    async def _events(self) -> None:
+        async for event in self._tools.runtime.events():
+            if event.kind is EventKind.LOST:
+                for worker in list(self._workers.values()):
+                    worker.wake()
+                continue
+            owner = self._workers.get(self.view.owner(event.container_id))
+            if owner is not None:
+                owner.wake()
+            elif event.kind is not EventKind.STARTED:
+                # Not seen in any listing yet: whoever has just made it is looking anyway, but an exit must not be missed.
+                for worker in list(self._workers.values()):
+                    worker.wake()
+
+    async def _tidy(self) -> None:
+        """Employ workers for what nobody asked for: they stop and remove it."""
+        while True:
+            try:
+                everything = await self.view.everything()
+            except RuntimeFailure as failure:
+                _log.debug("cannot look for orphans: %s", failure)
+                await self._tools.clock.sleep(1.0)
+                continue
+            for uid, observed in everything.items():
+                if uid and uid not in self._workers:
+                    self._employ(uid, None, _orphan(uid, observed))
+            for uid in self._tools.volumes.on_disk():
+                if uid not in self._workers and uid not in everything:
+                    self._employ(uid, None, _orphan(uid, Observed()))
+            await self._tools.clock.sleep(_TIDY_EVERY)
+
+    async def _rotate(self) -> None:
+        config, runtime = self._tools.config, self._tools.runtime
+        while True:
+            await self._tools.clock.sleep(_ROTATE_EVERY)
+            for uid in list(self._workers):
+                try:
+                    observed = await self.view.pod(uid)
+                    for container in observed.running:
+                        if container.log_path and logs.needs_rotation(container.log_path, config.rotate_logs_at):
+                            logs.set_aside(container.log_path, self._tools.clock.now(), config.kept_logs)
+                            await runtime.reopen_log(container.id)
+                except (RuntimeFailure, OSError) as error:
+                    _log.warning("rotating the logs of pod %s: %s", uid, error)
+
+
+def _orphan(uid: str, observed: Observed) -> Pod:
+    """As much of a pod as the runtime knows when the API knows nothing."""
+    box = observed.sandbox
+    meta = Meta(name=box.name if box else "", namespace=box.namespace if box else "", uid=uid)
+    return Pod(metadata=meta, spec=PodSpec())

@@ -1,0 +1,168 @@
+"""What a pod refers to by name: ConfigMaps, Secrets, claims and volumes, Services.
+
+Read through the API with a short memory, so that fifty pods starting with the same ConfigMap cost one request. While the API
+is away the last copy seen is good enough to restart a container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from motet.base.clock import Clock
+from motet.base.errors import ApiError, NotFound, ServerError
+from motet.client.interface import Client
+from motet.kinds import configmap, persistentvolume, persistentvolumeclaim, secret, service
+from motet.kinds.kind import Kind
+from motet.store.document import Document, Meta
+from motet.store.table import Table
+
+# How long an answer is believed, in seconds.
+_BELIEVED = 5.0
+
+
+class ConfigMapView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    data: dict[str, str] | None = None
+    binary_data: dict[str, str] | None = None
+
+    def contents(self) -> dict[str, bytes]:
+        """Every key with its bytes."""
+        values = {key: text.encode() for key, text in (self.data or {}).items()}
+        values.update((key, base64.b64decode(text)) for key, text in (self.binary_data or {}).items())
+        return values
+
+
+class SecretView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    data: dict[str, str] | None = None
+    type: str = ""
+
+    def contents(self) -> dict[str, bytes]:
+        """Every key with its bytes."""
+        return {key: base64.b64decode(text) for key, text in (self.data or {}).items()}
+
+
+class ClaimSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    volume_name: str = ""
+    volume_mode: str = "Filesystem"
+
+
+class ClaimStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    phase: str = ""
+
+
+class ClaimView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    metadata: Meta
+    spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
+
+
+class PathSource(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    path: str
+    type: str | None = None
+
+
+class VolumeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    host_path: PathSource | None = None
+    local: PathSource | None = None
+
+
+class VolumeView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    metadata: Meta
+    spec: VolumeSpec = VolumeSpec()
+
+
+class ServicePort(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+
+
+class ServiceSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    ports: tuple[ServicePort, ...] | None = None
+
+
+class ServiceView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    metadata: Meta
+    spec: ServiceSpec = ServiceSpec()
+
+
+class Sources(Protocol):
+    """Where named things come from. `None` means there is no such thing."""
+
+    async def config_map(self, namespace: str, name: str) -> dict[str, bytes] | None: ...
+
+    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None: ...
+
+    async def claim(self, namespace: str, name: str) -> ClaimView | None: ...
+
+    async def volume(self, name: str) -> VolumeView | None: ...
+
+    async def services(self, namespace: str) -> Sequence[ServiceView]: ...
+
+
+class ApiSources:
+    """`Sources` over a client. Raises ApiError when the API fails and nothing is remembered."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._seen: dict[tuple[str, str, str], tuple[float, Document | None]] = {}
+        self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
+        self._services: Table | None = None
+        self._services_lock = asyncio.Lock()
+
+    async def config_map(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        document = await self._get(configmap.KIND, namespace, name)
+        return None if document is None else document.view(ConfigMapView).contents()
+
+    async def secret(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        document = await self._get(secret.KIND, namespace, name)
+        return None if document is None else document.view(SecretView).contents()
+
+    async def claim(self, namespace: str, name: str) -> ClaimView | None:
+        document = await self._get(persistentvolumeclaim.KIND, namespace, name, fresh=True)
+        return None if document is None else document.view(ClaimView)
+
+    async def volume(self, name: str) -> VolumeView | None:
+        document = await self._get(persistentvolume.KIND, "", name)
+        return None if document is None else document.view(VolumeView)
+
+    async def services(self, namespace: str) -> Sequence[ServiceView]:
+        async with self._services_lock:
+            if self._services is None:
+                self._services = await self._client.table(service.KIND)
+        return [document.view(ServiceView) for document in self._services.select(namespace)]
+
+    async def _get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Document | None:
+        key = (kind.resource, namespace, name)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            at, document = self._seen.get(key, (float("-inf"), None))
+            known = key in self._seen
+            if known and not fresh and document is not None and self._clock.monotonic() - at < _BELIEVED:
+                return document
+            try:
+                document = await self._client.get(kind, name, namespace)
+            except NotFound:
+                document = None
+            except ServerError:
+                if not known or document is None:
+                    raise
+                return document
+            self._seen[key] = (self._clock.monotonic(), document)
+            return document
+
+    def forget(self, namespaces_in_use: set[str]) -> None:
+        """Drop what no pod here can ask for any more."""
+        for key in [key for key in self._seen if key[1] and key[1] not in namespaces_in_use]:
+            self._seen.pop(key)
+            self._locks.pop(key, None)
+
+
+def why(error: ApiError) -> str:
+    """One sentence for a status or event when the API could not be asked."""
+    return f"the API server could not be asked: {error.message}"

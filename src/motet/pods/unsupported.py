@@ -1,0 +1,76 @@
+"""Fields of a pod that this node cannot honour. A pod that uses one is not started, and its status names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_VOLUMES = frozenset(
+    ("name", "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "persistentVolumeClaim")
+)
+
+
+def find(document: Mapping[str, Any]) -> str:
+    """An empty string, or one sentence that names every unsupported field of this decoded Pod."""
+    fields = sorted(set(_walk(document.get("spec") or {})))
+    return f"not supported by this node yet: {', '.join(fields)}" if fields else ""
+
+
+def _walk(spec: Mapping[str, Any]) -> Iterator[str]:
+    if spec.get("hostUsers") is False:
+        yield "spec.hostUsers=false"
+    for name in ("ephemeralContainers", "resourceClaims", "hostnameOverride", "workloadRef"):
+        if spec.get(name):
+            yield f"spec.{name}"
+    if (spec.get("os") or {}).get("name", "linux") != "linux":
+        yield "spec.os.name (only linux)"
+    if spec.get("runtimeClassName"):
+        yield "spec.runtimeClassName"
+    yield from _security(spec.get("securityContext") or {}, "spec.securityContext")
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for name in sorted(set(volume) - _VOLUMES):
+            yield f"spec.volumes[{index}].{name}"
+        yield from _volume(volume, f"spec.volumes[{index}]")
+    for kind in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(kind) or ()):
+            yield from _container(container, f"spec.{kind}[{index}]")
+
+
+def _volume(volume: Mapping[str, Any], path: str) -> Iterator[str]:
+    medium = (volume.get("emptyDir") or {}).get("medium", "")
+    if medium not in ("", "Memory"):
+        yield f"{path}.emptyDir.medium={medium}"
+    for index, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+        for name in sorted(set(source) - {"configMap", "secret", "downwardAPI", "serviceAccountToken"}):
+            yield f"{path}.projected.sources[{index}].{name}"
+
+
+def _container(container: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name in ("volumeDevices", "restartPolicyRules"):
+        if container.get(name):
+            yield f"{path}.{name}"
+    if (container.get("lifecycle") or {}).get("stopSignal"):
+        yield f"{path}.lifecycle.stopSignal"
+    if (container.get("resources") or {}).get("claims"):
+        yield f"{path}.resources.claims"
+    for resource in sorted((container.get("resources") or {}).get("limits") or {}):
+        if resource not in ("cpu", "memory", "ephemeral-storage"):
+            yield f"{path}.resources.limits[{resource}]"
+    for index, variable in enumerate(container.get("env") or ()):
+        if (variable.get("valueFrom") or {}).get("fileKeyRef"):
+            yield f"{path}.env[{index}].valueFrom.fileKeyRef"
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        if mount.get("recursiveReadOnly") == "Enabled":
+            yield f"{path}.volumeMounts[{index}].recursiveReadOnly=Enabled"
+    yield from _security(container.get("securityContext") or {}, f"{path}.securityContext")
+
+
+def _security(context: Mapping[str, Any], path: str) -> Iterator[str]:
+    if context.get("windowsOptions"):
+        yield f"{path}.windowsOptions"
+    if context.get("seLinuxOptions"):
+        yield f"{path}.seLinuxOptions"
+    if (context.get("appArmorProfile") or {}).get("type") == "Localhost":
+        yield f"{path}.appArmorProfile.type=Localhost"
+    if context.get("supplementalGroupsPolicy") == "Strict":
+        yield f"{path}.supplementalGroupsPolicy=Strict"

@@ -1,0 +1,362 @@
+"""A pod's volumes on the node: making them, keeping them current, mounting them into containers, taking them away.
+
+Everything of one pod is below one directory. `volumes/NAME` is the volume itself, or a symbolic link to it where the data
+lives elsewhere (hostPath, claims), so containers can be restarted while the API is away. Secrets are only ever written to
+a tmpfs. subPath mounts are pinned through a file descriptor, so a container cannot swap the path for a link to the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from motet.base import quantity
+from motet.pods import env, mounts, payload
+from motet.pods.payload import File, Payload
+from motet.pods.security import ConfigError
+from motet.pods.sources import Sources, VolumeView
+from motet.pods.spec import ContainerSpec, DownwardVolume, HostPath, KeyToPath, Pod, Projection, Volume, VolumeMount
+from motet.runtime.interface import Mount, RuntimeFailure
+
+LOCAL_PATH_FINALIZER = "motet.dev/local-path"
+_DEFAULT_MODE = 0o644
+_PROPAGATION = {
+    None: "private",
+    "None": "private",
+    "HostToContainer": "host-to-container",
+    "Bidirectional": "bidirectional",
+}
+
+
+class MountFailure(RuntimeFailure):
+    """A volume cannot be had (now)."""
+
+    def __init__(self, volume: str, why: str) -> None:
+        super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {why}', "FailedMount")
+
+
+class Volumes:
+    """The volumes of all pods of the node, below `root`/UID."""
+
+    def __init__(self, root: Path, sources: Sources, place: env.Place) -> None:
+        self._root = root
+        self._sources = sources
+        self._place = place
+
+    def directory(self, uid: str) -> Path:
+        """Where everything of one pod is kept."""
+        return self._root / uid
+
+    def at(self, pod: Pod, name: str) -> Path:
+        return self.directory(pod.metadata.uid) / "volumes" / name
+
+    async def prepare(self, pod: Pod) -> None:
+        """Make every volume. Safe to repeat. Raises MountFailure, ApiError."""
+        for volume in pod.spec.volumes or ():
+            if (files := await self._files(pod, volume)) is not None:
+                await asyncio.to_thread(self._write, pod, volume, files)
+            elif volume.persistent_volume_claim is not None:
+                await self._claim(pod, volume, volume.persistent_volume_claim.claim_name)
+            elif volume.host_path is not None:
+                await asyncio.to_thread(self._host_path, pod, volume, volume.host_path)
+            else:
+                await asyncio.to_thread(self._empty, pod, volume)
+
+    async def refresh(self, pod: Pod) -> None:
+        """Bring the files that come from the API up to date. Raises MountFailure, ApiError."""
+        for volume in pod.spec.volumes or ():
+            if self.at(pod, volume.name).exists() and (files := await self._files(pod, volume)) is not None:
+                await asyncio.to_thread(self._write, pod, volume, files)
+
+    async def mounts(self, pod: Pod, container: ContainerSpec, variables: Mapping[str, str]) -> tuple[Mount, ...]:
+        """What to bind into `container`. `variables` are its environment, for subPathExpr. Raises ConfigError."""
+        found = []
+        for index, mount in enumerate(container.volume_mounts or ()):
+            found.append(await asyncio.to_thread(self._mount, pod, container, index, mount, variables))
+        return tuple(found)
+
+    async def teardown(self, uid: str, *, everything: bool) -> None:
+        """Unmount and remove a pod's volumes; with `everything` its whole directory. Data behind links stays."""
+        directory = self.directory(uid)
+
+        def remove() -> None:
+            for point in mounts.below(directory):
+                mounts.unmount(point)
+            for part in [directory] if everything else [directory / "volumes", directory / "subpaths"]:
+                if part.is_dir():
+                    shutil.rmtree(part)
+
+        await asyncio.to_thread(remove)
+
+    def on_disk(self) -> list[str]:
+        """The uids of pods that have a directory here."""
+        return [path.name for path in self._root.iterdir()] if self._root.is_dir() else []
+
+    # --- volumes of each kind -----------------------------------------------------------------------------------------
+
+    def _empty(self, pod: Pod, volume: Volume) -> None:
+        target = self.at(pod, volume.name)
+        new = not target.exists()
+        target.mkdir(parents=True, exist_ok=True)
+        if volume.empty_dir is not None and volume.empty_dir.medium == "Memory" and not mounts.mounted(target):
+            limit = volume.empty_dir.size_limit
+            self._tmpfs(volume, target, quantity.whole(limit) if limit is not None else None)
+            new = True
+        if new:
+            target.chmod(0o777)
+            _own(target, pod.spec.security_context.fs_group)
+
+    def _host_path(self, pod: Pod, volume: Volume, source: HostPath) -> None:
+        problem = check_host_path(Path(source.path), source.type or "")
+        if problem:
+            raise MountFailure(volume.name, f"hostPath type check failed: {source.path} {problem}")
+        self._point(pod, volume, source.path)
+
+    async def _claim(self, pod: Pod, volume: Volume, name: str) -> None:
+        claim = await self._sources.claim(pod.metadata.namespace, name)
+        if claim is None:
+            raise MountFailure(volume.name, f'persistentvolumeclaim "{name}" not found')
+        if claim.status.phase != "Bound" or not claim.spec.volume_name:
+            raise MountFailure(volume.name, f'persistentvolumeclaim "{name}" is not bound to a volume yet')
+        if claim.spec.volume_mode != "Filesystem":
+            raise MountFailure(volume.name, f'persistentvolumeclaim "{name}": volumeMode Block is not supported')
+        backing = await self._sources.volume(claim.spec.volume_name)
+        if backing is None:
+            raise MountFailure(volume.name, f'persistentvolume "{claim.spec.volume_name}" not found')
+        await asyncio.to_thread(self._backing, pod, volume, backing)
+
+    def _backing(self, pod: Pod, volume: Volume, backing: VolumeView) -> None:
+        source = backing.spec.local or backing.spec.host_path
+        if source is None:
+            raise MountFailure(
+                volume.name, f'persistentvolume "{backing.metadata.name}" has neither a local nor a hostPath source'
+            )
+        path = Path(source.path)
+        ours = LOCAL_PATH_FINALIZER in (backing.metadata.finalizers or ())
+        if ours and not path.exists():
+            path.mkdir(parents=True)
+            # Like any fresh volume: images run as users of their own choice.
+            path.chmod(0o777)
+        problem = check_host_path(path, source.type or ("Directory" if backing.spec.local else ""))
+        if problem:
+            raise MountFailure(volume.name, f"path {source.path} {problem}")
+        if ours or backing.spec.local is not None:
+            _own(path, pod.spec.security_context.fs_group)
+        self._point(pod, volume, source.path)
+
+    def _point(self, pod: Pod, volume: Volume, path: str) -> None:
+        link = self.at(pod, volume.name)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink() and os.readlink(link) == path:
+            return
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+
+    def _tmpfs(self, volume: Volume, target: Path, size: int | None) -> None:
+        try:
+            mounts.tmpfs(target, size)
+        except OSError as error:
+            raise MountFailure(volume.name, str(error)) from error
+
+    def _write(self, pod: Pod, volume: Volume, files: Payload) -> None:
+        target = self.at(pod, volume.name)
+        target.mkdir(parents=True, exist_ok=True)
+        if _secret(volume) and not mounts.mounted(target):
+            self._tmpfs(volume, target, None)
+        target.chmod(0o755)
+        try:
+            payload.write(target, files, pod.spec.security_context.fs_group)
+        except OSError as error:
+            raise MountFailure(volume.name, str(error)) from error
+
+    # --- files from the API -------------------------------------------------------------------------------------------
+
+    async def _files(self, pod: Pod, volume: Volume) -> Payload | None:
+        """The files of a volume that comes from the API; None for any other volume."""
+        if volume.config_map is not None:
+            source = volume.config_map
+            mode = _DEFAULT_MODE if source.default_mode is None else source.default_mode
+            return await self._keys(pod, volume, "configmap", source.name, source.items, mode, bool(source.optional))
+        if volume.secret is not None:
+            secret = volume.secret
+            mode = _DEFAULT_MODE if secret.default_mode is None else secret.default_mode
+            return await self._keys(
+                pod, volume, "secret", secret.secret_name, secret.items, mode, bool(secret.optional)
+            )
+        if volume.downward_api is not None:
+            own = volume.downward_api.default_mode
+            return self._downward(pod, volume, volume.downward_api, _DEFAULT_MODE if own is None else own)
+        if volume.projected is not None:
+            own = volume.projected.default_mode
+            files: dict[str, File] = {}
+            for projection in volume.projected.sources or ():
+                files.update(await self._projection(pod, volume, projection, _DEFAULT_MODE if own is None else own))
+            return files
+        return None
+
+    async def _projection(self, pod: Pod, volume: Volume, source: Projection, mode: int) -> Payload:
+        if source.config_map is not None:
+            ref = source.config_map
+            return await self._keys(pod, volume, "configmap", ref.name, ref.items, mode, bool(ref.optional))
+        if source.secret is not None:
+            ref = source.secret
+            return await self._keys(pod, volume, "secret", ref.name, ref.items, mode, bool(ref.optional))
+        if source.downward_api is not None:
+            return self._downward(pod, volume, source.downward_api, mode)
+        if source.service_account_token is not None:
+            raise MountFailure(volume.name, "projected.sources.serviceAccountToken is not supported yet")
+        raise MountFailure(volume.name, "projected.sources has an entry with no source that this node knows")
+
+    async def _keys(
+        self,
+        pod: Pod,
+        volume: Volume,
+        resource: str,
+        name: str,
+        items: Sequence[KeyToPath] | None,
+        mode: int,
+        optional: bool,
+    ) -> Payload:
+        namespace = pod.metadata.namespace
+        read = self._sources.secret if resource == "secret" else self._sources.config_map
+        data = await read(namespace, name)
+        if data is None:
+            if optional:
+                return {}
+            raise MountFailure(volume.name, f'{resource} "{name}" not found')
+        if items is None:
+            return {key: File(content, mode) for key, content in data.items()}
+        files = {}
+        for item in items:
+            if problem := payload.path_problem(item.path):
+                raise MountFailure(volume.name, f"path {item.path!r} {problem}")
+            if item.key in data:
+                files[item.path] = File(data[item.key], mode if item.mode is None else item.mode)
+            elif not optional:
+                raise MountFailure(volume.name, f"references non-existent {resource} key: {item.key}")
+        return files
+
+    def _downward(self, pod: Pod, volume: Volume, source: DownwardVolume, mode: int) -> Payload:
+        files = {}
+        for item in source.items or ():
+            if problem := payload.path_problem(item.path):
+                raise MountFailure(volume.name, f"path {item.path!r} {problem}")
+            try:
+                if item.field_ref is not None:
+                    text = env.field(pod, item.field_ref, self._place, ())
+                elif item.resource_field_ref is not None:
+                    text = env.resource_field(pod, pod.spec.containers[0], item.resource_field_ref, self._place)
+                else:
+                    text = ""
+            except ConfigError as error:
+                raise MountFailure(volume.name, str(error)) from error
+            files[item.path] = File(text.encode(), mode if item.mode is None else item.mode)
+        return files
+
+    # --- into a container ---------------------------------------------------------------------------------------------
+
+    def _mount(
+        self, pod: Pod, container: ContainerSpec, index: int, mount: VolumeMount, variables: Mapping[str, str]
+    ) -> Mount:
+        volume = next((volume for volume in pod.spec.volumes or () if volume.name == mount.name), None)
+        if volume is None:
+            raise ConfigError(
+                f'volumeMounts[{index}] of container {container.name} names volume "{mount.name}", which the pod does not have'
+            )
+        source = self.at(pod, mount.name)
+        if source.is_symlink():
+            source = Path(os.readlink(source))
+        sub_path = env.expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
+        if sub_path:
+            pinned = self.directory(pod.metadata.uid) / "subpaths" / container.name / str(index)
+            source = _pin(source, sub_path, pinned)
+        claim = volume.persistent_volume_claim
+        read_only = bool(mount.read_only) or (claim is not None and bool(claim.read_only)) or _from_api(volume)
+        return Mount(str(source), mount.mount_path, read_only, _PROPAGATION[mount.mount_propagation])
+
+
+def _from_api(volume: Volume) -> bool:
+    return any((volume.config_map, volume.secret, volume.downward_api, volume.projected))
+
+
+def _secret(volume: Volume) -> bool:
+    projected = volume.projected.sources or () if volume.projected is not None else ()
+    return volume.secret is not None or any(source.secret for source in projected)
+
+
+def _pin(volume: Path, sub_path: str, target: Path) -> Path:
+    """Bind `volume`/`sub_path` to `target` so that nobody can redirect it meanwhile. Makes a missing directory."""
+    if problem := payload.path_problem(sub_path):
+        raise ConfigError(f"subPath {sub_path!r} {problem}")
+    wanted = volume / sub_path
+    if not wanted.exists():
+        _check_inside(volume, wanted.parent if wanted.parent.exists() else volume, sub_path)
+        wanted.mkdir(parents=True, mode=0o750)
+        wanted.chmod(stat.S_IMODE(volume.stat().st_mode))
+    descriptor = os.open(wanted, os.O_PATH)
+    try:
+        _check_inside(volume, Path(os.readlink(f"/proc/self/fd/{descriptor}")), sub_path)
+        mounts.unmount(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if wanted.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            target.touch()
+        mounts.bind(f"/proc/self/fd/{descriptor}", target)
+    except OSError as error:
+        raise ConfigError(f"failed to prepare subPath {sub_path!r}: {error}") from error
+    finally:
+        os.close(descriptor)
+    return target
+
+
+def _check_inside(volume: Path, path: Path, sub_path: str) -> None:
+    if not path.resolve().is_relative_to(volume.resolve()):
+        raise ConfigError(f"subPath {sub_path!r} leads outside its volume")
+
+
+_TYPES = {
+    "Directory": (stat.S_ISDIR, "is not a directory"),
+    "DirectoryOrCreate": (stat.S_ISDIR, "is not a directory"),
+    "File": (stat.S_ISREG, "is not a file"),
+    "FileOrCreate": (stat.S_ISREG, "is not a file"),
+    "Socket": (stat.S_ISSOCK, "is not a socket file"),
+    "CharDevice": (stat.S_ISCHR, "is not a character device"),
+    "BlockDevice": (stat.S_ISBLK, "is not a block device"),
+}
+
+
+def check_host_path(path: Path, kind: str) -> str:
+    """Make what `OrCreate` asks for; then why the path is not of this kind, or an empty string. Raises nothing."""
+    try:
+        if kind == "DirectoryOrCreate":
+            path.mkdir(parents=True, exist_ok=True)
+        elif kind == "FileOrCreate" and not path.exists():
+            path.touch(mode=0o644)
+        elif kind == "" and not path.exists():
+            # What a container runtime does with a bind mount of nothing.
+            path.mkdir(parents=True)
+        if kind == "":
+            return ""
+        is_kind, problem = _TYPES[kind]
+        return "" if is_kind(path.stat().st_mode) else problem
+    except OSError as error:
+        return f"cannot be used: {error.strerror}"
+
+
+def _own(path: Path, group: int | None) -> None:
+    """Give a writable volume to the pod's fsGroup: group ownership all the way down, new files inherit it."""
+    if group is None or (path.stat().st_gid == group and path.stat().st_mode & stat.S_ISGID):
+        return
+    for directory, _, names in os.walk(path):
+        for name in names:
+            inner = Path(directory) / name
+            os.chown(inner, -1, group, follow_symlinks=False)
+            if not inner.is_symlink():
+                inner.chmod(stat.S_IMODE(inner.stat().st_mode) | 0o660)
+        os.chown(directory, -1, group)
+        Path(directory).chmod(stat.S_IMODE(Path(directory).stat().st_mode) | 0o2770)

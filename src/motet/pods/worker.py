@@ -1,0 +1,439 @@
+"""One pod's loop: observe, decide, report, take one step, again.
+
+The worker remembers what `decide` may lose (`Records`), runs the probes of running containers, and is woken by changes of
+the pod, by the runtime's events and by probes. A step that became pointless (a long stop when a shorter grace comes, a pull
+for a deleted pod) is broken off and decided anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from motet.base.errors import ApiError, MotetError
+from motet.pods import backoff, execute, termination, unsupported
+from motet.pods.decide import decide
+from motet.pods.execute import Tools
+from motet.pods.model import (
+    SANDBOX,
+    VOLUMES,
+    Cleanup,
+    CreateContainer,
+    CreateSandbox,
+    EnsureImage,
+    Failure,
+    FinishDeletion,
+    Health,
+    Observed,
+    Prepare,
+    Records,
+    RemoveContainer,
+    RemoveSandbox,
+    StartContainer,
+    Step,
+    StopContainers,
+    StopSandbox,
+    seconds,
+)
+from motet.pods.observe import RuntimeView
+from motet.pods.probes import Prober, at_start
+from motet.pods.publish import StatusWriter
+from motet.pods.spec import Condition, ContainerSpec, Pod, quiet
+from motet.pods.status import OWN_CONDITIONS, Host, compute, container_id
+from motet.runtime.interface import Container, ContainerState, RuntimeFailure, RuntimeUnavailable
+from motet.store.document import Document
+
+_log = logging.getLogger("motet.pods")
+
+# However quiet it is, look again after this many seconds.
+_LOOK_AGAIN = 60.0
+_REFRESH_EVERY = 30.0
+_RUNTIME_AWAY = 1.0
+# First and longest delay between tries, in seconds, by what failed.
+_DELAYS = {EnsureImage: (10.0, 300.0), Prepare: (0.5, 122.0), CreateSandbox: (1.0, 60.0), CreateContainer: (2.0, 60.0)}
+_OTHER_DELAYS = (1.0, 30.0)
+_STARTS = (CreateSandbox, CreateContainer, StartContainer)
+
+
+class Worker:
+    """Looks after one pod until it is gone from API and node (`finished`)."""
+
+    def __init__(
+        self, document: Document | None, pod: Pod, tools: Tools, view: RuntimeView, statuses: StatusWriter,
+        starts: asyncio.Semaphore,
+    ) -> None:  # fmt: skip
+        self._document = document
+        self.pod = pod
+        self._tools = tools
+        self._view = view
+        self._statuses = statuses
+        self._starts = starts
+        self._gone = document is None
+        self.finished = False
+        self._woken = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._doing: Step | None = None
+        self._holds_start = False
+        self._first_look = True
+        self._refresh_at = 0.0
+        self._status: dict[str, Any] = {}
+        self._said: set[tuple[str, str]] = set()
+        self._probers: dict[str, asyncio.Task[None]] = {}
+        # The parts of Records.
+        self._prepared = False
+        self._cleaned = False
+        self._unsupported = ""
+        self._failures: dict[str, Failure] = {}
+        self._images: dict[str, tuple[int, str]] = {}
+        self._health: dict[str, Health] = {}
+        self._messages: dict[str, str] = {}
+        self._stopped: set[str] = set()
+
+    # --- what others tell it ------------------------------------------------------------------------------------------
+
+    def update(self, document: Document) -> None:
+        """The API has a newer version of the pod."""
+        was_deleting = self.pod.metadata.deletion_timestamp is not None
+        self._document, self.pod = document, document.view(Pod)
+        meta = self.pod.metadata
+        if meta.deletion_timestamp is not None:
+            self._break_off(meta.deletion_grace_period_seconds, first=not was_deleting)
+        self.wake()
+
+    def abandon(self) -> None:
+        """The API no longer has the pod."""
+        self._gone = True
+        self._break_off(0, first=True)
+        self.wake()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def _break_off(self, grace: int | None, *, first: bool) -> None:
+        doing = self._doing
+        if isinstance(doing, StopContainers):
+            if grace is not None and grace < doing.grace:
+                self._hurry.set()
+        elif first and isinstance(doing, EnsureImage | Prepare):
+            self._hurry.set()
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until the pod is gone, or cancelled (which leaves the pod as it is)."""
+        try:
+            while not self.finished:
+                self._woken.clear()
+                await self._turn()
+        finally:
+            self._release_start()
+            for task in self._probers.values():
+                task.cancel()
+            await asyncio.gather(*self._probers.values(), return_exceptions=True)
+            self._probers.clear()
+
+    async def _turn(self) -> None:
+        clock = self._tools.clock
+        try:
+            observed = await self._view.pod(self.pod.metadata.uid)
+        except RuntimeFailure as failure:
+            _log.debug("the runtime cannot say what there is of pod %s: %s", self.pod.address, failure)
+            await clock.sleep(_RUNTIME_AWAY)
+            return
+        if self._first_look:
+            self._take_over(observed)
+        pod = self._known()
+        self._follow(pod, observed)
+        now = clock.now().timestamp()
+        records = self._records()
+        decision = decide(pod, observed, records, now, gone=self._gone)
+        self._report(pod, observed, records, now)
+        if not isinstance(decision.step, _STARTS):
+            self._release_start()
+        if decision.step is None:
+            await self._idle(decision.wake_at, now, observed)
+        else:
+            await self._take(pod, decision.step, observed)
+
+    def _take_over(self, observed: Observed) -> None:
+        """The first look: a pod that runs already was looked after by an agent before this one."""
+        self._first_look = False
+        if not observed.containers and self._document is not None and not quiet(self.pod):
+            self._unsupported = unsupported.find(self._document.decode())
+            if self._unsupported:
+                self._tools.say(self.pod, "Warning", "UnsupportedField", self._unsupported)
+        for container in observed.running:
+            reported = self.pod.reported(container.name)
+            if reported is not None and reported.container_id == container_id(container):
+                self._health[container.id] = Health(started=bool(reported.started), ready=reported.ready)
+
+    def _known(self) -> Pod:
+        """The pod with what has been worked out about it but may not have come back from the API yet."""
+        pod, said = self.pod, self._status
+        if not said:
+            return pod
+        own = msgspec.convert(said["conditions"], type=tuple[Condition, ...])
+        foreign = tuple(item for item in pod.status.conditions or () if item.type not in OWN_CONDITIONS)
+        status = msgspec.structs.replace(
+            pod.status, conditions=own + foreign, start_time=pod.status.start_time or said["startTime"]
+        )
+        return msgspec.structs.replace(pod, status=status)
+
+    def _records(self) -> Records:
+        return Records(
+            prepared=self._prepared,
+            cleaned=self._cleaned,
+            unsupported=self._unsupported,
+            failures=self._failures,
+            images=self._images,
+            health=self._health,
+            messages=self._messages,
+            stopped=frozenset(self._stopped),
+        )
+
+    async def _idle(self, wake_at: float | None, now: float, observed: Observed) -> None:
+        until = min(now + _LOOK_AGAIN, wake_at if wake_at is not None else float("inf"))
+        if observed.running and not self._gone and _follows_api(self.pod):
+            if now >= self._refresh_at:
+                self._refresh_at = now + _REFRESH_EVERY
+                await self._refresh()
+            until = min(until, self._refresh_at)
+        await self._first_of(self._tools.clock.sleep(max(0.0, until - now)), self._woken)
+
+    async def _first_of(self, work: Coroutine[Any, Any, None], event: asyncio.Event) -> bool:
+        """Do `work` unless `event` comes first; whether it was done. Raises what it raises."""
+        doing = asyncio.ensure_future(work)
+        waiting = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                doing.result()
+                return True
+            return False
+        finally:
+            for task in (doing, waiting):
+                task.cancel()
+            await asyncio.gather(doing, waiting, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        try:
+            await self._tools.volumes.refresh(self.pod)
+        except (RuntimeFailure, ApiError) as error:
+            _log.debug("volumes of pod %s not refreshed: %s", self.pod.address, error)
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    async def _take(self, pod: Pod, step: Step, observed: Observed) -> None:
+        if isinstance(step, _STARTS) and not self._holds_start:
+            if not await self._first_of(_acquire(self._starts), self._woken):
+                return
+            self._holds_start = True
+        self._doing = step
+        self._hurry.clear()
+        try:
+            if not await self._first_of(self._do(pod, step, observed), self._hurry):
+                return
+        except RuntimeUnavailable as away:
+            _log.debug("pod %s: the runtime is away: %s", pod.address, away)
+            self._release_start()
+            await self._tools.clock.sleep(_RUNTIME_AWAY)
+        except (RuntimeFailure, ApiError, TimeoutError, OSError) as error:
+            await self._failed(pod, step, error)
+        else:
+            self._failures.pop(_subject(step), None)
+        finally:
+            self._doing = None
+
+    async def _do(self, pod: Pod, step: Step, observed: Observed) -> None:
+        tools = self._tools
+        match step:
+            case Prepare():
+                await execute.prepare(tools, pod)
+                self._prepared, self._cleaned = True, False
+            case CreateSandbox():
+                await execute.create_sandbox(tools, pod, step)
+            case EnsureImage():
+                spec = _spec(pod, step.container)
+                reference = await tools.images.ensure(pod, spec, tools.teller(pod, spec))
+                self._images[step.container] = (step.attempt, reference)
+            case CreateContainer():
+                sandbox = next(box for box in observed.sandboxes if box.id == step.sandbox_id)
+                await execute.create_container(tools, pod, step, sandbox)
+            case StartContainer():
+                await execute.start_container(tools, pod, step, observed.sandbox)
+            case StopContainers():
+                await execute.stop_containers(tools, pod, step, observed.sandbox)
+            case StopSandbox():
+                await tools.runtime.stop_sandbox(step.sandbox_id)
+                self._stopped.add(step.sandbox_id)
+            case RemoveSandbox():
+                await self._last_words_said(pod)
+                await tools.runtime.remove_sandbox(step.sandbox_id)
+            case RemoveContainer():
+                container = next(made for made in observed.containers if made.id == step.container_id)
+                await execute.remove_container(tools, pod, container)
+            case Cleanup():
+                await execute.cleanup(tools, pod, everything=step.everything)
+                self._cleaned, self._prepared = True, False
+            case FinishDeletion():
+                if not self._gone:
+                    await execute.finish_deletion(tools, pod)
+                self._statuses.forget(pod.metadata.uid)
+                self.finished = True
+            case _:
+                raise TypeError(f"no way to carry out {step}")
+
+    async def _last_words_said(self, pod: Pod) -> None:
+        """Whoever watches a deletion sees the containers' ends before the pod is gone; but not for ever."""
+        if self._gone:
+            return
+        try:
+            await asyncio.wait_for(self._statuses.flush(pod.metadata.uid), 5.0)
+        except TimeoutError:
+            _log.debug("the last status of pod %s could not be written in time", pod.address)
+
+    async def _failed(self, pod: Pod, step: Step, error: Exception) -> None:
+        """Remember a failure so that the next decision waits; failures on the way out are simply tried again."""
+        tools = self._tools
+        self._release_start()
+        subject = _subject(step)
+        reason = error.reason if isinstance(error, MotetError) and hasattr(error, "reason") else type(error).__name__
+        message = str(error)
+        first, longest = _DELAYS.get(type(step), _OTHER_DELAYS)
+        before = self._failures.get(subject)
+        delay = backoff.grown(before.delay if before else None, first, longest)
+        spec = pod.container(subject)
+        if isinstance(step, Prepare):
+            reason = "FailedMount" if reason not in ("CgroupFailed",) else reason
+            tools.say(pod, "Warning", reason, message)
+        elif isinstance(step, CreateSandbox):
+            tools.say(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {message}")
+        elif isinstance(step, CreateContainer):
+            reason = (
+                reason
+                if reason == "CreateContainerConfigError" or isinstance(error, ApiError)
+                else "CreateContainerError"
+            )
+            reason = "CreateContainerConfigError" if isinstance(error, ApiError) else reason
+            tools.say(pod, "Warning", "Failed", f"Error: {message}", spec)
+        elif isinstance(step, StartContainer):
+            tools.say(pod, "Warning", "Failed", f"Error: {message}", spec)
+        elif not isinstance(step, EnsureImage):
+            _log.warning("pod %s: %s failed: %s", pod.address, step, message)
+        if isinstance(step, StopContainers):
+            tools.say(pod, "Warning", "FailedKillPod", f"error killing pod: {message}")
+        self._failures[subject] = Failure(reason, message, tools.clock.now().timestamp(), delay)
+        if not subject.startswith("/") or isinstance(step, Prepare | CreateSandbox):
+            return
+        await self._first_of(tools.clock.sleep(delay), self._woken)
+
+    def _release_start(self) -> None:
+        if self._holds_start:
+            self._holds_start = False
+            self._starts.release()
+
+    # --- probes and reports -------------------------------------------------------------------------------------------
+
+    def _follow(self, pod: Pod, observed: Observed) -> None:
+        """Probe what runs, stop probing what does not, read the last words of what has ended."""
+        running = {container.id: container for container in observed.running}
+        for ended in [known for known in self._probers if known not in running]:
+            self._probers.pop(ended).cancel()
+        present = {container.id for container in observed.containers}
+        for memory in (self._health, self._messages):
+            for forgotten in [known for known in memory if known not in present]:
+                del memory[forgotten]
+        for container in running.values():
+            spec = pod.container(container.name)
+            if spec is not None and container.id not in self._probers:
+                self._probe(pod, spec, container, observed)
+        for container in observed.containers:
+            if container.state is ContainerState.EXITED and container.id not in self._messages:
+                self._messages[container.id] = termination.read(container)
+
+    def _probe(self, pod: Pod, spec: ContainerSpec, container: Container, observed: Observed) -> None:
+        health = self._health.setdefault(container.id, at_start(spec))
+        if not (spec.startup_probe or spec.readiness_probe or spec.liveness_probe):
+            self._health[container.id] = at_start(spec)
+            return
+        ips = execute.pod_ips(pod, observed.sandbox, self._tools.config)
+        if not ips:
+            return
+
+        def changed(health: Health) -> None:
+            self._health[container.id] = health
+            self.wake()
+
+        prober = Prober(
+            spec,
+            container.id,
+            ips[0],
+            self._tools.actions,
+            self._tools.clock,
+            health,
+            changed,
+            self._tools.teller(pod, spec),
+        )
+        self._probers[container.id] = asyncio.create_task(prober.run(seconds(container.started_at)))
+
+    def _report(self, pod: Pod, observed: Observed, records: Records, now: float) -> None:
+        if self._document is None or self._gone:
+            return
+        over = quiet(pod) or pod.metadata.deletion_timestamp is not None
+        if over and not observed.containers:
+            return
+        self._status = compute(pod, observed, records, now, Host(self._tools.config.place.host_ips))
+        self._statuses.set(self._document, self._status)
+        for status in (*self._status.get("initContainerStatuses", ()), *self._status["containerStatuses"]):
+            self._say_waiting(pod, status)
+
+    def _say_waiting(self, pod: Pod, status: dict[str, Any]) -> None:
+        """Tell once about every spell of waiting."""
+        waiting = status["state"].get("waiting", {}).get("reason", "")
+        spec = _spec(pod, status["name"])
+        failure = self._failures.get(spec.name)
+        spell = (spec.name, f"{waiting} {status.get('containerID', '')} {failure.at if failure else ''}")
+        if waiting not in ("CrashLoopBackOff", "ImagePullBackOff") or spell in self._said:
+            return
+        self._said.add(spell)
+        if waiting == "CrashLoopBackOff":
+            message = f"Back-off restarting failed container {spec.name} in pod {pod.address}"
+            self._tools.say(pod, "Warning", "BackOff", message, spec)
+        else:
+            self._tools.say(pod, "Normal", "BackOff", f'Back-off pulling image "{spec.image}"', spec)
+            self._tools.say(pod, "Warning", "Failed", "Error: ImagePullBackOff", spec)
+
+
+async def _acquire(slots: asyncio.Semaphore) -> None:
+    await slots.acquire()
+
+
+def _spec(pod: Pod, name: str) -> ContainerSpec:
+    spec = pod.container(name)
+    if spec is None:
+        raise RuntimeFailure(f"pod {pod.address} has no container {name}", "CreateContainerError")
+    return spec
+
+
+def _subject(step: Step) -> str:
+    match step:
+        case EnsureImage(container=name) | CreateContainer(container=name) | StartContainer(container=name):
+            return name
+        case Prepare():
+            return VOLUMES
+        case CreateSandbox():
+            return SANDBOX
+        case _:
+            return "/ending"
+
+
+def _follows_api(pod: Pod) -> bool:
+    """Whether a volume's files may change while the pod runs."""
+    return any(
+        (volume.config_map, volume.secret, volume.downward_api, volume.projected) != (None,) * 4
+        for volume in pod.spec.volumes or ()
+    )
