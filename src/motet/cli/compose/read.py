@@ -1,0 +1,160 @@
+"""From the tree of a Compose file to the model. Nothing is dropped: a key that is not understood is a problem with its line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from motet.base import names
+from motet.cli.compose.interpolate import fill_in, read_env_file
+from motet.cli.compose.model import FileSource, Project
+from motet.cli.compose.service import ServiceReader
+from motet.cli.compose.source import Fields, Source, Value, load, text
+
+
+def read(file: Path, environment: Mapping[str, str] | None = None, *, project: str = "") -> Project:
+    """Read a Compose file, with variables from `environment` and the `.env` beside the file. Raises ComposeError."""
+    variables = _variables(file, os.environ if environment is None else environment)
+    source, root = load(file, lambda value: fill_in(value, variables))
+    fields = Fields(source, root)
+    fields.get("version")
+    name = _project_name(fields, file, project)
+    volumes = tuple(_volume(source, key, value) for key, value in fields.each("volumes"))
+    warnings = tuple(_networks(fields))
+    secrets = tuple(_file_sources(fields, "secrets", file.parent, variables))
+    configs = tuple(_file_sources(fields, "configs", file.parent, variables))
+    reader = ServiceReader(source, file.parent, variables)
+    services = tuple(reader.service(key, value) for key, value in fields.each("services"))
+    if not services and not source.problems:
+        source.problem(root, "expected a map `services` with at least one service")
+    fields.finish()
+    found = Project(name, file, services, volumes, secrets, configs, warnings)
+    _references(source, fields, found)
+    source.check()
+    return found
+
+
+def _variables(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    beside = file.parent / ".env"
+    try:
+        return {**(read_env_file(beside) if beside.is_file() else {}), **environment}
+    except (OSError, ValueError) as error:
+        source = Source(str(beside))
+        source.problem(Value("", 1, None), str(error))
+        source.check()
+        raise
+
+
+def _project_name(fields: Fields, file: Path, given: str) -> str:
+    wanted = given or fields.text("name") or os.environ.get("COMPOSE_PROJECT_NAME", "")
+    name = wanted or re.sub(r"[^a-z0-9-]", "", file.absolute().parent.name.lower()).strip("-") or "default-app"
+    if problem := names.label_error(name):
+        fields.source.problem(fields.items.get("name", fields.at), f"the project name {name!r}: {problem}")
+    return name
+
+
+def _volume(source: Source, name: str, at: Value) -> str:
+    if problem := names.label_error(name.replace("_", "-").lower()):
+        source.problem(at, f"the volume name {name!r}: {problem}")
+    if at.content is not None:
+        fields = Fields(source, at)
+        fields.choice("driver", ("local",), "local")
+        fields.get("labels")
+        fields.finish()
+    return name
+
+
+def _networks(fields: Fields) -> Iterator[str]:
+    """Names and aliases work; separation does not yet, which is said aloud."""
+    declared = []
+    for name, value in fields.each("networks"):
+        declared.append(name)
+        if value.content is not None:
+            network = Fields(fields.source, value)
+            network.choice("driver", ("bridge", "overlay"), "bridge")
+            network.get("labels")
+            network.finish()
+    if len(declared) > 1:
+        yield (
+            f"networks {', '.join(declared)}: services reach each other by name, but separate networks do not "
+            "keep them apart yet"
+        )
+
+
+def _file_sources(fields: Fields, key: str, folder: Path, variables: Mapping[str, str]) -> Iterator[FileSource]:
+    for name, value in fields.each(key):
+        item = Fields(fields.source, value)
+        content = _content(item, folder, variables)
+        item.finish()
+        if content is None:
+            item.source.problem(item.at, "expected one of `file`, `environment` or `content`")
+        else:
+            yield FileSource(name, content)
+
+
+def _content(item: Fields, folder: Path, variables: Mapping[str, str]) -> bytes | None:
+    if (file := item.get("file")) is not None:
+        path = folder / Path(text(item.source, file)).expanduser()
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            item.source.problem(file, f"{path} cannot be read: {error.strerror}")
+            return b""
+    if (variable := item.get("environment")) is not None:
+        name = text(item.source, variable)
+        if name not in variables:
+            item.source.problem(variable, f"the variable {name} is not set")
+        return variables.get(name, "").encode()
+    if (content := item.get("content")) is not None:
+        return text(item.source, content).encode()
+    return None
+
+
+def _references(source: Source, fields: Fields, project: Project) -> None:
+    """Whatever a service names must be in the file."""
+    known = {service.name for service in project.services}
+    declared = {
+        "secrets": {item.name for item in project.secrets},
+        "configs": {item.name for item in project.configs},
+        "volumes": set(project.volumes),
+    }
+    at = dict(fields.each("services"))
+    for service in project.services:
+        place = at[service.name]
+        for other, _ in service.depends_on:
+            if other not in known:
+                source.problem(_below(place, "depends_on"), f"there is no service {other!r}")
+        used = {
+            "secrets": {item.source for item in service.secrets},
+            "configs": {item.source for item in service.configs},
+            "volumes": {mount.source for mount in service.mounts if mount.kind == "volume" and mount.source},
+        }
+        for key, sources in used.items():
+            for missing in sorted(sources - declared[key]):
+                source.problem(_below(place, key), f"{missing!r} is not declared; add it to the top-level `{key}`")
+    if cycle := _cycle({service.name: [other for other, _ in service.depends_on] for service in project.services}):
+        source.problem(_below(at[cycle[0]], "depends_on"), f"services wait for each other: {' -> '.join(cycle)}")
+
+
+def _below(at: Value, key: str) -> Value:
+    return at.content.get(key, at) if isinstance(at.content, dict) else at
+
+
+def _cycle(edges: Mapping[str, list[str]]) -> list[str]:
+    """A circle of dependencies, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, trail: list[str]) -> list[str]:
+        if name in trail:
+            return [*trail[trail.index(name) :], name]
+        if name in done:
+            return []
+        for other in edges.get(name, ()):
+            if found := visit(other, [*trail, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in edges if (found := visit(name, []))), [])

@@ -1,0 +1,277 @@
+"""A Compose project in the kernel's words: pure, one document after the other in the order they are to be created.
+
+The project is a namespace. A service becomes an App, a headless Service that gives it its name among the others (any port of a
+peer can be reached, as Compose has it), and, if it publishes ports, a second Service that every node answers for. Named
+volumes become claims, secrets and configs their namesakes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from motet.base import quantity
+from motet.cli.compose.model import FileReference, FileSource, HealthCheck, Mount, Project, PublishedPort, Service
+from motet.cli.compose.model import Resources as Amounts
+
+Json = dict[str, Any]
+
+PROJECT = "motet.dev/project"
+SERVICE = "motet.dev/service"
+DEPENDS = "motet.dev/depends-on"
+CONTENT = "motet.dev/content"
+
+_RESTART = {"any": "Always", "on-failure": "OnFailure", "none": "Never"}
+_GRACE_SECONDS = 10
+_VOLUME_SIZE = "1Gi"
+
+
+def documents(project: Project, images: Mapping[str, str]) -> list[Json]:
+    """Everything the project is made of. `images` names the image of every service that is built."""
+    return [
+        _named("v1", "Namespace", project, project.name, namespaced=False),
+        *(_secret(project, item) for item in project.secrets),
+        *(_config(project, item) for item in project.configs),
+        *(_claim(project, name) for name in project.volumes),
+        *(document for service in project.services for document in _services(project, service)),
+        *(app(project, service, images.get(service.name, service.image)) for service in project.services),
+    ]
+
+
+def object_name(name: str) -> str:
+    """Compose names may have underscores and capitals, the kernel's may not."""
+    return name.replace("_", "-").lower()
+
+
+def _named(api_version: str, kind: str, project: Project, name: str, *, namespaced: bool = True) -> Json:
+    metadata: Json = {"name": object_name(name), "labels": {PROJECT: project.name}}
+    if namespaced:
+        metadata["namespace"] = project.name
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _secret(project: Project, source: FileSource) -> Json:
+    document = _named("v1", "Secret", project, f"secret-{source.name}")
+    return {**document, "type": "Opaque", "data": {"content": base64.b64encode(source.content).decode()}}
+
+
+def _config(project: Project, source: FileSource) -> Json:
+    document = _named("v1", "ConfigMap", project, f"config-{source.name}")
+    return {**document, "binaryData": {"content": base64.b64encode(source.content).decode()}}
+
+
+def _claim(project: Project, name: str) -> Json:
+    document = _named("v1", "PersistentVolumeClaim", project, name)
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": _VOLUME_SIZE}}}
+    return {**document, "spec": spec}
+
+
+def _services(project: Project, service: Service) -> Iterator[Json]:
+    selector = {PROJECT: project.name, SERVICE: object_name(service.name)}
+    for name in dict.fromkeys((service.name, *service.aliases)):
+        document = _named("v1", "Service", project, name)
+        document["metadata"]["labels"][SERVICE] = object_name(service.name)
+        yield {**document, "spec": {"clusterIP": "None", "selector": selector, **_known_ports(service)}}
+    published = [port for port in service.ports if not port.host]
+    for kind, ports in (
+        ("LoadBalancer", [port for port in published if port.published]),
+        ("NodePort", [port for port in published if not port.published]),
+    ):
+        if ports:
+            suffix = "published" if kind == "LoadBalancer" else "published-any"
+            document = _named("v1", "Service", project, f"{service.name}-{suffix}")
+            document["metadata"]["labels"][SERVICE] = object_name(service.name)
+            spec: Json = {"type": kind, "selector": selector, "ports": [_port(port) for port in ports]}
+            if kind == "LoadBalancer":
+                spec["allocateLoadBalancerNodePorts"] = False
+            yield {**document, "spec": spec}
+
+
+def _known_ports(service: Service) -> Json:
+    """Ports the file mentions, for SRV records; a headless service needs none."""
+    numbers = dict.fromkeys((*service.expose, *((port.target, port.protocol) for port in service.ports)))
+    ports = [
+        {"name": f"{protocol.lower()}-{number}", "port": number, "protocol": protocol} for number, protocol in numbers
+    ]
+    return {"ports": ports} if ports else {}
+
+
+def _port(port: PublishedPort) -> Json:
+    number = port.published or port.target
+    return {
+        "name": f"{port.protocol.lower()}-{number}",
+        "port": number,
+        "targetPort": port.target,
+        "protocol": port.protocol,
+    }
+
+
+def app(project: Project, service: Service, image: str) -> Json:
+    """The App of one service, running `image`."""
+    document = _named("motet.dev/v1", "App", project, service.name)
+    labels = {PROJECT: project.name, SERVICE: object_name(service.name)}
+    document["metadata"]["labels"].update(labels)
+    if service.depends_on:
+        document["metadata"]["annotations"] = {
+            DEPENDS: ",".join(f"{object_name(other)}={condition}" for other, condition in service.depends_on)
+        }
+    mode: Json = {"global": {}} if service.everywhere else {"replicated": {"replicas": service.replicas}}
+    annotations = dict(service.labels)
+    if content := _content(project, service):
+        annotations[CONTENT] = content
+    template: Json = {
+        "metadata": {"labels": labels, **({"annotations": annotations} if annotations else {})},
+        "spec": _pod(project, service, image),
+    }
+    return {**document, "spec": {"mode": mode, "template": template}}
+
+
+def _content(project: Project, service: Service) -> str:
+    """A digest of the files the service mounts, so that an edit of one rolls the service."""
+    used = [item for item in project.secrets if item.name in {use.source for use in service.secrets}]
+    used += [item for item in project.configs if item.name in {use.source for use in service.configs}]
+    if not used:
+        return ""
+    digest = hashlib.sha256()
+    for item in used:
+        digest.update(item.name.encode() + b"\0" + hashlib.sha256(item.content).digest())
+    return digest.hexdigest()[:16]
+
+
+def _pod(project: Project, service: Service, image: str) -> Json:
+    volumes: list[Json] = []
+    mounts: list[Json] = []
+    for index, mount in enumerate(service.mounts):
+        name = f"mount-{index}"
+        volumes.append({"name": name, **_volume(mount)})
+        mounts.append(_mounted(name, mount.target, read_only=mount.read_only, subpath=mount.subpath))
+    for key, uses in (("secret", service.secrets), ("config", service.configs)):
+        for index, use in enumerate(uses):
+            name = f"{key}-{index}"
+            volumes.append({"name": name, **_file_volume(key, use)})
+            mounts.append(_mounted(name, use.target, read_only=True, subpath="content"))
+    container: Json = {"name": object_name(service.name), "image": image, "imagePullPolicy": "IfNotPresent"}
+    container.update(_process(service))
+    if mounts:
+        container["volumeMounts"] = mounts
+    spec: Json = {
+        "containers": [container],
+        "restartPolicy": _restart(project, service),
+        "terminationGracePeriodSeconds": _GRACE_SECONDS if service.stop_grace is None else service.stop_grace,
+        "enableServiceLinks": False,
+    }
+    if volumes:
+        spec["volumes"] = volumes
+    if service.hostname:
+        spec["hostname"] = service.hostname
+    if service.extra_hosts:
+        spec["hostAliases"] = [{"ip": address, "hostnames": [name]} for name, address in service.extra_hosts]
+    return spec
+
+
+def _process(service: Service) -> Json:
+    """The container's own fields."""
+    fields: Json = {}
+    if service.entrypoint is not None:
+        fields["command"] = list(service.entrypoint)
+    if service.command is not None:
+        fields["args"] = list(service.command)
+    if service.environment:
+        fields["env"] = [{"name": name, "value": value.replace("$(", "$$(")} for name, value in service.environment]
+    if service.working_dir:
+        fields["workingDir"] = service.working_dir
+    if host_ports := [port for port in service.ports if port.host]:
+        fields["ports"] = [_host_port(port) for port in host_ports]
+    if service.health is not None and service.health.command:
+        fields["readinessProbe"] = _probe(service.health)
+    resources = {
+        key: amounts
+        for key, given in (("limits", service.limits), ("requests", service.reservations))
+        if (amounts := _amounts(given))
+    }
+    if resources:
+        fields["resources"] = resources
+    if security := _security(service):
+        fields["securityContext"] = security
+    return fields
+
+
+def _restart(project: Project, service: Service) -> str:
+    """What the file says; else again after every end, except for a service whose successful end others wait for."""
+    if service.restart:
+        return _RESTART[service.restart]
+    awaited = any((service.name, "completed") in other.depends_on for other in project.services)
+    return "OnFailure" if awaited else "Always"
+
+
+def _volume(mount: Mount) -> Json:
+    if mount.kind == "bind":
+        return {"hostPath": {"path": mount.source, "type": ""}}
+    if mount.kind == "volume" and mount.source:
+        return {"persistentVolumeClaim": {"claimName": object_name(mount.source)}}
+    empty: Json = {"medium": "Memory"} if mount.kind == "tmpfs" else {}
+    if mount.size:
+        empty["sizeLimit"] = quantity.format_bytes(mount.size)
+    return {"emptyDir": empty}
+
+
+def _file_volume(key: str, use: FileReference) -> Json:
+    name = object_name(f"{key}-{use.source}")
+    mode = {} if use.mode is None else {"defaultMode": use.mode}
+    return {"secret": {"secretName": name, **mode}} if key == "secret" else {"configMap": {"name": name, **mode}}
+
+
+def _mounted(name: str, target: str, *, read_only: bool, subpath: str) -> Json:
+    mounted: Json = {"name": name, "mountPath": target}
+    if read_only:
+        mounted["readOnly"] = True
+    if subpath:
+        mounted["subPath"] = subpath
+    return mounted
+
+
+def _host_port(port: PublishedPort) -> Json:
+    published: Json = {
+        "containerPort": port.target,
+        "hostPort": port.published or port.target,
+        "protocol": port.protocol,
+    }
+    if port.host_ip:
+        published["hostIP"] = port.host_ip
+    return published
+
+
+def _probe(check: HealthCheck) -> Json:
+    return {
+        "exec": {"command": list(check.command)},
+        "periodSeconds": max(1, check.interval),
+        "timeoutSeconds": max(1, check.timeout),
+        "failureThreshold": check.retries,
+    }
+
+
+def _amounts(amounts: Amounts) -> Json:
+    given: Json = {}
+    if amounts.millicores:
+        given["cpu"] = quantity.format_millis(amounts.millicores)
+    if amounts.memory:
+        given["memory"] = quantity.format_bytes(amounts.memory)
+    return given
+
+
+def _security(service: Service) -> Json:
+    security: Json = {}
+    if service.privileged:
+        security["privileged"] = True
+    if service.read_only:
+        security["readOnlyRootFilesystem"] = True
+    if service.cap_add or service.cap_drop:
+        security["capabilities"] = {"add": list(service.cap_add), "drop": list(service.cap_drop)}
+    if service.user:
+        user, _, group = service.user.partition(":")
+        security["runAsUser"] = int(user)
+        if group:
+            security["runAsGroup"] = int(group)
+    return security
