@@ -40,6 +40,8 @@ DEFAULTS = {
     ("io.k8s.api.core.v1.ServicePort", "protocol"): "TCP",
 }
 GZIP = b"\x1f\x8b\x08"
+# The option gogoproto.nullable = false of a field in a descriptor: its Go type is no pointer.
+NOT_POINTER = b"\xc8\xde\x1f\x00"
 Numbers = dict[str, dict[str, str]]
 
 
@@ -66,7 +68,8 @@ def load_numbers() -> Numbers:
 def save_numbers(numbers: Numbers) -> None:
     header = (
         "# Protobuf field numbers of the Kubernetes API's messages. Message, then member=number; a member that Go\n"
-        "# embeds (its members appear in the JSON of the parent) is written >Message=number.\n"
+        "# embeds (its members appear in the JSON of the parent) is written >Message=number. A `*` marks members that are\n"
+        "# pointers in Go: when sent, they are meant even if zero; the others are always sent.\n"
     )
     lines = [
         name + "".join(f" {field}={number}" for field, number in sorted(fields.items(), key=_by_number))
@@ -76,7 +79,7 @@ def save_numbers(numbers: Numbers) -> None:
 
 
 def _by_number(item: tuple[str, str]) -> tuple[int, str]:
-    return int(item[1]), item[0]
+    return int(item[1].rstrip("*")), item[0]
 
 
 def descriptors(program: bytes) -> Iterator[Any]:
@@ -99,7 +102,10 @@ def descriptors(program: bytes) -> Iterator[Any]:
 
 
 def proto_messages(text: str) -> Iterator[tuple[str, str, str, str, bool]]:
-    """(message, member, number, type, repeated) of a .proto file as Kubernetes generates them: no nesting, one a line."""
+    """(message, member, number, type, repeated) of a .proto file as Kubernetes generates them: no nesting, one a line.
+
+    These files do not say which members are pointers in Go; the `*` of those is added by hand.
+    """
     package = re.search(r"^package ([\w.]+);", text, re.M)
     prefix = _json_name(package[1]) if package else ""
     message = ""
@@ -119,7 +125,9 @@ def descriptor_messages(program: bytes) -> Iterator[tuple[str, str, str, str, bo
             name = _json_name(f"{file.package}.{message.name}")
             for field in message.field:
                 repeated = field.label == field.LABEL_REPEATED
-                yield name, field.name, str(field.number), _json_name(field.type_name.lstrip(".")), repeated
+                pointer = not repeated and NOT_POINTER not in field.options.SerializeToString()
+                number = f"{field.number}{'*' if pointer else ''}"
+                yield name, field.name, number, _json_name(field.type_name.lstrip(".")), repeated
 
 
 def read_numbers(inputs: list[str]) -> None:
@@ -138,7 +146,7 @@ def read_numbers(inputs: list[str]) -> None:
                 elif not repeated and kind.startswith("io.k8s."):
                     label = ">" + kind
             fields = numbers.setdefault(message, {})
-            if number not in fields.values():
+            if number.rstrip("*") not in {value.rstrip("*") for value in fields.values()}:
                 fields[label] = number
     needed = set(schema)
     while True:
@@ -167,7 +175,7 @@ def wire_path(numbers: Numbers, name: str, member: str) -> str:
         if label.startswith(">"):
             inner = wire_path(numbers, label[1:], member)
             if inner:
-                return f"{number}.{inner}"
+                return f"{number.rstrip('*')}.{inner}"
     return ""
 
 

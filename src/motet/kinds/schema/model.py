@@ -29,12 +29,14 @@ class Field(NamedTuple):
 
     `wire` is the protobuf field number, preceded by the numbers of the messages that Go embeds and JSON does not show:
     a Volume's `secret` is (2, 6), the VolumeSource being number 2. Empty when the field has no wire form.
+    `pointer` fields are sent only when set, so their zero means something; the others are always sent.
     """
 
     name: str
     schema: Schema
     required: bool
-    wire: tuple[int, ...]
+    wire: tuple[int, ...] = ()
+    pointer: bool = False
 
 
 FieldMap = Mapping[str, Field]

@@ -7,10 +7,11 @@ A definition is a name at the start of a line, then its members, on the same lin
 
 A member is `name[!]:type[=wire][;fact]...`; `!` means required. Types are `string int32 int64 double bool bytes time
 microtime quantity int-or-string any`, `[]T` for a list, `{}T` for a map, or a definition: `Capital` in the same
-package, `core.X` and `meta.X` for the two common packages, or a full name. `wire` is `5`, or `2.6` for a member of an
-embedded message. Facts: `list=set`, `list=map:key,key`, `list=atomic`, `map=atomic`, `merge=key`, `patch=a,b`,
-`enum=a|b`, `default=JSON`, `min=0`, `max=9`. On the definition itself: `<group/version/Kind>` (repeatable), `<*/Kind>`,
-`map=atomic`, and `any` or `time` and the like for a definition that is not a struct.
+package, `core.X` and `meta.X` for the two common packages, or a full name. `wire` is the protobuf number, `5`, or `2.6`
+for a member of an embedded message, with a `*` behind when it is a pointer in Go. Facts: `list=set`,
+`list=map:key,key`, `list=atomic`, `map=atomic`, `merge=key`, `patch=a,b`, `enum=a|b`, `default=JSON`, `min=0`, `max=9`.
+On the definition itself: `<group/version/Kind>` (repeatable), `<*/Kind>`, `map=atomic`, and `any` or `time` and the
+like for a definition that is not a struct.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def _member(token: str, definition: str, package: str, resolve: Resolve) -> Fiel
     facts = _facts(rest, f"{definition}: {token}")
     if facts:
         schema = schema.with_facts(**facts)
-    numbers = tuple(int(number) for number in wire.split(".")) if wire else ()
-    return Field(label.rstrip("!"), schema, label.endswith("!"), numbers)
+    numbers = tuple(int(number) for number in wire.rstrip("*").split(".")) if wire else ()
+    return Field(label.rstrip("!"), schema, label.endswith("!"), numbers, wire.endswith("*"))
 
 
 def _type(text: str, package: str, resolve: Resolve) -> Schema:
