@@ -192,3 +192,19 @@ def distinct(items: Iterable[tuple[str, Any]]) -> list[FieldError]:
             errors.append(duplicate(path, value))
         seen.append(value)
     return errors
+
+
+def reachable_ip(path: str, value: str) -> list[FieldError]:
+    """An address that another machine can be meant by."""
+    if errors := ip(path, value):
+        return errors
+    found = ipaddress.ip_address(value)
+    if found.is_unspecified:
+        return [invalid(path, value, f"may not be unspecified ({value})")]
+    if found.is_loopback:
+        return [invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")]
+    if found.is_link_local:
+        return [invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")]
+    if found.is_multicast:
+        return [invalid(path, value, "may not be in the multicast range (224.0.0.0/4, ff00::/10)")]
+    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from motet.kinds.columns import AGE, NAME, column, size_of
 from motet.kinds.kind import Kind
 
 KIND = Kind(
@@ -12,4 +13,5 @@ KIND = Kind(
     singular="serviceaccount",
     short_names=("sa",),
     schema="io.k8s.api.core.v1.ServiceAccount",
+    columns=(NAME, column("Secrets", size_of("secrets"), about="How many secrets it names."), AGE),
 )
