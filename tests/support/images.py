@@ -15,10 +15,11 @@ from motet.runtime import pause
 
 BUSYBOX = Path("/bin/busybox")
 _APPLETS = (
-    "sh cat cp date dd df echo env false grep head hostname httpd id ifconfig ip kill ln ls mkdir mkfifo mount mv nc "
-    "nslookup ping printf ps pwd rm route sed seq sleep stat stty sync tail tee test timeout top touch tr true tty "
-    "umount uname unshare usleep vi wc wget which whoami xargs yes"
-).split()
+    *("sh", "cat", "cp", "date", "dd", "df", "echo", "env", "false", "grep", "head", "hostname", "httpd", "id", "ip"),
+    *("kill", "ln", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "nslookup", "ping", "printf", "ps", "pwd", "rm"),
+    *("route", "sed", "seq", "sleep", "stat", "stty", "sync", "tail", "tee", "test", "timeout", "top", "touch", "tr"),
+    *("true", "tty", "umount", "uname", "unshare", "usleep", "vi", "wc", "wget", "which", "whoami", "xargs", "yes"),
+)
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
 _GROUP = "root:x:0:\nnogroup:x:65534:\n"
 
@@ -36,7 +37,7 @@ def _directory(tar: tarfile.TarFile, name: str, mode: int = 0o755) -> None:
 
 
 def busybox_layer(extra_files: Mapping[str, str | bytes | tuple[str | bytes, int]] | None = None) -> bytes:
-    """A root file system as a tar: busybox with its applets in /bin, /etc/passwd, /tmp and `extra_files`.
+    """A root file system as a tar: busybox with its applets and `pause` in /bin, /etc/passwd, /tmp and `extra_files`.
 
     An extra file is path -> content, or (content, mode); scripts (`#!`) are executable by default.
     """
@@ -50,6 +51,8 @@ def busybox_layer(extra_files: Mapping[str, str | bytes | tuple[str | bytes, int
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
+        # Lasts until SIGTERM, which it heeds from its first microsecond (a shell's trap comes later).
+        _add(tar, "bin/pause", pause.program(pause.architecture()), 0o755)
         _add(tar, "etc/passwd", _PASSWD.encode())
         _add(tar, "etc/group", _GROUP.encode())
         for path, value in (extra_files or {}).items():

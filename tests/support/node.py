@@ -1,7 +1,16 @@
-"""A containerd of one's own for a test session: own directories, cgroups and network namespace, all gone afterwards."""
+"""A containerd of one's own for tests: own directories, cgroups and network namespace, all gone afterwards.
+
+    node = LiveNode()            # in a module-scoped fixture
+    asyncio.run(node.start())
+    ...  runtime = node.connect()   # in each test: gRPC channels belong to an event loop
+    asyncio.run(node.destroy())  # raises AssertionError when something is left
+
+or `async with live_node() as node:` for all at once.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -10,10 +19,11 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from motet.runtime import demolition, mounts
 from motet.runtime.cgroups import Cgroups
@@ -23,47 +33,79 @@ from motet.runtime.settings import ContainerdConfig
 from support.images import busybox_image
 
 IMAGE = "localhost/motet-test/busybox:1"
+_CLONE_NEWNET = 0x40000000
+T = TypeVar("T")
 
 
-@dataclass
-class TestNode:
-    """What a test gets."""
+class LiveNode:
+    """A containerd in a network namespace, with a bridge network and the busybox image."""
 
-    __test__ = False
-
-    directory: Path
-    netns: str
-    containerd: Containerd
-    runtime: CriRuntime
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="motet-t-", dir="/tmp"))
+        self.name = f"mt{uuid.uuid4().hex[:8]}"
+        config = ContainerdConfig.below(self.directory / "data", self.directory / "run", cgroup_root=f"/{self.name}")
+        # Not `ip netns exec`: it would hide /sys/fs/cgroup.
+        self.config = replace(config, launcher=("nsenter", f"--net=/run/netns/{self.name}"))
+        self.containerd = Containerd(self.config)
+        self.logs = self.directory / "logs"
 
     @property
-    def cgroup_root(self) -> str:
-        return self.containerd.config.cgroup_root
+    def pods_cgroup(self) -> str:
+        return f"{self.config.cgroup_root}/pods"
 
-    def connect(self, port: int, host: str = "127.0.0.1") -> socket.socket:
-        """A TCP connection made inside the node's network namespace."""
-        made: list[socket.socket] = []
+    async def start(self) -> None:
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
+        write_cni(self.config.cni_conf_dir, self.directory / "cni-data")
+        await self.containerd.ensure()
+        runtime = self.connect()
+        try:
+            await runtime.import_image(str(busybox_image(self.directory / "busybox.tar", IMAGE)))
+        finally:
+            await runtime.close()
 
-        def dial() -> None:
-            with open(f"/run/netns/{self.netns}") as handle:
-                _setns(handle.fileno())
-            made.append(socket.create_connection((host, port), timeout=5))
+    def connect(self) -> CriRuntime:
+        """A client for the running event loop; close it in the same loop."""
+        return CriRuntime(self.config.socket)
 
-        thread = threading.Thread(target=dial)
+    async def destroy(self) -> None:
+        await Containerd(self.config).destroy()
+        subprocess.run(["ip", "netns", "delete", self.name], check=True)
+        found = leaked(self.config)
+        shutil.rmtree(self.directory)
+        assert found == []
+
+    def inside(self, run: Callable[[], T]) -> T:
+        """What `run` returns when called in the node's network namespace (its sockets stay there)."""
+        results: list[T] = []
+
+        def enter() -> None:
+            with open(f"/run/netns/{self.name}") as handle:
+                if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), _CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            results.append(run())
+
+        thread = threading.Thread(target=enter)
         thread.start()
         thread.join()
-        return made[0]
+        return results[0]
+
+    def dial(self, host: str, port: int) -> socket.socket:
+        return self.inside(lambda: socket.create_connection((host, port), timeout=5))
 
 
-def _setns(handle: int) -> None:
-    import ctypes
-
-    if ctypes.CDLL(None, use_errno=True).setns(handle, 0x40000000) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
+@asynccontextmanager
+async def live_node() -> AsyncIterator[LiveNode]:
+    node = LiveNode()
+    try:
+        await node.start()
+        yield node
+    finally:
+        await node.destroy()
 
 
 def write_cni(directory: Path, data_dir: Path, subnet: str = "10.234.0.0/24") -> None:
-    """The smallest network that works: loopback and a bridge."""
+    """The smallest network that works: loopback (containerd's own) and a bridge."""
     directory.mkdir(parents=True, exist_ok=True)
     bridge = {
         "type": "bridge",
@@ -72,44 +114,8 @@ def write_cni(directory: Path, data_dir: Path, subnet: str = "10.234.0.0/24") ->
         "ipMasq": False,
         "ipam": {"type": "host-local", "dataDir": str(data_dir), "ranges": [[{"subnet": subnet}]]},
     }
-    (directory / "10-test.conflist").write_text(
-        json.dumps({"cniVersion": "0.4.0", "name": "motet-test", "plugins": [bridge]})
-    )
-
-
-@asynccontextmanager
-async def test_node(*, image: bool = True) -> AsyncIterator[TestNode]:
-    """Start a node; destroy it and check that nothing is left."""
-    directory = Path(tempfile.mkdtemp(prefix="motet-t-", dir="/tmp"))
-    name = f"mt{uuid.uuid4().hex[:8]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-    config = ContainerdConfig.below(directory / "data", directory / "run", cgroup_root=f"/{name}")
-    # `ip netns exec` would hide /sys/fs/cgroup.
-    config = _with_launcher(config, ("nsenter", f"--net=/run/netns/{name}"))
-    write_cni(config.cni_conf_dir, directory / "cni-data")
-    node = TestNode(directory, name, Containerd(config), CriRuntime(config.socket))
-    try:
-        await node.containerd.ensure()
-        if image:
-            await node.runtime.import_image(str(busybox_image(directory / "busybox.tar", IMAGE)))
-        yield node
-    finally:
-        await node.runtime.close()
-        await node.containerd.destroy()
-        subprocess.run(["ip", "netns", "delete", name], check=True)
-        leaks = leaked(config)
-        shutil.rmtree(directory)
-    assert leaks == []
-
-
-test_node.__test__ = False  # type: ignore[attr-defined]
-
-
-def _with_launcher(config: ContainerdConfig, launcher: tuple[str, ...]) -> ContainerdConfig:
-    from dataclasses import replace
-
-    return replace(config, launcher=launcher)
+    network = {"cniVersion": "0.4.0", "name": "motet-test", "plugins": [bridge]}
+    (directory / "10-test.conflist").write_text(json.dumps(network))
 
 
 def leaked(config: ContainerdConfig) -> list[str]:
@@ -117,11 +123,12 @@ def leaked(config: ContainerdConfig) -> list[str]:
     found = [f"shim {pid}" for pid in demolition.shims(config.socket)]
     for directory in (config.root, config.state):
         found += [f"mount {point}" for point in mounts.below(directory)]
-        found += [str(directory)] if directory.exists() else []
+        found += [f"directory {directory}"] if directory.exists() else []
         found += [f"process {pid}" for pid in _processes_naming(str(directory))]
+    found += [f"socket {path}" for path in (config.socket, Path(f"{config.socket}.ttrpc")) if path.exists()]
     cgroups = Cgroups(config.cgroup_mount)
     if cgroups.exists(config.cgroup_root):
-        found.append(f"cgroup {config.cgroup_root}: {cgroups.children(config.cgroup_root)}")
+        found.append(f"cgroup {config.cgroup_root} with {cgroups.children(config.cgroup_root)}")
     return found
 
 

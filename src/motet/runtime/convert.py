@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from cri_api.v1 import api_pb2
@@ -37,6 +38,9 @@ MASKED_PATHS = (
     "/sys/devices/virtual/powercap",
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+# CRI has a field for the stop signal only since containerd 2.1; until then it travels here and Motet sends it.
+STOP_SIGNAL = "motet.dev/stop-signal"
 
 _PROPAGATION = {
     "private": api.PROPAGATION_PRIVATE,
@@ -154,11 +158,20 @@ def _mount(mount: Mount) -> Any:
     )
 
 
+def signal_number(name: str) -> str:
+    """`SIGUSR1`, `USR1` or `10` as a number. Raises RuntimeFailure."""
+    if name.isdigit() and 0 < int(name) < 65:
+        return name
+    try:
+        return str(int(signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]))
+    except KeyError:
+        raise RuntimeFailure(f"{name!r} is not a signal", "InvalidStopSignal") from None
+
+
 def container_config(config: ContainerConfig, sandbox: SandboxConfig) -> Any:
+    annotations = dict(config.annotations)
     if config.stop_signal:
-        raise RuntimeFailure(
-            f"container {config.name}: a stop signal other than the image's ({config.stop_signal}) is not supported"
-        )
+        annotations[STOP_SIGNAL] = signal_number(config.stop_signal)
     return api.ContainerConfig(
         metadata=api.ContainerMetadata(name=config.name, attempt=config.attempt),
         image=api.ImageSpec(image=config.image),
@@ -172,7 +185,7 @@ def container_config(config: ContainerConfig, sandbox: SandboxConfig) -> Any:
             for host, inside, permissions in config.devices
         ],
         labels=config.labels,
-        annotations=config.annotations,
+        annotations=annotations,
         log_path=config.log_path,
         stdin=config.stdin,
         stdin_once=config.stdin_once,

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+import msgspec
 from cri_api.v1 import api_pb2
 
 from motet.base.clock import Clock, SystemClock
@@ -160,23 +162,57 @@ class CriRuntime:
             sandbox_config=convert.sandbox_config(sandbox),
         )
         doing = f"create container {config.name} of pod {sandbox.namespace}/{sandbox.name}"
-        answer = await self._call("RuntimeService/CreateContainer", request, doing)
+        try:
+            answer = await self._call("RuntimeService/CreateContainer", request, doing)
+        except NoSuchContainer as error:
+            if await self.image(config.image) is None:
+                raise ImageNotFound(str(error), "NotFound") from error
+            raise
         self._sandbox_of[answer.container_id] = sandbox_id
         return str(answer.container_id)
 
     async def start_container(self, container_id: str) -> None:
         request = api.StartContainerRequest(container_id=container_id)
-        await self._call("RuntimeService/StartContainer", request, f"start container {container_id}")
+        try:
+            await self._call("RuntimeService/StartContainer", request, f"start container {container_id}")
+        except NoSuchContainer as error:
+            # "Not found" also is what a missing command is called.
+            await self.container(container_id)
+            raise RuntimeFailure(str(error), "StartError") from error
 
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:
         request = api.StopContainerRequest(container_id=container_id, timeout=grace_seconds)
         with contextlib.suppress(NoSuchContainer):
+            if grace_seconds and await self._ended_by_own_signal(container_id, grace_seconds):
+                return
             await self._call(
                 "RuntimeService/StopContainer",
                 request,
                 f"stop container {container_id}",
                 timeout=grace_seconds + _CALL_SECONDS,
             )
+
+    async def _ended_by_own_signal(self, container_id: str, grace_seconds: int) -> bool:
+        """Whether the container has a stop signal of its own and ended of it (or was killed for not ending)."""
+        request = api.ContainerStatusRequest(container_id=container_id, verbose=True)
+        answer = await self._call("RuntimeService/ContainerStatus", request, f"look at container {container_id}")
+        number = answer.status.annotations.get(convert.STOP_SIGNAL)
+        if not number or answer.status.state != api.CONTAINER_RUNNING:
+            return False
+        pid = msgspec.json.decode(answer.info.get("info", "{}")).get("pid", 0)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, int(number))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._until_known(container_id)
+                return True
+        await self._call(
+            "RuntimeService/StopContainer",
+            api.StopContainerRequest(container_id=container_id, timeout=0),
+            f"kill container {container_id}",
+        )
+        return True
 
     async def remove_container(self, container_id: str) -> None:
         request = api.RemoveContainerRequest(container_id=container_id)

@@ -32,7 +32,7 @@ import msgspec
 
 from motet.runtime import channel as channels
 from motet.runtime import pause, wire
-from motet.runtime.interface import RuntimeFailure
+from motet.runtime.interface import Image, RuntimeFailure
 
 _CHUNK = 1024 * 1024
 _LARGEST_DOCUMENT = 8 * 1024 * 1024
@@ -166,7 +166,7 @@ def plan(archive: _Archive, arch: str) -> list[Import]:
         return _plan_layout(archive, arch)
     if "manifest.json" in archive:
         return [_plan_docker(archive, entry, arch) for entry in archive.document("manifest.json")[0]]
-    raise RuntimeFailure("neither index.json nor manifest.json is in the archive: not an image", "InvalidImage")
+    raise RuntimeFailure("neither index.json nor manifest.json is in the archive", "InvalidImage")
 
 
 def _plan_layout(archive: _Archive, arch: str) -> list[Import]:
@@ -280,6 +280,31 @@ def _descriptor(blob: Blob) -> dict[str, Any]:
     return {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size}
 
 
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """An image of an archive, without loading it."""
+
+    names: tuple[str, ...]
+    image: Image
+
+
+def inspect(path: Path) -> list[Inspected]:
+    """What `Importer.load` would load from `path`, with the same refusals."""
+    with _opened(path) as archive:
+        found = _planned(archive, path)
+    return [
+        Inspected(one.names, Image(one.blobs[-2].digest, one.names, (), sum(blob.size for blob in one.blobs)))
+        for one in found
+    ]
+
+
+def _planned(archive: _Archive, path: Path) -> list[Import]:
+    try:
+        return plan(archive, pause.architecture())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RuntimeFailure(f"{path}: not a well-formed image archive ({error!r})", "InvalidImage") from error
+
+
 class Importer:
     """Loads archives through the channel of containerd's socket."""
 
@@ -298,12 +323,8 @@ class Importer:
         `labels` are put on the image records. Raises RuntimeFailure with reason InvalidImage for a bad archive.
         """
         loaded: list[str] = []
-        arch = pause.architecture()
         with _opened(path) as archive:
-            try:
-                wanted = await asyncio.to_thread(plan, archive, arch)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise RuntimeFailure(f"{path}: not a well-formed image archive ({error!r})", "InvalidImage") from error
+            wanted = await asyncio.to_thread(_planned, archive, path)
             try:
                 for image in wanted:
                     loaded += await self._store(archive, image, {**_IMAGE_LABELS, **(labels or {})})
