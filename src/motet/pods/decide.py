@@ -113,7 +113,7 @@ def _delete(pod: Pod, observed: Observed, records: Records, gone: bool) -> Decis
     step = _stop_all(pod, observed, records, grace, "Stopping container {name}", deleting=True)
     if step is None and observed.sandboxes:
         step = RemoveSandbox(observed.sandboxes[0].id)
-    if step is None and not records.cleaned:
+    if step is None and not records.removed:
         step = Cleanup(everything=True)
     return Decision(step or FinishDeletion())
 

@@ -91,7 +91,9 @@ class Records:
 
     # Directories, cgroup and volumes are there.
     prepared: bool = False
+    # Volumes and cgroup are taken away; the pod's directories and logs too.
     cleaned: bool = False
+    removed: bool = False
     unsupported: str = ""
     failures: Mapping[str, Failure] = field(default_factory=dict)
     # Container name -> (attempt it was made ready for, image reference): the image is on the node.

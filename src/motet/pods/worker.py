@@ -86,6 +86,7 @@ class Worker:
         # The parts of Records.
         self._prepared = False
         self._cleaned = False
+        self._removed = False
         self._unsupported = ""
         self._failures: dict[str, Failure] = {}
         self._images: dict[str, tuple[int, str]] = {}
@@ -187,6 +188,7 @@ class Worker:
         return Records(
             prepared=self._prepared,
             cleaned=self._cleaned,
+            removed=self._removed,
             unsupported=self._unsupported,
             failures=self._failures,
             images=self._images,
@@ -253,7 +255,7 @@ class Worker:
         match step:
             case Prepare():
                 await execute.prepare(tools, pod)
-                self._prepared, self._cleaned = True, False
+                self._prepared, self._cleaned, self._removed = True, False, False
             case CreateSandbox():
                 await execute.create_sandbox(tools, pod, step)
             case EnsureImage():
@@ -278,7 +280,7 @@ class Worker:
                 await execute.remove_container(tools, pod, container)
             case Cleanup():
                 await execute.cleanup(tools, pod, everything=step.everything)
-                self._cleaned, self._prepared = True, False
+                self._prepared, self._cleaned, self._removed = False, True, step.everything
             case FinishDeletion():
                 if not self._gone:
                     await execute.finish_deletion(tools, pod)
