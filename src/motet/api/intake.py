@@ -9,7 +9,7 @@ from __future__ import annotations
 from motet.api.options import RequestOptions
 from motet.base.errors import FieldError
 from motet.kinds.kind import Json, Kind
-from motet.kinds.schema import table, tidy, validate
+from motet.kinds.schema import table, validate
 from motet.kinds.schema.gate import gate
 
 
@@ -23,8 +23,7 @@ def receive(kind: Kind, document: Json, options: RequestOptions) -> Json:
         return document
     schema = table.get(kind.schema)
     if gate(schema)(document):
-        clean: Json = tidy.canonical(schema, document)
-        return clean
+        return document
     document = validate.normalize(kind.schema, document)
     if options.field_validation != "Ignore":
         unknown = validate.unknown_fields(kind.schema, document)
