@@ -1,7 +1,7 @@
 """The scheduling loop: pending pods in, bindings and reasons out.
 
-Changes in the tables only update the snapshot and wake the loop. Each turn takes everything that waits, groups equal pods, places the
-groups highest priority first, and binds all of them in one batch; what arrives meanwhile is the next turn's batch.
+Changes in the tables only update the snapshot and wake the loop. Each turn takes everything that waits, groups equal
+pods, places the groups highest priority first, and binds all in one batch; what arrives meanwhile is the next batch.
 A pod counts on its node from the moment it is placed, and is put back if its binding fails.
 """
 
@@ -12,13 +12,13 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, NotFound
 from motet.base.timestamps import format_time
+from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client, PatchType
 from motet.kinds import node, persistentvolume, persistentvolumeclaim, pod, storageclass
 from motet.scheduler.claims import SELECTED_NODE, Claims, Storage
@@ -33,12 +33,6 @@ _log = logging.getLogger(__name__)
 OUR_NAMES = frozenset({"default-scheduler", "motet"})
 _RETRY_SOON = 0.2
 _RETRY_EVENTUALLY = 30.0
-
-
-class Recorder(Protocol):
-    """Where reasons go for people to read."""
-
-    def event(self, about: Document, event_type: str, reason: str, message: str) -> None: ...
 
 
 class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -77,7 +71,7 @@ class _State:
 class Scheduler:
     """One per cluster, in the elected manager."""
 
-    def __init__(self, client: Client, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, client: Client, recorder: EventRecorder, clock: Clock) -> None:
         self._client = client
         self._recorder = recorder
         self._clock = clock
@@ -278,7 +272,7 @@ class Scheduler:
         for (document, node_name, _), answer in zip(bindings, answers, strict=True):
             if answer is None:
                 message = f"Successfully assigned {document.namespace}/{document.name} to {node_name}"
-                self._recorder.event(document, "Normal", "Scheduled", message)
+                self._recorder.event(_about(document), NORMAL, "Scheduled", message)
             elif isinstance(answer, NotFound):
                 self._forget(document.meta.uid)
             else:
@@ -298,7 +292,7 @@ class Scheduler:
         conditions = document.view(PodView).status.conditions or ()
         if any(item.type == "PodScheduled" and item.message == reason for item in conditions):
             return
-        self._recorder.event(document, "Warning", "FailedScheduling", reason)
+        self._recorder.event(_about(document), WARNING, "FailedScheduling", reason)
         condition = {
             "type": "PodScheduled",
             "status": "False",
@@ -319,3 +313,7 @@ class Scheduler:
             self._forget(document.meta.uid)
         except ApiError as error:
             _log.warning("pod %s/%s: %s", document.namespace, document.name, error)
+
+
+def _about(document: Document) -> About:
+    return About.document(document, "v1", "Pod")

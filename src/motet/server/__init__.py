@@ -1,1 +1,1 @@
-"""server."""
+"""A manager process put together: store, API, controllers and scheduler."""

@@ -1,0 +1,23 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+DATA_DIR = Path("/var/lib/motet")
+
+
+def data_dir_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--data-dir`, or MOTET_DATA_DIR."""
+    return click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=DATA_DIR,
+        show_default=True,
+        envvar="MOTET_DATA_DIR",
+        help="Where Motet keeps its state.",
+    )(function)

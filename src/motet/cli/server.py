@@ -1,0 +1,66 @@
+"""`motet server`: a manager alone, in the foreground. Needs neither root nor a container runtime."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import click
+import uvloop
+
+from motet.base.errors import MotetError
+from motet.cli.options import data_dir_option
+
+SERVER_DIR = "server"
+
+
+@click.command()
+@data_dir_option
+@click.option(
+    "--listen", default="127.0.0.1:6443", show_default=True, metavar="ADDR:PORT", help="Where to serve the API."
+)
+@click.option(
+    "--advertise", multiple=True, metavar="ADDR", help="Address others reach this manager by; may be repeated."
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["full", "normal"]),
+    default="full",
+    show_default=True,
+    help="full: a write is on the disk before it is answered. normal: faster, a power cut may take the last ones back.",
+)
+@click.option("--volumes-dir", type=click.Path(path_type=Path), help="Where nodes keep local volumes.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+def command(
+    data_dir: Path, listen: str, advertise: tuple[str, ...], durability: str, volumes_dir: Path | None, verbose: bool
+) -> None:
+    """Run a manager in the foreground: store, API, controllers and scheduler."""
+    from motet.server.config import ServerConfig
+    from motet.server.main import run
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    host, port = parse_listen(listen)
+    synchronous: Literal["FULL", "NORMAL"] = "FULL" if durability == "full" else "NORMAL"
+    config = ServerConfig(
+        data_dir=data_dir / SERVER_DIR,
+        host=host,
+        port=port,
+        addresses=advertise,
+        volumes_dir=volumes_dir or data_dir / "volumes",
+        synchronous=synchronous,
+    )
+    try:
+        uvloop.run(run(config))
+    except OSError as error:
+        raise MotetError(f"the manager cannot start: {error}") from error
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """ADDR:PORT taken apart. Raises click.BadParameter."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise click.BadParameter(f"expected ADDR:PORT such as 127.0.0.1:6443, found {text!r}", param_hint="--listen")
+    return host.strip("[]") or "0.0.0.0", int(port)

@@ -1,0 +1,71 @@
+"""How one manager is set up."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Parsed once at the edge. `data_dir` holds everything a manager must not lose."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 6443
+    # Addresses other machines and pods reach this manager by, the first being the one to advertise.
+    addresses: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    services: IPv4Network = IPv4Network("10.43.0.0/16")
+    dns_address: IPv4Address = IPv4Address("10.43.0.10")
+    pods: IPv4Network = IPv4Network("10.42.0.0/16")
+    domain: str = "cluster.local"
+    # Where local-path volumes live on every node.
+    volumes_dir: Path = Path("/var/lib/motet/volumes")
+    # Whether a write is on the disk before it is answered (FULL), or a power cut may take the last ones back (NORMAL).
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    # Superseded revisions are kept this long, for watches that come back and for looking into the past.
+    history_seconds: float = 600.0
+
+    @property
+    def pki(self) -> Path:
+        return self.data_dir / "pki"
+
+    @property
+    def store(self) -> Path:
+        return self.data_dir / "state.db"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's, written at every start."""
+        return self.data_dir / "admin.kubeconfig"
+
+    @property
+    def advertised(self) -> str:
+        """The address given to others."""
+        if self.addresses:
+            return self.addresses[0]
+        return "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
+
+    @property
+    def url(self) -> str:
+        """Where clients on this machine connect."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
+        return f"https://{host}:{self.port}"
+
+    @property
+    def service_address(self) -> IPv4Address:
+        """Of the Service named `kubernetes`: the first of the range."""
+        return self.services[1]
+
+    @property
+    def subject_names(self) -> tuple[str, ...]:
+        """What the server's certificate must be valid for."""
+        own = {"localhost", "127.0.0.1", socket.gethostname(), *self.addresses, *self.names}
+        if self.host not in ("0.0.0.0", ""):
+            own.add(self.host)
+        inside = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{self.domain}")
+        return (*sorted(own), *inside, str(self.service_address))

@@ -1,0 +1,54 @@
+"""The manager's own certificates: made on first start, renewed before they run out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from motet.base.files import write_atomically
+from motet.identity import kubeconfig
+from motet.identity.authority import ADMIN_GROUP, Authority, Certificate, covers
+from motet.server.config import ServerConfig
+
+# The API server's name when it calls an agent.
+API_USER = "system:motet:api"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Paths of PEM files."""
+
+    ca: Path
+    server: tuple[Path, Path]
+    # Shown to agents.
+    api: tuple[Path, Path]
+
+
+def prepare(config: ServerConfig, now: datetime) -> Credentials:
+    """Make or renew whatever is missing or old, and write the administrator's kubeconfig. Raises IdentityError, OSError."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = Authority.load_or_create(config.pki)
+    server = _keep(authority, config.pki, "server", "motet-server", (), config.subject_names, now)
+    api = _keep(authority, config.pki, "api", API_USER, (ADMIN_GROUP,), (), now)
+    admin = _keep(authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now)
+    pair = Certificate(admin[0].read_bytes(), admin[1].read_bytes())
+    content = kubeconfig.render(config.url, authority.pem, pair)
+    if not config.kubeconfig.exists() or config.kubeconfig.read_bytes() != content:
+        write_atomically(config.kubeconfig, content)
+    return Credentials(config.pki / "ca.crt", server, api)
+
+
+def _keep(
+    authority: Authority,
+    directory: Path,
+    name: str,
+    user: str,
+    groups: tuple[str, ...],
+    sans: tuple[str, ...],
+    now: datetime,
+) -> tuple[Path, Path]:
+    certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
+    if certificate.exists() and key.exists() and covers(certificate.read_bytes(), sans, by=authority, at=now):
+        return certificate, key
+    return authority.issue(user, groups, sans=sans).write(directory, name)

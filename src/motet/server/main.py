@@ -1,0 +1,145 @@
+"""The manager process: everything in one event loop, started in order and stopped in reverse.
+
+No part calls another over the network: the API's edge, the controllers and the scheduler share the registry and the cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+from motet.api import bootstrap
+from motet.api.allocate import ServiceNumbers
+from motet.api.http.authorize import Roles, pod_node
+from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.registry import Registry
+from motet.api.users import CONTROLLERS, User
+from motet.base.clock import Clock, SystemClock
+from motet.base.supervise import forever
+from motet.client.events import EventRecorder
+from motet.client.local import LocalClient
+from motet.controllers.run import ControllersConfig, run_all
+from motet.identity import tls
+from motet.kinds.catalogue import KINDS, Catalogue
+from motet.scheduler.loop import Scheduler
+from motet.server import credentials, history
+from motet.server.config import ServerConfig
+from motet.store.cache import Cache, Resource
+from motet.store.sqlite import SqliteStore
+
+_log = logging.getLogger(__name__)
+
+_SCHEDULER = User("system:motet:scheduler", CONTROLLERS.groups)
+_RENEW_CHECK = timedelta(hours=6)
+# Views and documents hold no reference cycles, so the collector has little to find and should seldom look.
+_COLLECT_AFTER = 100_000
+
+
+@contextlib.asynccontextmanager
+async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncIterator[ApiServer]:
+    """A manager for as long as the block lasts; the server is listening when the block begins.
+
+    Raises StoreInUse, StoreDamaged, IdentityError, OSError.
+    """
+    clock = clock or SystemClock()
+    files = credentials.prepare(config, clock.now())
+    gc.set_threshold(_COLLECT_AFTER, 50, 50)
+    async with contextlib.AsyncExitStack() as stack:
+        store = SqliteStore(config.store, synchronous=config.synchronous)
+        await store.open()
+        stack.push_async_callback(store.close)
+        catalogue = Catalogue(KINDS)
+        cache = Cache(store, _resources(catalogue))
+        await cache.start()
+        stack.push_async_callback(cache.close)
+        numbers = ServiceNumbers(
+            network=str(config.services), reserved=(str(config.service_address), str(config.dns_address))
+        )
+        registry = Registry(store, cache, catalogue, clock, numbers=numbers)
+        server = ApiServer(
+            ApiConfig(
+                host=config.host,
+                port=config.port,
+                certificate=files.server[0],
+                key=files.server[1],
+                client_ca=files.ca,
+                advertise=f"{config.advertised}:{config.port}",
+            ),
+            registry,
+            catalogue,
+            Roles(pod_node(cache)),
+            agent_tls=tls.client_context(files.ca, *files.api, check_hostname=False),
+            clock=clock,
+        )
+        managers = [(config.advertised, config.port)]
+        await bootstrap.ensure(registry, managers, service_address=str(config.service_address))
+        await server.start()
+        stack.push_async_callback(server.stop)
+        tasks = await stack.enter_async_context(_Background())
+        tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
+        tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock))
+        tasks.keep("certificates", lambda: _renew(config, server, clock))
+        _start_control_loops(tasks, config, registry, files.ca.read_text(), clock)
+        yield server
+
+
+def _start_control_loops(tasks: _Background, config: ServerConfig, registry: Registry, ca: str, clock: Clock) -> None:
+    controllers = LocalClient(registry)
+    settings = ControllersConfig(
+        ca_certificate=ca, pod_network=str(config.pods), volumes_directory=str(config.volumes_dir)
+    )
+    tasks.keep("controllers", lambda: run_all(controllers, clock, settings))
+    client = LocalClient(registry, _SCHEDULER)
+    recorder = EventRecorder(client, clock, "default-scheduler")
+    tasks.keep("scheduler", lambda: Scheduler(client, recorder, clock).run())
+    tasks.keep("scheduler's events", recorder.run)
+
+
+def _resources(catalogue: Catalogue) -> list[Resource]:
+    """What the cache keeps: each stored resource once, however many API groups show it."""
+    found = {
+        kind.resource: Resource(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
+        for kind in catalogue
+    }
+    return list(found.values())
+
+
+async def _renew(config: ServerConfig, server: ApiServer, clock: Clock) -> None:
+    while True:
+        await clock.sleep(_RENEW_CHECK.total_seconds())
+        credentials.prepare(config, clock.now())
+        server.reload_certificate()
+
+
+class _Background:
+    """Loops that run beside the server, each started again by itself when it fails."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> _Background:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def keep(self, name: str, run: Callable[[], object]) -> None:
+        self._tasks.append(asyncio.create_task(forever(name, run, log=_log), name=name))  # type: ignore[arg-type]
+
+
+async def run(config: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(config):
+        await stop.wait()
+        _log.info("stopping")
