@@ -45,7 +45,10 @@ Action = Callable[[Request], Awaitable[None] | None]
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """`resources` and `verbs` say what it wants to see; an empty tuple of resources is all of them."""
+    """`resources` and `verbs` say what it wants to see; an empty tuple of resources is all of them.
+
+    One that does not read the document (`reads_document`) may be given parts of it as bytes.
+    """
 
     name: str
     act: Action
@@ -53,6 +56,7 @@ class Plugin:
     resources: tuple[str, ...] = ()
     verbs: tuple[Verb, ...] = ("CREATE", "UPDATE")
     subresources: bool = False
+    reads_document: bool = True
 
     def wants(self, resource: str, verb: Verb, subresource: str) -> bool:
         if self.resources and resource not in self.resources:
@@ -66,6 +70,15 @@ class Chain:
     def __init__(self, plugins: Iterable[Plugin]) -> None:
         self.plugins = tuple(plugins)
         self._wanting: dict[tuple[str, Verb, str, bool], tuple[Action, ...]] = {}
+        self._reading: dict[tuple[str, Verb, str], bool] = {}
+
+    def reads(self, resource: str, verb: Verb, subresource: str = "") -> bool:
+        """Whether any plugin looks into documents of such a write."""
+        key = (resource, verb, subresource)
+        known = self._reading.get(key)
+        if known is None:
+            known = self._reading[key] = any(plugin.reads_document and plugin.wants(*key) for plugin in self.plugins)
+        return known
 
     async def mutate(self, request: Request) -> bool:
         """Run the mutating plugins; whether there were any. Raises what a plugin refuses with."""
@@ -136,38 +149,6 @@ def immortal_namespaces(request: Request) -> None:
         raise refusal(request, "this namespace may not be deleted")
 
 
-def default_service_account(request: Request) -> None:
-    """Pods run as the service account `default` unless they name one (ServiceAccount)."""
-    spec = (request.new or {}).get("spec")
-    if isinstance(spec, dict) and not spec.get("serviceAccountName"):
-        spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccount") or "default"
-
-
-_UNREACHABLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_TOLERATED_SECONDS = 300
-
-
-def default_toleration_seconds(request: Request) -> None:
-    """Pods stay five minutes on a node that is not ready or not reachable, unless they say (DefaultTolerationSeconds)."""
-    spec = (request.new or {}).get("spec")
-    if not isinstance(spec, dict):
-        return
-    tolerations = spec.get("tolerations") or []
-    missing = [key for key in _UNREACHABLE if not any(_tolerates(toleration, key) for toleration in tolerations)]
-    if missing:
-        spec["tolerations"] = [
-            *tolerations,
-            *(
-                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
-                for key in missing
-            ),
-        ]
-
-
-def _tolerates(toleration: Json, key: str) -> bool:
-    return toleration.get("key") in (key, "", None) and toleration.get("effect") in ("NoExecute", "", None)
-
-
 STORAGE_CLASSES = "storage.k8s.io/storageclasses"
 _DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
@@ -191,11 +172,10 @@ def default_storage_class(request: Request) -> None:
         spec["storageClassName"] = newest.name
 
 
+# Service accounts, tolerations and priorities of pods are filled in by the kind itself (`kinds/pod.py`).
 BUILT_IN = (
-    Plugin("NamespaceLifecycle", living_namespace, verbs=("CREATE",)),
+    Plugin("NamespaceLifecycle", living_namespace, verbs=("CREATE",), reads_document=False),
     Plugin("NamespaceLifecycle", immortal_namespaces, resources=(NAMESPACES,), verbs=("DELETE",)),
-    Plugin("ServiceAccount", default_service_account, mutating=True, resources=("core/pods",), verbs=("CREATE",)),
-    Plugin("DefaultTolerationSeconds", default_toleration_seconds, mutating=True, resources=("core/pods",)),
     Plugin(
         "DefaultStorageClass",
         default_storage_class,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from motet.api import intake, meta
 from motet.api.admission import Chain, Lookup, Request, Verb
 from motet.api.options import RequestOptions
+from motet.api.shortcuts import Templates
 from motet.api.users import User
 from motet.base import names
 from motet.base.clock import Clock
@@ -26,27 +27,39 @@ class Pipeline:
         self._admission = admission
         self._lookup = lookup
         self._clock = clock
+        self._templates = Templates()
+
+    def plain_status(self, kind: Kind) -> bool:
+        """Whether nobody but the schema has a say in status writes of a kind."""
+        return not self._admission.reads(kind.resource, "UPDATE", "status")
 
     async def new(
         self, kind: Kind, namespace: str, document: Json, user: User, options: RequestOptions, name: str = ""
     ) -> Json:
         """A document ready to be created. Takes over `document`. Raises BadRequest, Forbidden, Invalid."""
         meta.identify(kind, document)
-        document = intake.receive(kind, document, options)
+        spec = b"" if self._admission.reads(kind.resource, "CREATE") else self._templates.key(kind, document)
+        finished = self._templates.recall(spec, document) if spec else None
+        document = finished or intake.receive(kind, document, options)
         metadata = document.setdefault("metadata", {})
         meta.place(kind, metadata, namespace, name)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = names.generate(metadata["generateName"])
-        kind.default(document)
         request = self._request(kind, "CREATE", namespace, document, None, user, options, "")
-        await self._admission.mutate(request)
-        if kind.status:
-            document.pop("status", None)
-        kind.prepare_create(document)
+        if finished is None:
+            kind.default(document)
+            await self._admission.mutate(request)
+            if kind.status:
+                document.pop("status", None)
+            kind.prepare_create(document)
         meta.begin(kind, document, self._clock.now())
         errors = validate_metadata(document, kind)
-        refuse(kind, document, _merged(intake.complaints(kind, document), errors, kind.validate(document, None)))
+        if finished is None:
+            errors = _merged(intake.complaints(kind, document), errors, kind.validate(document, None))
+        refuse(kind, document, errors)
         await self._admission.validate(request)
+        if finished is None and spec:
+            self._templates.remember(spec, document)
         return document
 
     async def changed(

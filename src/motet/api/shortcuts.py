@@ -1,0 +1,98 @@
+"""Shorter ways to the same result for the writes there are most of: pods stamped out of one template, and pods' status.
+
+Both rest on facts that the tests hold: a pod's defaults, preparation and validation look at its spec alone, so what was
+found for one spec holds for every pod with the same one; and a write of status leaves all other bytes as they are.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+
+from motet.api import meta
+from motet.api.deletion import UNCHANGED, Fate
+from motet.kinds.kind import Json, Kind
+from motet.kinds.schema import table
+from motet.kinds.schema.gate import Gate, gate
+from motet.store.document import Document
+
+PODS = "core/pods"
+
+_META_SCHEMA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_KNOWN_PARTS = frozenset(("apiVersion", "kind", "metadata", "spec", "status"))
+_KEPT = 256
+_LARGEST = 64 * 1024
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+_parts = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Templates:
+    """What became of specs seen lately: from the bytes that came in to the finished spec and first status."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, tuple[msgspec.Raw, msgspec.Raw]] = OrderedDict()
+
+    def key(self, kind: Kind, document: Json) -> bytes:
+        """What the document's spec is remembered by; empty when it is not a case for remembering."""
+        if kind.resource != PODS or not document.keys() <= _KNOWN_PARTS:
+            return b""
+        key = _encode(document.get("spec"))
+        return key if len(key) <= _LARGEST else b""
+
+    def recall(self, key: bytes, document: Json) -> Json | None:
+        """The document finished but for its metadata, spec and status as bytes; None when the spec is new."""
+        found = self._known.get(key) if key else None
+        metadata = document.get("metadata")
+        if found is None or not gate(table.get(_META_SCHEMA))(metadata):
+            return None
+        self._known.move_to_end(key)
+        spec, status = found
+        return {
+            "apiVersion": document["apiVersion"],
+            "kind": document["kind"],
+            "metadata": metadata,
+            "spec": spec,
+            "status": status,
+        }
+
+    def remember(self, key: bytes, document: Json) -> None:
+        """Keep what a spec became."""
+        if not key:
+            return
+        self._known[key] = (msgspec.Raw(_encode(document["spec"])), msgspec.Raw(_encode(document["status"])))
+        if len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+
+
+def status_gate(kind: Kind) -> Gate | None:
+    """The schema gate of a kind's status; None when status writes of this kind go the long way."""
+    if kind.resource != PODS:
+        return None
+    schema = table.get(kind.schema).at("status")
+    return gate(schema) if schema is not None else None
+
+
+def only_status(patch: Any) -> bool:
+    """Whether a merge patch says nothing but a status."""
+    return isinstance(patch, dict) and patch.keys() == {"status"} and isinstance(patch["status"], dict)
+
+
+def current_status(current: Document) -> tuple[dict[str, msgspec.Raw], Json]:
+    """A document taken apart at the top, and its status decoded."""
+    parts = _parts.decode(meta.unstamped(current))
+    status = parts.get("status")
+    return parts, _decode(status) if status else {}
+
+
+def with_status(parts: dict[str, msgspec.Raw], old: Json, new: Json, check: Gate) -> bytes | Fate | None:
+    """The value with another status; None when the schema has something to say, which takes the long way."""
+    if new == old:
+        return UNCHANGED
+    if not check(new):
+        return None
+    parts["status"] = msgspec.Raw(_encode(new))
+    return _encode(parts)
