@@ -15,15 +15,13 @@ from pathlib import Path
 
 import uvloop
 
+from motet.api import bootstrap
 from motet.api.http.authorize import Roles, pod_node
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.registry import Registry
-from motet.api.users import CONTROLLERS
 from motet.base.clock import SystemClock
-from motet.base.errors import AlreadyExists
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Authority
-from motet.kinds import namespace
 from motet.kinds.catalogue import Catalogue
 from motet.store.cache import Cache, Resource
 from motet.store.sqlite import SqliteStore
@@ -41,17 +39,13 @@ async def serve(directory: Path, port: int, synchronous: str) -> None:
     cache = Cache(store, resources)
     await cache.start()
     registry = Registry(store, cache, catalogue, clock)
-    for name in ("default", "kube-system", "kube-node-lease"):
-        try:
-            await registry.create(namespace.KIND, "", {"metadata": {"name": name}}, CONTROLLERS)
-        except AlreadyExists:
-            pass
     config = ApiConfig(
         host="127.0.0.1", port=port, certificate=certificate, key=key, client_ca=directory / "ca.crt", stop_seconds=1
     )
     agent_tls = tls.client_context(directory / "ca.crt", *admin)
     server = ApiServer(config, registry, catalogue, Roles(pod_node(cache)), agent_tls=agent_tls, clock=clock)
     await server.start()
+    await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
     (directory / "kubeconfig").write_bytes(
         kubeconfig.render(f"https://127.0.0.1:{server.port}", authority.pem, credentials)
     )

@@ -16,7 +16,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
+from motet.api import bootstrap
 from motet.api.http.authorize import Roles, pod_node
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.registry import Registry
@@ -151,7 +153,7 @@ async def serving(pki: Pki, directory: Path) -> AsyncIterator[Api]:
     path.write_bytes(kubeconfig.render(f"https://127.0.0.1:{server.port}", pki.authority.pem, credentials))
     made = Api(server, registry, pki, path)
     try:
-        await _namespaces(made)
+        await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
         yield made
     finally:
         await server.stop()
@@ -159,7 +161,6 @@ async def serving(pki: Pki, directory: Path) -> AsyncIterator[Api]:
         await store.close()
 
 
-async def _namespaces(api: Api) -> None:
-    for name in ("default", "kube-system", "kube-node-lease"):
-        code, _ = await api.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        assert code in (201, 409)
+def pytest_asyncio_loop_factories() -> dict[str, object]:
+    """The loop that a manager runs on."""
+    return {"uvloop": uvloop.new_event_loop}

@@ -23,7 +23,7 @@ from motet.api.http.parameters import flag
 from motet.api.http.streams import STREAMS, Streams
 from motet.api.http.watch import Watches
 from motet.api.users import MASTERS, User
-from motet.base.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound
+from motet.base.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound, ServerError
 from motet.kinds.catalogue import Catalogue
 
 log = logging.getLogger("motet.api.requests")
@@ -146,6 +146,10 @@ class Dispatcher:
             if call.verb == "create" and target.name:
                 raise MethodNotAllowed("POST goes to the collection, not to an object of it")
             return await self._verb(found)
+        if (target.plural, subresource) == ("serviceaccounts", "token"):
+            raise ServerError(
+                "serviceaccounts/token (TokenRequest) is not supported yet", code=501, reason="NotImplemented"
+            )
         verbs = kind.subresources.get(subresource)
         if (
             verbs is None

@@ -14,7 +14,8 @@ import msgspec
 import yaml
 
 from motet.api.http.answers import JSON, YAML
-from motet.base.errors import ApiError, BadRequest, NotAcceptable, UnsupportedMediaType
+from motet.base.errors import BadRequest, NotAcceptable, UnsupportedMediaType
+from motet.kinds.schema import protobuf
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 Shape = Literal["object", "table", "metadata"]
@@ -114,7 +115,7 @@ def document(data: bytes, content_type: str) -> dict[str, Any]:
     elif media in (YAML, "application/x-yaml", "text/yaml"):
         value = yaml_value(data)
     elif media == PROTOBUF:
-        value = protobuf_value(data)
+        value = protobuf.decode(data)
     else:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: "
@@ -150,16 +151,3 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
-
-
-def protobuf_value(data: bytes) -> dict[str, Any]:
-    """Decode Kubernetes' protobuf envelope. Raises BadRequest."""
-    from motet.kinds.schema import protobuf
-
-    try:
-        decoded: dict[str, Any] = protobuf.decode(data)
-    except ApiError:
-        raise
-    except (ValueError, KeyError, IndexError) as error:
-        raise BadRequest(f"the body of the request is not valid protobuf: {error}") from error
-    return decoded

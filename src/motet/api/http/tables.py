@@ -15,7 +15,7 @@ import msgspec
 from motet.api.http.answers import encode
 from motet.api.listing import Page
 from motet.base.errors import BadRequest
-from motet.base.timestamps import parse_time
+from motet.kinds.columns import AGE, NAME
 from motet.kinds.kind import Column, Json, Kind
 from motet.store.document import Document
 
@@ -46,42 +46,7 @@ def include(value: str) -> Include:
             )
 
 
-def age(since: str | None, now: datetime) -> str:
-    """How long ago, as kubectl shows it: two units at most, fewer as they grow."""
-    if not since:
-        return "<unknown>"
-    seconds = int((now - parse_time(since)).total_seconds())
-    if seconds < -1:
-        return "<invalid>"
-    seconds = max(0, seconds)
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if seconds < 120:
-        return f"{seconds}s"
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 730:
-        return f"{days}d"
-    if days < 8 * 365:
-        return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
-
-
-def _two(big: int, big_unit: str, small: int, small_unit: str) -> str:
-    return f"{big}{big_unit}{small}{small_unit}" if small else f"{big}{big_unit}"
-
-
-_DEFAULT: Sequence[Column] = (
-    Column("Name", lambda document, now: document["metadata"].get("name", ""), format="name"),
-    Column("Age", lambda document, now: age(document["metadata"].get("creationTimestamp"), now)),
-)
+_DEFAULT: Sequence[Column] = (NAME, AGE)
 
 
 def columns_of(kind: Kind, subresource: str = "") -> Sequence[Column]:
