@@ -47,7 +47,8 @@ Action = Callable[[Request], Awaitable[None] | None]
 class Plugin:
     """`resources` and `verbs` say what it wants to see; an empty tuple of resources is all of them.
 
-    One that does not read the document (`reads_document`) may be given parts of it as bytes.
+    `template_safe`: what a mutating one does follows from the spec alone, so that it need not see every pod of one
+    template; a validating one does not read the document, parts of which may then be bytes.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Plugin:
     resources: tuple[str, ...] = ()
     verbs: tuple[Verb, ...] = ("CREATE", "UPDATE")
     subresources: bool = False
-    reads_document: bool = True
+    template_safe: bool = False
 
     def wants(self, resource: str, verb: Verb, subresource: str) -> bool:
         if self.resources and resource not in self.resources:
@@ -70,14 +71,16 @@ class Chain:
     def __init__(self, plugins: Iterable[Plugin]) -> None:
         self.plugins = tuple(plugins)
         self._wanting: dict[tuple[str, Verb, str, bool], tuple[Action, ...]] = {}
-        self._reading: dict[tuple[str, Verb, str], bool] = {}
+        self._watchful: dict[tuple[str, Verb, str], bool] = {}
 
-    def reads(self, resource: str, verb: Verb, subresource: str = "") -> bool:
-        """Whether any plugin looks into documents of such a write."""
+    def watchful(self, resource: str, verb: Verb, subresource: str = "") -> bool:
+        """Whether any plugin has to see every single document of such writes."""
         key = (resource, verb, subresource)
-        known = self._reading.get(key)
+        known = self._watchful.get(key)
         if known is None:
-            known = self._reading[key] = any(plugin.reads_document and plugin.wants(*key) for plugin in self.plugins)
+            known = self._watchful[key] = any(
+                not plugin.template_safe and plugin.wants(*key) for plugin in self.plugins
+            )
         return known
 
     async def mutate(self, request: Request) -> bool:
@@ -149,6 +152,34 @@ def immortal_namespaces(request: Request) -> None:
         raise refusal(request, "this namespace may not be deleted")
 
 
+def default_service_account(request: Request) -> None:
+    """Pods run as the service account `default` unless they name one (ServiceAccount)."""
+    spec = (request.new or {}).get("spec")
+    if isinstance(spec, dict) and not spec.get("serviceAccountName"):
+        spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccount") or "default"
+
+
+_NODE_TROUBLES = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+# Seconds a pod stays on a node in trouble before it is evicted.
+NODE_TROUBLE_SECONDS = 300
+
+
+def default_toleration_seconds(request: Request) -> None:
+    """Pods stay five minutes on a node that is not ready or not reachable, unless they say (DefaultTolerationSeconds)."""
+    spec = (request.new or {}).get("spec")
+    if not isinstance(spec, dict):
+        return
+    own = spec.get("tolerations") or []
+    missing = [trouble for trouble in _NODE_TROUBLES if not any(_tolerates(one, trouble) for one in own)]
+    if missing:
+        limited = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": NODE_TROUBLE_SECONDS}
+        spec["tolerations"] = [*own, *({"key": trouble, **limited} for trouble in missing)]
+
+
+def _tolerates(toleration: Json, key: str) -> bool:
+    return toleration.get("key") in (key, "", None) and toleration.get("effect") in ("NoExecute", "", None)
+
+
 STORAGE_CLASSES = "storage.k8s.io/storageclasses"
 _DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
@@ -172,10 +203,20 @@ def default_storage_class(request: Request) -> None:
         spec["storageClassName"] = newest.name
 
 
-# Service accounts, tolerations and priorities of pods are filled in by the kind itself (`kinds/pod.py`).
+_PODS = ("core/pods",)
+
 BUILT_IN = (
-    Plugin("NamespaceLifecycle", living_namespace, verbs=("CREATE",), reads_document=False),
+    Plugin("NamespaceLifecycle", living_namespace, verbs=("CREATE",), template_safe=True),
     Plugin("NamespaceLifecycle", immortal_namespaces, resources=(NAMESPACES,), verbs=("DELETE",)),
+    Plugin(
+        "ServiceAccount",
+        default_service_account,
+        mutating=True,
+        resources=_PODS,
+        verbs=("CREATE",),
+        template_safe=True,
+    ),
+    Plugin("DefaultTolerationSeconds", default_toleration_seconds, mutating=True, resources=_PODS, template_safe=True),
     Plugin(
         "DefaultStorageClass",
         default_storage_class,

@@ -16,6 +16,7 @@ import msgspec
 
 from motet.base.errors import FieldError, InternalError, invalid, invalid_object
 from motet.kinds.kind import Json
+from motet.kinds.service import needs_cluster_ip, needs_health_check, needs_node_ports
 from motet.store.document import Document
 from motet.store.table import Table
 
@@ -75,8 +76,6 @@ class ServiceAllocator:
         held = Held()
         errors: list[FieldError] = []
         try:
-            if old is not None:
-                keep_numbers(service, old)
             self._address(service, old, held, errors)
             self._node_ports(service, old, held, errors)
             if errors:
@@ -88,9 +87,7 @@ class ServiceAllocator:
 
     def _address(self, service: Json, old: Json | None, held: Held, errors: list[FieldError]) -> None:
         spec = service["spec"]
-        if spec.get("type") == "ExternalName":
-            for gone in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(gone, None)
+        if not needs_cluster_ip(spec):
             return
         wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         if wanted == "None":
@@ -141,9 +138,7 @@ class ServiceAllocator:
 
     def _node_ports(self, service: Json, old: Json | None, held: Held, errors: list[FieldError]) -> None:
         spec = service["spec"]
-        wants = spec.get("type") in ("NodePort", "LoadBalancer")
-        if wants and spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
-            wants = False
+        wants = needs_node_ports(spec)
         mine = _ports_of(old)
         for index, port in enumerate(spec.get("ports") or ()):
             protocol = port.get("protocol") or "TCP"
@@ -154,11 +149,8 @@ class ServiceAllocator:
                     errors.append(invalid(f"spec.ports[{index}].nodePort", number, problem))
             elif not number and wants:
                 port["nodePort"] = self._next_port(service["metadata"], port, held)
-        if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
-            if not spec.get("healthCheckNodePort"):
-                spec["healthCheckNodePort"] = self._next_port(service["metadata"], {"port": 0}, held)
-        else:
-            spec.pop("healthCheckNodePort", None)
+        if needs_health_check(spec) and not spec.get("healthCheckNodePort"):
+            spec["healthCheckNodePort"] = self._next_port(service["metadata"], {"port": 0}, held)
 
     def _take_port(self, number: int, protocol: str, held: Held) -> str:
         first, last = self._numbers.first_port, self._numbers.last_port
@@ -216,28 +208,3 @@ def _numbers_of(document: Document) -> tuple[str, list[tuple[int, str]]]:
 def _ports_of(service: Json | None) -> set[tuple[int, str]]:
     ports = ((service or {}).get("spec") or {}).get("ports") or ()
     return {(port["nodePort"], port.get("protocol") or "TCP") for port in ports if port.get("nodePort")}
-
-
-def keep_numbers(service: Json, old: Json) -> None:
-    """Carry allocated numbers over to an update that left them out, and drop those its new type has no use for."""
-    spec, before = service["spec"], old["spec"]
-    kept_type = spec.get("type") != "ExternalName"
-    if kept_type and before.get("type") != "ExternalName" and not spec.get("clusterIP") and not spec.get("clusterIPs"):
-        for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            if name in before:
-                spec[name] = before[name]
-    if spec.get("type") in ("NodePort", "LoadBalancer"):
-        known = {(port.get("port"), port.get("protocol") or "TCP"): port for port in before.get("ports") or ()}
-        used = {port.get("nodePort") for port in spec.get("ports") or ()}
-        for port in spec.get("ports") or ():
-            same = known.get((port.get("port"), port.get("protocol") or "TCP"))
-            if not port.get("nodePort") and same and same.get("nodePort") and same["nodePort"] not in used:
-                port["nodePort"] = same["nodePort"]
-                used.add(same["nodePort"])
-        if "healthCheckNodePort" in before and not spec.get("healthCheckNodePort"):
-            spec["healthCheckNodePort"] = before["healthCheckNodePort"]
-    elif before.get("type") in ("NodePort", "LoadBalancer"):
-        mine = _ports_of(old)
-        for port in spec.get("ports") or ():
-            if (port.get("nodePort"), port.get("protocol") or "TCP") in mine:
-                port.pop("nodePort", None)

@@ -31,14 +31,14 @@ class Pipeline:
 
     def plain_status(self, kind: Kind) -> bool:
         """Whether nobody but the schema has a say in status writes of a kind."""
-        return not self._admission.reads(kind.resource, "UPDATE", "status")
+        return not self._admission.watchful(kind.resource, "UPDATE", "status")
 
     async def new(
         self, kind: Kind, namespace: str, document: Json, user: User, options: RequestOptions, name: str = ""
     ) -> Json:
         """A document ready to be created. Takes over `document`. Raises BadRequest, Forbidden, Invalid."""
         meta.identify(kind, document)
-        spec = b"" if self._admission.reads(kind.resource, "CREATE") else self._templates.key(kind, document)
+        spec = b"" if self._admission.watchful(kind.resource, "CREATE") else self._templates.key(kind, document)
         finished = self._templates.recall(spec, document) if spec else None
         document = finished or intake.receive(kind, document, options)
         metadata = document.setdefault("metadata", {})
