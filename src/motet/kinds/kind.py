@@ -103,6 +103,8 @@ class Kind:
     # Why a metadata.name is not allowed, or an empty string.
     name_error: Callable[[str], str] | None = None
     status: bool = False
+    # A create keeps the status it came with (Nodes, which register themselves complete).
+    status_on_create: bool = False
     scale: Scale | None = None
     # Further subresources by name -> verbs; api/ has the behaviour, for instance pods' log, exec, binding.
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -130,6 +130,7 @@ KIND = Kind(
     default=default,
     validate=validate,
     status=True,
+    status_on_create=True,
     fields=fields,
     field_names=("spec.unschedulable",),
     columns=(

@@ -1,7 +1,7 @@
 """Pods: what runs.
 
-Two things that are admission plugins upstream happen here in `prepare_create`, because Motet never runs without them: the
-tolerations that let a pod stay five minutes on a node in trouble, and the priority of pods that name no class.
+The service account and the tolerations that every pod is given are the API layer's admission, which runs between `default`
+and `prepare_create`. The priority is given here as long as there are no priority classes but the two that always exist.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from motet.kinds.podstatus import summarize
 from motet.kinds.shape import fill_absent, fill_empty, made, mapping, objects, text
 from motet.store.document import Document
 
-# Seconds a pod stays on a node that is not ready or not reachable before it is evicted.
-NODE_TROUBLE_SECONDS = 300
-_NODE_TROUBLES = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 # The two priority classes that always exist.
 SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
@@ -37,11 +34,8 @@ def default(document: Json) -> None:
 
 
 def prepare_create(document: Json) -> None:
-    """Admission defaults and the first status, whatever the sender put there."""
+    """The priority, and the first status, whatever the sender put there."""
     spec = made(document, "spec")
-    fill_empty(spec, "serviceAccountName", "default")
-    spec["serviceAccount"] = spec["serviceAccountName"]
-    tolerate_node_trouble(spec)
     give_priority(spec)
     status: Json = {"phase": "Pending", "qosClass": quality_of_service(spec)}
     if objects(spec, "schedulingGates"):
@@ -56,24 +50,6 @@ def prepare_create(document: Json) -> None:
     document["status"] = status
 
 
-def tolerate_node_trouble(spec: Json) -> None:
-    """Add a limited toleration for each trouble that the pod's own tolerations do not cover."""
-    own = objects(spec, "tolerations")
-    missing = [
-        trouble
-        for trouble in _NODE_TROUBLES
-        if not any(
-            text(toleration, "key") in ("", trouble) and text(toleration, "effect") in ("", "NoExecute")
-            for toleration in own
-        )
-    ]
-    if missing and isinstance(spec.setdefault("tolerations", []), list):
-        spec["tolerations"] += [
-            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": NODE_TROUBLE_SECONDS}
-            for key in missing
-        ]
-
-
 def give_priority(spec: Json) -> None:
     """The number behind the class's name, as far as the class is one of the two that always exist."""
     name = text(spec, "priorityClassName")
@@ -83,12 +59,11 @@ def give_priority(spec: Json) -> None:
 
 
 def prepare_update(document: Json, old: Json) -> None:
-    """What admission once filled in stays when the sender left it out."""
+    """A priority that the sender left out stays."""
     spec, was = made(document, "spec"), mapping(old, "spec")
     for key in ("priority", "preemptionPolicy"):
         if spec.get(key) is None and was.get(key) is not None:
             spec[key] = was[key]
-    tolerate_node_trouble(spec)
 
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
