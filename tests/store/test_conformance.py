@@ -210,6 +210,12 @@ async def test_the_past_can_be_listed_and_got(store: Store) -> None:
     assert await store.get("b", 3) is None
 
 
+async def test_a_past_with_more_in_it_than_the_present_is_listed_whole(store: Store) -> None:
+    await store.submit([put("a"), put("b")])
+    await store.submit([drop("a"), drop("b")])
+    assert [entry.key for entry in (await store.list("", revision=1)).entries] == ["a", "b"]
+
+
 async def test_the_future_cannot_be_read(store: Store) -> None:
     with pytest.raises(FutureRevision):
         await store.get("k", 1)

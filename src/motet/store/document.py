@@ -81,6 +81,40 @@ _decode_any = msgspec.json.Decoder().decode
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
+# Objects made from one template carry equal labels, annotations and owners: one copy serves them all.
+_shared: dict[Any, Any] = {}
+_MOST_SHARED = 4096
+# Longer annotations (a whole applied manifest, for instance) are never equal and not worth remembering.
+_LONGEST_SHARED = 200
+
+
+def _share(value: Any, identity: Any) -> Any:
+    found = _shared.get(identity)
+    if found is not None:
+        return found
+    if len(_shared) >= _MOST_SHARED:
+        # Forgetting only costs later documents their sharing; what is in use stays in use.
+        _shared.clear()
+    _shared[identity] = value
+    return value
+
+
+def _thrifty(meta: Meta, key: Key) -> Meta:
+    """The same metadata holding shared parts: about half the memory. Shared dicts are read-only, as all of it is."""
+    put = msgspec.structs.force_setattr
+    if meta.name == key.name:
+        put(meta, "name", key.name)
+    if meta.namespace == key.namespace:
+        put(meta, "namespace", key.namespace)
+    if meta.labels:
+        put(meta, "labels", _share(meta.labels, tuple(meta.labels.items())))
+    if meta.annotations and all(len(value) <= _LONGEST_SHARED for value in meta.annotations.values()):
+        put(meta, "annotations", _share(meta.annotations, tuple(meta.annotations.items())))
+    if meta.owner_references:
+        put(meta, "owner_references", _share(meta.owner_references, meta.owner_references))
+    return meta
+
+
 def encode(document: Mapping[str, Any]) -> bytes:
     """The value to store: `apiVersion`, `kind`, `metadata` first, and no resourceVersion."""
     ordered = {"apiVersion": document.get("apiVersion", ""), "kind": document.get("kind", ""), "metadata": None}
@@ -107,7 +141,7 @@ class Document:
         self.key = key
         self.raw = raw
         self.revision = revision
-        self.meta: Meta = _meta_decoder.decode(raw).metadata
+        self.meta: Meta = _thrifty(_meta_decoder.decode(raw).metadata, key)
         self._views: dict[type, Any] | None = None
 
     @classmethod

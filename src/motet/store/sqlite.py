@@ -304,7 +304,7 @@ class SqliteStore:
         self._check_revision(revision)
         now = self._revision
         keys = self._order.under(prefix, after)
-        wanted = limit + 1 if limit else len(self._index)
+        wanted = limit + 1 if limit else None
         if revision is None or revision == now:
             rows = [self._index[key][0] for key in keys[:wanted]]
         else:
@@ -438,8 +438,10 @@ class SqliteStore:
             raise FutureRevision(f"revision {revision} has not been written yet; the newest is {self._revision}")
 
 
-def _as_of(keys: Sequence[str], current: dict[str, int], touched: dict[str, int], after: str, wanted: int) -> list[int]:
-    """The first `wanted` rows above `after`, in key order, of a past state.
+def _as_of(
+    keys: Sequence[str], current: dict[str, int], touched: dict[str, int], after: str, wanted: int | None
+) -> list[int]:
+    """The first `wanted` rows (None: all) above `after`, in key order, of a past state.
 
     `touched` tells what changed since: the row that held a key then, 0 when none did.
     """
