@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from motet.api import openapi
 from motet.api.http import answers
 from motet.api.http.negotiate import clauses
 from motet.kinds.catalogue import Catalogue
 
-PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-_V2_NAMES = frozenset({PROTOBUF_V2, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"})
+# Clients ask with an @ in the name, which is no valid media type (RFC 6838, 4.2): the answer must not repeat it.
+PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_V2_NAMES = frozenset({PROTOBUF_V2, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,6 @@ class OpenApi:
 
     async def answer(self, path: str, accept: str, known: str, gzipped: bool) -> web.Response | None:
         """The answer, or None for a path that is not ours."""
-        from motet.api import openapi
-
         kinds = tuple(map(id, self._catalogue))
         if kinds != self._made_for:
             self._made_for, self._made = kinds, {}
@@ -48,9 +48,9 @@ class OpenApi:
         if path == "/openapi/v2":
             if any(clause.media in _V2_NAMES for clause in clauses(accept)):
                 content_type = PROTOBUF_V2
-                made = await self._once("v2 protobuf", lambda: openapi.v2_protobuf(self._catalogue))
+                made = await self._once("v2 protobuf", lambda: openapi.v2_document(self._catalogue, protobuf=True))
             else:
-                made = await self._once("v2", lambda: answers.encode(openapi.v2(self._catalogue)))
+                made = await self._once("v2", lambda: openapi.v2_document(self._catalogue, protobuf=False))
         elif path == "/openapi/v3":
             made = await self._once("v3", await self._index())
         else:
@@ -74,10 +74,8 @@ class OpenApi:
         }
 
     async def _group(self, path: str) -> _Made:
-        from motet.api import openapi
-
         group, version = self._group_paths()[path]
-        return await self._once(path, lambda: answers.encode(openapi.v3(self._catalogue, group, version)))
+        return await self._once(path, lambda: openapi.v3_document(self._catalogue, group, version))
 
     async def _index(self) -> Callable[[], bytes]:
         paths = {}
