@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -71,13 +72,13 @@ class ContainerdSubject(Subject):
 
     async def main_process(self, container_id: str) -> int:
         """The host's process ID of a container's first process."""
-        paths = self.cgroups.processes(self.node.pods_cgroup)
-        return min(pid for pid in paths if container_id in Path(f"/proc/{pid}/cgroup").read_text())
+        return min(self.cgroups.processes(f"{self.sandbox().cgroup_parent}/{container_id}"))
 
     async def clear(self) -> None:
         await super().clear()
         for name in self.cgroups.children(self.node.pods_cgroup):
             await self.cgroups.remove(f"{self.node.pods_cgroup}/{name}")
+        shutil.rmtree(self.node.logs, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +233,7 @@ async def test_a_read_only_root_cannot_be_written(subject):
 
 
 async def test_kernel_switches_are_read_only(subject):
-    code, log = await subject.run("echo 1 > /proc/sys/kernel/sysrq")
+    code, log = await subject.run("echo 1 > /proc/sys/kernel/pid_max")
     assert code != 0
     assert "Read-only" in log
 

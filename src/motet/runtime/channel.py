@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import grpc
@@ -44,36 +45,22 @@ def failure(error: grpc.aio.AioRpcError, doing: str, *, missing: type[RuntimeFai
     return RuntimeFailure(f"cannot {doing}: {details}")
 
 
-# Registries answer in many words; these are the ones containerd passes on, matched in lower case and in this order.
-_PULL_COMPLAINTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+# Registries answer in many words; these are the ones containerd passes on, tried in this order.
+_PULL_COMPLAINTS = (
     (
         "unauthorized",
-        ("unauthorized", "authorization failed", "pull access denied", "403 forbidden", "401", "no basic auth"),
+        re.compile(r"unauthorized|authorization failed|pull access denied|403 forbidden|no basic auth", re.IGNORECASE),
     ),
     (
         "unreachable",
-        (
-            "no such host",
-            "connection refused",
-            "i/o timeout",
-            "network is unreachable",
-            "no route to host",
-            "tls handshake",
-            "x509:",
-            "server gave http response",
-            "temporary failure in name resolution",
-            "server misbehaving",
-            "connection reset",
-            "context deadline exceeded",
-            "eof",
-            "status: 5",
-            "502 bad gateway",
-            "503 service unavailable",
-            "500 internal server error",
-            "504 gateway",
+        re.compile(
+            r"no such host|connection refused|i/o timeout|network is unreachable|no route to host|connection reset"
+            r"|tls handshake|x509:|server gave http response|name resolution|server misbehaving|deadline exceeded"
+            r"|\bEOF\b|internal server error|bad gateway|service unavailable|gateway time-?out",
+            re.IGNORECASE,
         ),
     ),
-    ("missing", ("not found", "404", "manifest unknown", "no match for platform")),
+    ("missing", re.compile(r"not found|manifest unknown|no match for platform", re.IGNORECASE)),
 )
 
 
@@ -82,8 +69,9 @@ def pull_failure(error: grpc.aio.AioRpcError, reference: str) -> Exception:
     details = (error.details() or "").strip()
     if error.code() == grpc.StatusCode.UNAVAILABLE and "failed to pull" not in details:
         return failure(error, f"pull image {reference}")
-    lowered = details.lower()
-    cause = next((cause for cause, words in _PULL_COMPLAINTS if any(word in lowered for word in words)), "")
+    # The image's own name may hold any of the words.
+    told = re.sub(r"sha256:[0-9a-f]+", "", details.replace(reference, ""))
+    cause = next((cause for cause, words in _PULL_COMPLAINTS if words.search(told)), "")
     if error.code() == grpc.StatusCode.NOT_FOUND and cause != "unauthorized":
         cause = "missing"
     if cause == "unauthorized":
@@ -98,6 +86,6 @@ def pull_failure(error: grpc.aio.AioRpcError, reference: str) -> Exception:
         return RuntimeFailure(
             f"cannot pull image {reference}: the registry cannot be reached: {details}", "RegistryUnavailable"
         )
-    if error.code() == grpc.StatusCode.INVALID_ARGUMENT or "invalid reference" in lowered:
+    if error.code() == grpc.StatusCode.INVALID_ARGUMENT or "invalid reference" in told:
         return RuntimeFailure(f"cannot pull image {reference}: not an image reference: {details}", "InvalidImageName")
     return RuntimeFailure(f"cannot pull image {reference}: {details}", "ErrImagePull")

@@ -35,7 +35,6 @@ from motet.runtime.interface import (
     Resources,
     RuntimeEvent,
     RuntimeFailure,
-    RuntimeUnavailable,
     Sandbox,
     SandboxConfig,
 )
@@ -383,19 +382,21 @@ class CriRuntime:
             await asyncio.gather(pumping, *held, return_exceptions=True)
 
     async def _until_known(self, container_id: str) -> None:
-        """Return when CRI no longer says that `container_id` (a container or a sandbox) runs."""
+        """Return when CRI has it on its books that `container_id` (a container or a sandbox) ended.
+
+        A container that ends at once may do so before CRI calls it running, so anything but ended is waited for.
+        """
         pause = 0.001
         while True:
             try:
-                running = (await self.container(container_id)).state is ContainerState.RUNNING
-            except RuntimeUnavailable:
-                return
+                state = (await self.container(container_id)).state
+                ended = state not in (ContainerState.CREATED, ContainerState.RUNNING)
             except NoSuchContainer:
                 try:
-                    running = (await self.sandbox(container_id)).ready
+                    ended = not (await self.sandbox(container_id)).ready
                 except NoSuchContainer:
                     return
-            if not running:
+            if ended:
                 return
             await self._clock.sleep(pause)
             pause = min(pause * 2, 0.1)

@@ -39,6 +39,8 @@ _LARGEST_DOCUMENT = 8 * 1024 * 1024
 # An import that was cut off leaves nothing behind for longer than this.
 _LEASE = timedelta(hours=1)
 
+_INVALID = "InvalidImage"
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -63,10 +65,10 @@ def normalise(reference: str) -> str:
     elif head in ("index.docker.io", "docker.io"):
         rest = name.partition("/")[2]
         name = f"docker.io/{rest}" if "/" in rest else f"docker.io/library/{rest}"
-    repository, _, tag = name.partition("/")[2].partition(":")
+    repository, colon, tag = name.partition("/")[2].partition(":")
     if not re.fullmatch(r"[a-z0-9]+(?:(?:\.|__?|-+|/)[a-z0-9]+)*", repository):
         raise RuntimeFailure(f"{reference!r} is not an image reference", "InvalidImageName")
-    if tag and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
+    if colon and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
         raise RuntimeFailure(f"{reference!r} has a tag that cannot be", "InvalidImageName")
     if at:
         return f"{name}@{digest}"
@@ -96,9 +98,8 @@ class Import:
 class _Archive:
     """Random access to the members of an uncompressed tar file."""
 
-    def __init__(self, tar: tarfile.TarFile, path: Path) -> None:
+    def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
-        self._path = path
         self._members = {_clean(member.name): member for member in tar if not member.isdir()}
 
     def __contains__(self, name: str) -> bool:
@@ -114,7 +115,7 @@ class _Archive:
             except KeyError:
                 stream = None
         if stream is None:
-            raise RuntimeFailure(f"{self._path}: the archive lacks {name}", "InvalidImage")
+            raise RuntimeFailure(f"the archive lacks {name}", _INVALID)
         return stream
 
     def document(self, name: str) -> tuple[Any, bytes]:
@@ -123,7 +124,7 @@ class _Archive:
         try:
             return msgspec.json.decode(data), data
         except msgspec.DecodeError as error:
-            raise RuntimeFailure(f"{self._path}: {name} is not JSON: {error}", "InvalidImage") from error
+            raise RuntimeFailure(f"{name} is not JSON: {error}", _INVALID) from error
 
     def measure(self, name: str) -> tuple[str, int, bytes]:
         """(digest, size, first bytes) of a member."""
@@ -142,7 +143,7 @@ def _clean(name: str) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Archive]:
-    """The archive at `path`; one that is gzipped as a whole is unpacked to a temporary file first."""
+    """The archive at `path`, which every complaint names; one that is gzipped as a whole is unpacked to a temporary file first."""
     try:
         with path.open("rb") as file, tempfile.TemporaryFile(dir=path.parent) as plain:
             source: IO[bytes] = file
@@ -153,11 +154,15 @@ def _opened(path: Path) -> Iterator[_Archive]:
                 source = plain
             source.seek(0)
             with tarfile.open(fileobj=source, mode="r:") as tar:
-                yield _Archive(tar, path)
+                yield _Archive(tar)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-        raise RuntimeFailure(f"{path}: not an image archive: {error}", "InvalidImage") from error
+        raise RuntimeFailure(f"{path}: not an image archive: {error}", _INVALID) from error
+    except RuntimeFailure as error:
+        if error.reason != _INVALID:
+            raise
+        raise RuntimeFailure(f"{path}: {error}", _INVALID) from error
     except OSError as error:
-        raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}", "InvalidImage") from error
+        raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}", _INVALID) from error
 
 
 def plan(archive: _Archive, arch: str) -> list[Import]:
@@ -166,7 +171,7 @@ def plan(archive: _Archive, arch: str) -> list[Import]:
         return _plan_layout(archive, arch)
     if "manifest.json" in archive:
         return [_plan_docker(archive, entry, arch) for entry in archive.document("manifest.json")[0]]
-    raise RuntimeFailure("neither index.json nor manifest.json is in the archive", "InvalidImage")
+    raise RuntimeFailure("neither index.json nor manifest.json is in the archive", _INVALID)
 
 
 def _plan_layout(archive: _Archive, arch: str) -> list[Import]:
@@ -184,7 +189,7 @@ def _plan_layout(archive: _Archive, arch: str) -> list[Import]:
         merged = (*(known.names if known else ()), *names)
         imports[manifest["digest"]] = Import(tuple(dict.fromkeys(merged)), blobs)
     if not imports:
-        raise RuntimeFailure("the archive's index names no image", "InvalidImage")
+        raise RuntimeFailure("the archive's index names no image", _INVALID)
     return list(imports.values())
 
 
@@ -220,7 +225,7 @@ def _choose(archive: _Archive, entry: dict[str, Any], arch: str) -> dict[str, An
             return _choose(archive, child, arch)
         offered.append(f"{platform.get('os')}/{platform.get('architecture')}")
     raise RuntimeFailure(
-        f"the image is for {', '.join(offered) or 'no platform'}, this machine is linux/{arch}", "InvalidImage"
+        f"the image is for {', '.join(offered) or 'no platform'}, this machine is linux/{arch}", _INVALID
     )
 
 
@@ -250,7 +255,7 @@ def _plan_docker(archive: _Archive, entry: Mapping[str, Any], arch: str) -> Impo
     document, data = archive.document(entry["Config"])
     made_for = document.get("architecture") or arch
     if made_for != arch:
-        raise RuntimeFailure(f"the image is for linux/{made_for}, this machine is linux/{arch}", "InvalidImage")
+        raise RuntimeFailure(f"the image is for linux/{made_for}, this machine is linux/{arch}", _INVALID)
     layers: list[Blob] = []
     for member in entry["Layers"]:
         digest, size, first = archive.measure(member)
@@ -291,18 +296,18 @@ class Inspected:
 def inspect(path: Path) -> list[Inspected]:
     """What `Importer.load` would load from `path`, with the same refusals."""
     with _opened(path) as archive:
-        found = _planned(archive, path)
+        found = _planned(archive)
     return [
         Inspected(one.names, Image(one.blobs[-2].digest, one.names, (), sum(blob.size for blob in one.blobs)))
         for one in found
     ]
 
 
-def _planned(archive: _Archive, path: Path) -> list[Import]:
+def _planned(archive: _Archive) -> list[Import]:
     try:
         return plan(archive, pause.architecture())
     except (KeyError, TypeError, AttributeError) as error:
-        raise RuntimeFailure(f"{path}: not a well-formed image archive ({error!r})", "InvalidImage") from error
+        raise RuntimeFailure(f"not a well-formed image archive ({error!r})", _INVALID) from error
 
 
 class Importer:
@@ -324,7 +329,7 @@ class Importer:
         """
         loaded: list[str] = []
         with _opened(path) as archive:
-            wanted = await asyncio.to_thread(_planned, archive, path)
+            wanted = await asyncio.to_thread(_planned, archive)
             try:
                 for image in wanted:
                     loaded += await self._store(archive, image, {**_IMAGE_LABELS, **(labels or {})})
@@ -386,7 +391,7 @@ class Importer:
             code = error.code() if isinstance(error, grpc.aio.AioRpcError) else await call.code()
             if code != grpc.StatusCode.ALREADY_EXISTS:
                 raise RuntimeFailure(
-                    f"cannot store {blob.member or blob.media_type}: {await call.details()}", "InvalidImage"
+                    f"cannot store {blob.member or blob.media_type}: {await call.details()}", _INVALID
                 ) from error
             await self._keep(blob, metadata)
         finally:
