@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from motet.store.engine import Change, RevisionConflict, StoreDamaged, StoreError, StoreInUse
+from motet.store.engine import Change, Compacted, RevisionConflict, StoreDamaged, StoreError, StoreInUse
+from motet.store.restore import restore
 from motet.store.sqlite import SqliteStore, Synchronous
 
 MODES: list[Synchronous] = ["FULL", "NORMAL"]
@@ -252,8 +253,8 @@ async def test_overwritten_pages_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     await filled(path)
     with path.open("r+b") as file:
-        file.seek(8 * 4096)
-        file.write(os.urandom(4 * 4096))
+        file.seek(4 * 8192)
+        file.write(os.urandom(2 * 8192))
     assert isinstance(await refuses(path), StoreDamaged)
 
 
@@ -321,6 +322,49 @@ async def test_a_backup_restores_a_damaged_store(tmp_path: Path) -> None:
     with pytest.raises(RevisionConflict):
         await store.submit([Change("k0001", b"x", expect=0)])
     await store.close()
+
+
+async def test_restoring_keeps_the_damaged_files_and_leaps_over_revisions(tmp_path: Path) -> None:
+    path, backup = tmp_path / "state.db", tmp_path / "backup.db"
+    await filled(path, keys=10)
+    store = SqliteStore(path)
+    await store.open()
+    await store.submit([Change("k0001", None)])
+    await store.backup(backup)
+    seen_by_clients = await store.submit([Change("after", b"the backup")])
+    await store.close()
+    path.write_text("ruined")
+    aside = restore(backup, path)
+    assert aside is not None
+    assert (aside / "state.db").read_text() == "ruined"
+    await store.open()
+    assert len((await store.list("")).entries) == 9
+    with pytest.raises(Compacted):
+        await store.list("", revision=seen_by_clients)
+    assert await store.submit([Change("k0001", b"x", expect=0)]) == store.revision
+    assert [events async for events in store.history("", store.compacted, store.revision)] != []
+    await store.close()
+
+
+async def test_a_store_in_use_is_not_restored_over(store: SqliteStore, tmp_path: Path) -> None:
+    await store.backup(tmp_path / "backup.db")
+    with pytest.raises(StoreInUse):
+        restore(tmp_path / "backup.db", store.path)
+
+
+def test_a_backup_that_is_not_there_restores_nothing(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_text("ruined")
+    with pytest.raises(StoreError, match="no backup"):
+        restore(tmp_path / "backup.db", tmp_path / "state.db")
+    assert (tmp_path / "state.db").read_text() == "ruined"
+
+
+async def test_an_emptied_file_does_not_pass_for_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    crash(path, "FULL", 0, 50)
+    os.truncate(path, 0)
+    with pytest.raises(StoreDamaged, match="is empty"):
+        await SqliteStore(path).open()
 
 
 async def test_a_backup_that_cannot_be_written_says_so(store: SqliteStore, tmp_path: Path) -> None:

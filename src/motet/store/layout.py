@@ -78,10 +78,12 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=300, timeout=5)
     try:
         connection.execute(f"PRAGMA synchronous={synchronous}")
+        # Two ordinary documents to a page. Counts for new files only.
+        connection.execute("PRAGMA page_size=8192")
         (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
         if mode != "wal":
             raise StoreError(f"{path} cannot have a write-ahead log there; put it on a local file system")
-        connection.execute("PRAGMA wal_autocheckpoint=2000")
+        connection.execute("PRAGMA wal_autocheckpoint=1000")
         connection.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
         connection.execute("PRAGMA temp_store=MEMORY")
     except BaseException:
@@ -102,7 +104,20 @@ def check_header(path: Path) -> bool:
         raise StoreError(f"cannot open {path}: {error.strerror}") from error
     if header and header != _HEADER:
         raise damaged(path, "its first bytes are not those of a store")
+    log = path.with_name(path.name + "-wal")
+    if not header and log.exists() and log.stat().st_size:
+        # SQLite would take the empty file for a new one and throw the log away.
+        raise damaged(path, "it is empty but its write-ahead log is not")
     return bool(header)
+
+
+def flush_directory(directory: Path) -> None:
+    """Make a file's name as durable as its content."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def prepare(connection: sqlite3.Connection, path: Path, *, exists: bool) -> None:
@@ -125,6 +140,8 @@ def prepare(connection: sqlite3.Connection, path: Path, *, exists: bool) -> None
         )
     if version < LATEST_VERSION:
         _migrate(connection, version)
+    if not exists:
+        flush_directory(path.parent)
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
