@@ -24,6 +24,8 @@ Json = dict[str, Any]
 
 # The Kubernetes release whose API the schema table describes.
 RELEASE = "v1.37.0"
+# What to answer the protobuf form with: clients ask for `...spec.v2@v1.0+protobuf`, but Go cannot parse that back.
+V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _ALWAYS = ("Status", "DeleteOptions", "Patch", "WatchEvent", "APIResourceList", "APIGroup")
 _OUTCOMES = {200: "OK", 201: "Created", 202: "Accepted"}
 

@@ -17,7 +17,7 @@ Codec = Callable[[int, Any], bytes]
 
 
 def encode(document: Json) -> bytes:
-    """The bytes of a version 2 document, for `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`."""
+    """The bytes of a version 2 document."""
     return _message("Document", document)
 
 

@@ -1,7 +1,8 @@
 """The fast gate: a compiled JSON Schema per definition that says in microseconds whether a document is entirely clean.
 
 Clean means: right types everywhere, required fields there, no unknown fields, no nulls, readable base64, and quantities
-and times in the form upstream prints them, so that a clean document has nothing to make canonical either. Nearly every write is clean; only the others pay for the walker that says what is wrong (`validate`).
+and times in the form upstream prints them, so that a clean document has nothing to make canonical either.
+Nearly every write is clean; only the others pay for the walker that says what is wrong (`validate`).
 A gate takes some milliseconds to compile and is made when its definition is first checked.
 """
 

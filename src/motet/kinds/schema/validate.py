@@ -65,7 +65,10 @@ def drop_nulls(name: str, document: Json) -> Json:
 
 def normalize(name: str, document: Json) -> Json:
     """`drop_nulls`, and quantities and times in the form upstream prints them: `0.5` cores are stored as `500m`."""
-    cleaned: Json = tidy.canonical(table.get(name), drop_nulls(name, document))
+    schema = table.get(name)
+    if gate(schema)(document):
+        return document
+    cleaned: Json = tidy.canonical(schema, tidy.drop_nulls(schema, document))
     return cleaned
 
 

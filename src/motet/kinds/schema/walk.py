@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import jsonschema_rs
+
 from motet.base import errors, quantity
 from motet.base.errors import FieldError
 from motet.kinds.schema.gate import INT_LIMITS, is_quantity, is_time
@@ -103,6 +105,9 @@ def _walk(schema: Schema, value: Any, place: _Place, findings: Findings) -> None
         findings.errors.append(errors.unsupported(place.path, value, map(str, schema.enum)))
     if schema.rules:
         findings.errors.extend(_broken_rules(schema, value, place.path))
+    if schema.format and not schema.typed and not _valid({"format": schema.format}, value):
+        detail = f"{place.path} in body must be of type {schema.format}"
+        findings.errors.append(errors.invalid(place.path, value, detail))
 
 
 def _walk_struct(schema: Schema, value: dict[str, Any], place: _Place, findings: Findings) -> None:
@@ -195,7 +200,10 @@ def _broken_rules(schema: Schema, value: Any, path: str) -> list[FieldError]:
     """Broken value rules of a custom resource or of Motet's own kinds, in upstream's sentences."""
     found = []
     for rule, limit in schema.rules.items():
-        detail = _RULES[rule](value, limit) if rule in _RULES else ""
+        if rule in _COMBINATIONS:
+            detail = "" if _valid({rule: limit}, value) else _COMBINATIONS[rule]
+        else:
+            detail = _RULES[rule](value, limit) if rule in _RULES else ""
         if detail:
             found.append(errors.invalid(path, value, f"{path} in body {detail}"))
     return found
@@ -232,6 +240,21 @@ _RULES: dict[str, Any] = {
     "pattern": lambda v, p: f"should match '{p}'" if isinstance(v, str) and not re.search(p, v) else "",
     "uniqueItems": lambda v, on: "shouldn't contain duplicates" if on and _repeats(v) else "",
 }
+
+
+# Restrictions that combine schemas; they are few and rare, so they are compiled where they are broken.
+_COMBINATIONS = {
+    "allOf": "must validate all the schemas (allOf)",
+    "anyOf": "must validate at least one schema (anyOf)",
+    "oneOf": "must validate one and only one schema (oneOf)",
+    "not": "must not validate the schema (not)",
+}
+
+
+def _valid(json_schema: dict[str, Any], value: Any) -> bool:
+    return jsonschema_rs.Draft202012Validator(json_schema, validate_formats=True, ignore_unknown_formats=True).is_valid(
+        value
+    )
 
 
 def _repeats(value: Any) -> bool:
