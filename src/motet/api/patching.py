@@ -14,7 +14,7 @@ _SCALE = "io.k8s.api.autoscaling.v1.Scale"
 
 
 def patched(kind: Kind, document: Json, patch: Any, patch_type: PatchType, subresource: str) -> Json:
-    """`document` with the patch applied; it may share parts with the input.
+    """`document` (taken over) with the patch applied, in the form it is kept in.
 
     Raises BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType.
     """
@@ -23,5 +23,10 @@ def patched(kind: Kind, document: Json, patch: Any, patch_type: PatchType, subre
             "server-side apply (application/apply-patch+yaml) is not supported yet: apply client-side, "
             "which is kubectl's default (--server-side=false)"
         )
-    schema = _SCALE if subresource == "scale" else kind.schema
-    return apply_patch(schema, document, patch, patch_type)
+    if kind.projection is None:
+        return apply_patch(_SCALE if subresource == "scale" else kind.schema, document, patch, patch_type)
+    # The patch means the document as it is shown.
+    kind.projection.read(document)
+    changed = apply_patch(kind.schema, document, patch, patch_type)
+    kind.projection.write(changed)
+    return changed

@@ -9,32 +9,31 @@ All methods raise `motet.base.errors.ApiError` subclasses. Documents given to `c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
 from motet.api import binding, deletion, listing, meta, patching, scale, shortcuts
 from motet.api.admission import BUILT_IN, Chain
-from motet.api.allocate import SERVICES, ServiceAllocator, ServiceNumbers
+from motet.api.allocate import ServiceNumbers
 from motet.api.deletion import GONE, UNCHANGED, Fate
 from motet.api.listing import Page
 from motet.api.options import DeleteOptions, ListOptions, PatchType, RequestOptions, WatchOptions
 from motet.api.patch import merge_patch
 from motet.api.pipeline import Pipeline, namespace_of
+from motet.api.projecting import received, shown, shown_page, stored_fields, stored_kind
 from motet.api.users import User
 from motet.api.watching import Watch, begin_watch
+from motet.api.writing import Writer, failed
 from motet.base import names
 from motet.base.clock import Clock
 from motet.base.errors import (
     AlreadyExists,
     ApiError,
     BadRequest,
-    InternalError,
     NotFound,
-    TimedOut,
     already_exists,
     conflict,
     not_found,
@@ -42,17 +41,13 @@ from motet.base.errors import (
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Json, Kind
 from motet.kinds.schema.gate import Gate
-from motet.store.cache import Cache
-from motet.store.document import Document, Key, encode, stamp
+from motet.store.cache import Cache, Resource
+from motet.store.document import Document, Key
 from motet.store.engine import Change, RevisionConflict, Store, StoreError
 from motet.store.subscription import Deliver
 from motet.store.table import Table
 
-# How often one write may lose the race for its key before its author is told to try again.
-_ATTEMPTS = 100
 _GENERATED_ATTEMPTS = 8
-# How long a read waits for a resourceVersion this manager has not seen yet; upstream waits as long.
-_FRESH_SECONDS = 3.0
 # Kinds whose DELETE answers with the object rather than a Status (upstream: ReturnDeletedObject).
 _RETURNED: Final = frozenset(
     {
@@ -65,9 +60,7 @@ _RETURNED: Final = frozenset(
     }
 )
 PODS: Final = "core/pods"
-_Decide = Callable[[Document], Awaitable[Json | bytes | Fate]]
 _YES = RequestOptions()
-_UNNUMBERED = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +71,15 @@ class Deleted:
     gone: bool
     document: Document | None = None
     status: Json | None = None
+
+
+def resources(catalogue: Catalogue) -> list[Resource]:
+    """What the cache has to keep for a registry to serve a catalogue."""
+    return [
+        Resource(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
+        for kind in catalogue
+        if kind.projection is None
+    ]
 
 
 class Registry:
@@ -98,9 +100,7 @@ class Registry:
         self.catalogue = catalogue
         self.clock = clock
         self._pipeline = Pipeline(admission or Chain(BUILT_IN), cache.table, clock)
-        self._numbers = numbers
-        self._allocator: ServiceAllocator | None = None
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._writer = Writer(store, cache, numbers)
 
     # Reading
 
@@ -112,19 +112,23 @@ class Registry:
         self, kind: Kind, namespace: str, name: str, user: User, *, resource_version: str = "", subresource: str = ""
     ) -> Document:
         """`subresource` is "", status, finalize or scale (then the document is an autoscaling/v1 Scale)."""
+        seen, kind = kind, stored_kind(kind)
         if resource_version:
-            await self._fresh(listing.read_revision(resource_version))
-        found = self._current(kind, namespace_of(kind, namespace), name)
-        return scale.as_document(kind, found) if subresource == "scale" else found
+            await self._writer.fresh(listing.read_revision(resource_version))
+        found = self._writer.current(kind, namespace_of(kind, namespace), name)
+        return scale.as_document(kind, found) if subresource == "scale" else shown(seen, found)
 
     async def list(self, kind: Kind, namespace: str, user: User, options: ListOptions = ListOptions()) -> Page:
         """One page. Raises BadRequest, Invalid, Expired."""
         listing.check_fields(kind, options.fields)
+        if kind.projection is not None:
+            options = replace(options, fields=stored_fields(kind, options.fields))
+            return shown_page(kind, await self.list(kind.projection.of, namespace, user, options))
         how, revision, after = listing.plan(options)
         if how == "not-older":
-            await self._fresh(revision)
+            await self._writer.fresh(revision)
         elif how == "exact" or (how == "continue" and revision > 0):
-            await self._fresh(revision)
+            await self._writer.fresh(revision)
             return await listing.from_history(self.store, kind, namespace, options, revision, after)
         return listing.from_table(self.table(kind), kind, namespace, options, self.cache.revision, after)
 
@@ -139,7 +143,7 @@ class Registry:
     ) -> Watch:
         """Begin a watch; `deliver` as for `Cache.subscribe`. Raises BadRequest, Invalid, Expired, TimedOut."""
         listing.check_fields(kind, options.fields)
-        return await begin_watch(self.cache, kind, namespace, options, self._fresh, deliver)
+        return await begin_watch(self.cache, kind, namespace, options, self._writer.fresh, deliver)
 
     # Writing
 
@@ -154,6 +158,8 @@ class Registry:
         name: str = "",
     ) -> Document:
         """Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (its namespace)."""
+        received(kind, document)
+        seen, kind = kind, stored_kind(kind)
         namespace = namespace_of(kind, namespace)
         metadata = document.get("metadata")
         generated = isinstance(metadata, dict) and not metadata.get("name") and bool(metadata.get("generateName"))
@@ -164,11 +170,7 @@ class Registry:
             taken = self.table(kind).get(key.name, namespace)
             if taken is None:
                 try:
-                    with self._numbered(kind, document, None):
-                        value = encode(document)
-                        if options.dry_run:
-                            return Document(key, value, 0)
-                        return await self._commit(key, value, 0)
+                    return shown(seen, await self._writer.create(kind, key, document, dry_run=options.dry_run))
                 except RevisionConflict:
                     pass
             if generated:
@@ -191,7 +193,7 @@ class Registry:
         """POST to pods/binding and pods/eviction. Answers a `metav1.Status`."""
         if kind.resource == PODS and subresource == "binding":
             uid, node = binding.read(body)
-            self._current(kind, namespace, name)
+            self._writer.current(kind, namespace, name)
             if not options.dry_run:
                 [problem] = await self.bind([(namespace, name, uid, node)])
                 if problem is not None:
@@ -217,10 +219,13 @@ class Registry:
 
         Without metadata.resourceVersion the last writer wins. Raises BadRequest, Conflict, Forbidden, Invalid, NotFound.
         """
+        received(kind, document)
+        seen, kind = kind, stored_kind(kind)
         namespace = namespace_of(kind, namespace)
         if kind.create_on_update and not subresource and self.table(kind).get(name, namespace) is None:
             (document.get("metadata") or {}).pop("resourceVersion", None)
-            return await self.create(kind, namespace, document, user, options, name=name), True
+            created = await self.create(kind, namespace, document, user, options, name=name)
+            return shown(seen, created), True
         # Deciding takes the document over, and without a resourceVersion may have to be done again.
         pinned = (document.get("metadata") or {}).get("resourceVersion") not in (None, "", "0")
         pristine = None if pinned else msgspec.json.encode(document)
@@ -239,8 +244,8 @@ class Registry:
                 raise conflict(kind.group, kind.plural, name)
             return await self._replace(kind, current, current.decode(), sent, user, options, subresource)
 
-        changed, _ = await self._modify(kind, namespace, name, decide, dry_run=options.dry_run)
-        return self._shown(kind, changed, subresource), False
+        changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        return self._shown(seen, changed, subresource), False
 
     async def patch(
         self,
@@ -258,6 +263,7 @@ class Registry:
 
         Raises BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType.
         """
+        seen, kind = kind, stored_kind(kind)
         namespace = namespace_of(kind, namespace)
         short = self._short_status(kind, subresource)
         if short is not None and not (patch_type == PatchType.MERGE and shortcuts.only_status(patch)):
@@ -271,16 +277,17 @@ class Registry:
                     return value
             old = current.decode()
             target = scale.show(kind, old) if subresource == "scale" else current.decode()
-            sent = patching.patched(kind, target, patch, patch_type, subresource)
+            sent = patching.patched(seen, target, patch, patch_type, subresource)
             return await self._replace(kind, current, old, sent, user, options, subresource)
 
-        changed, _ = await self._modify(kind, namespace, name, decide, dry_run=options.dry_run)
-        return self._shown(kind, changed, subresource), False
+        changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        return self._shown(seen, changed, subresource), False
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, user: User, options: DeleteOptions = DeleteOptions()
     ) -> Deleted:
         """Raises BadRequest, Conflict (a precondition), Forbidden, NotFound."""
+        seen, kind = kind, stored_kind(kind)
         namespace = namespace_of(kind, namespace)
         deletion.check(options)
 
@@ -291,10 +298,10 @@ class Registry:
                 return GONE
             return deletion.decide(kind, current.decode(), options, self.clock.now())
 
-        document, gone = await self._modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        document, gone = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
         if gone and kind.resource not in _RETURNED:
-            return Deleted(True, None, _success(kind, document))
-        return Deleted(gone, document)
+            return Deleted(True, None, _success(seen, document))
+        return Deleted(gone, shown(seen, document))
 
     async def delete_collection(
         self,
@@ -340,7 +347,7 @@ class Registry:
             except RevisionConflict:
                 answers[index] = conflict("", "pods/binding", bindings[index][1])
             except StoreError as error:
-                answers[index] = _failed(error)
+                answers[index] = failed(error)
         if last:
             await self.cache.reached(last)
         return answers
@@ -393,114 +400,8 @@ class Registry:
             return UNCHANGED
         return GONE if deletion.finished(kind, document) else document
 
-    async def _modify(
-        self, kind: Kind, namespace: str, name: str, decide: _Decide, *, dry_run: bool
-    ) -> tuple[Document, bool]:
-        """Read, decide, compare and swap, again while others win. Gives the document, and whether it is gone now."""
-        path = f"{kind.resource}/{namespace}/{name}"
-        lock: asyncio.Lock | None = None
-        try:
-            for _ in range(_ATTEMPTS):
-                current = self._current(kind, namespace, name)
-                outcome = await decide(current)
-                if outcome is UNCHANGED:
-                    return current, False
-                if dry_run:
-                    return self._imagined(kind, current, outcome)
-                try:
-                    return await self._swap(kind, current, outcome)
-                except RevisionConflict as error:
-                    if lock is None:
-                        # Those who lost a race go one at a time from here on, or they would lose to each other.
-                        lock = self._turns.setdefault(path, asyncio.Lock())
-                        await lock.acquire()
-                    await self._settle(path, error)
-        finally:
-            if lock is not None:
-                lock.release()
-                if not lock.locked() and self._turns.get(path) is lock and not _awaited(lock):
-                    del self._turns[path]
-        raise conflict(kind.group, kind.plural, name)
-
-    async def _swap(self, kind: Kind, current: Document, outcome: Json | bytes | Fate) -> tuple[Document, bool]:
-        if outcome is GONE:
-            revision = await self._submit(current.key, None, current.revision)
-            return current.at(revision), True
-        if isinstance(outcome, dict):
-            with self._numbered(kind, outcome, current):
-                return await self._commit(current.key, encode(outcome), current.revision), False
-        assert isinstance(outcome, bytes)
-        return await self._commit(current.key, outcome, current.revision), False
-
-    def _imagined(self, kind: Kind, current: Document, outcome: Json | bytes | Fate) -> tuple[Document, bool]:
-        """What `_swap` would have given, without writing."""
-        if isinstance(outcome, Fate):
-            return current, outcome is GONE
-        if isinstance(outcome, bytes):
-            return Document(current.key, stamp(outcome, current.revision), current.revision), False
-        with self._numbered(kind, outcome, current):
-            return Document(current.key, stamp(encode(outcome), current.revision), current.revision), False
-
-    def _numbered(self, kind: Kind, document: Json, current: Document | None) -> AbstractContextManager[None]:
-        """Cluster addresses and node ports for a Service; held until the write has ended. Raises Invalid."""
-        if kind.resource != SERVICES:
-            return _UNNUMBERED
-        if self._allocator is None:
-            self._allocator = ServiceAllocator(self.cache.table(SERVICES), self._numbers)
-        return self._allocator.numbered(document, current.decode() if current else None)
-
-    async def _commit(self, key: Key, value: bytes, expect: int) -> Document:
-        revision = await self._submit(key, value, expect)
-        found = self.cache.table(key.resource).get(key.name, key.namespace)
-        if found is not None and found.revision == revision:
-            return found
-        return Document(key, stamp(value, revision), revision)
-
-    async def _submit(self, key: Key, value: bytes | None, expect: int) -> int:
-        """Write, and wait until this manager's readers see it. Raises RevisionConflict, InternalError."""
-        try:
-            revision = await self.store.submit((Change(str(key), value, expect),))
-        except RevisionConflict:
-            raise
-        except StoreError as error:
-            raise _failed(error) from error
-        await self.cache.reached(revision)
-        return revision
-
-    async def _settle(self, path: str, lost: RevisionConflict) -> None:
-        """Wait until the cache shows the write that won."""
-        if lost.actual > self.cache.revision:
-            await self._fresh(lost.actual)
-            return
-        # The winner deleted it, and is not durable yet: the engine does not say under which revision.
-        resource, namespace, name = path.rsplit("/", 2)
-        while (found := self.cache.table(resource).get(name, namespace)) and found.revision == lost.expected:
-            await asyncio.sleep(0.001)
-
-    async def _fresh(self, revision: int) -> None:
-        """Wait until the cache is at least as new as `revision`. Raises TimedOut."""
-        if revision <= self.cache.revision:
-            return
-        try:
-            async with asyncio.timeout(_FRESH_SECONDS):
-                await self.cache.reached(revision)
-        except TimeoutError as error:
-            message = f"Too large resource version: {revision}, current: {self.cache.revision}"
-            cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-            raise TimedOut(message, details={"causes": [cause], "retryAfterSeconds": 1}) from error
-
-    def _current(self, kind: Kind, namespace: str, name: str) -> Document:
-        found = self.table(kind).get(name, namespace)
-        if found is None:
-            raise not_found(kind.group, kind.plural, name)
-        return found
-
     def _shown(self, kind: Kind, document: Document, subresource: str) -> Document:
-        return scale.as_document(kind, document) if subresource == "scale" else document
-
-
-def _awaited(lock: asyncio.Lock) -> bool:
-    return bool(getattr(lock, "_waiters", None))
+        return scale.as_document(kind, document) if subresource == "scale" else shown(kind, document)
 
 
 def _eviction_options(body: Json, options: RequestOptions) -> DeleteOptions:
@@ -524,7 +425,3 @@ def _success(kind: Kind, document: Document) -> Json:
     if kind.group:
         details["group"] = kind.group
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-
-def _failed(error: StoreError) -> ApiError:
-    return InternalError(f"the store could not write: {error}")

@@ -6,17 +6,33 @@ Kubernetes API concepts, "Efficient detection of changes" and "Streaming lists":
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from motet.api import listing
+from motet.api import listing, projecting
 from motet.api.options import WatchOptions
 from motet.base.errors import Expired, FieldError, Invalid, forbidden
 from motet.kinds.kind import Kind
-from motet.store.cache import Cache, Subscription
+from motet.store.cache import Cache, WatchEvent
 from motet.store.document import Document
 from motet.store.engine import Compacted
 from motet.store.subscription import Deliver
+
+
+class Events(Protocol):
+    """What of a `Subscription` a watch needs."""
+
+    @property
+    def revision(self) -> int: ...
+
+    def close(self) -> None: ...
+
+    async def catch_up(self) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Sequence[WatchEvent]]: ...
+
+    async def __anext__(self) -> Sequence[WatchEvent]: ...
 
 
 @dataclass(slots=True)
@@ -27,7 +43,7 @@ class Watch:
     initial: Sequence[Document]
     revision: int
     bookmark_initial: bool
-    events: Subscription
+    events: Events
 
 
 async def begin_watch(
@@ -40,6 +56,9 @@ async def begin_watch(
 ) -> Watch:
     """Subscribe. `fresh` waits for a revision; `deliver` as for `Cache.subscribe`. Raises BadRequest, Invalid, Expired."""
     asked = _check(options)
+    fields = projecting.stored_fields(kind, options.fields)
+    if deliver is not None and kind.projection is not None:
+        deliver = projecting.shown_delivery(kind, deliver)
     wants_state = options.send_initial_events
     if wants_state is None:
         wants_state = not asked
@@ -47,19 +66,23 @@ async def begin_watch(
         await fresh(asked)
     # From here to the subscription nothing may wait, or changes could fall in between.
     revision = cache.revision if wants_state or not asked else asked
-    initial = cache.table(kind.resource).select(namespace, options.labels, options.fields) if wants_state else ()
+    initial = cache.table(kind.resource).select(namespace, options.labels, fields) if wants_state else []
     try:
         events = cache.subscribe(
             kind.resource,
             after=revision,
             namespace=namespace,
             labels=options.labels,
-            fields=options.fields,
+            fields=fields,
             deliver=deliver,
         )
     except Compacted as error:
         raise _too_old(error) from error
-    return Watch(initial, revision, bool(options.send_initial_events), events)
+    bookmark = bool(options.send_initial_events)
+    if kind.projection is None:
+        return Watch(initial, revision, bookmark, events)
+    shown = [projecting.shown(kind, document) for document in initial]
+    return Watch(shown, revision, bookmark, projecting.ShownEvents(kind, events))
 
 
 def _check(options: WatchOptions) -> int:

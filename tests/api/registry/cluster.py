@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from motet.api.registry import Registry
+from motet.api.registry import Registry, resources
 from motet.api.users import CONTROLLERS
 from motet.base.clock import Clock, FakeClock
 from motet.kinds import namespace
 from motet.kinds.catalogue import Catalogue
-from motet.store.cache import Cache, Resource
+from motet.store.cache import Cache
 from motet.store.sqlite import SqliteStore
 
 ADMIN = CONTROLLERS
@@ -24,11 +24,7 @@ async def kernel(folder: Path, clock: Clock | None = None) -> AsyncIterator[Regi
     catalogue = Catalogue()
     store = SqliteStore(folder / "state.db", "NORMAL")
     await store.open()
-    resources = {
-        kind.resource: Resource(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
-        for kind in catalogue
-    }
-    cache = Cache(store, resources.values())
+    cache = Cache(store, resources(catalogue))
     await cache.start()
     registry = Registry(store, cache, catalogue, clock or FakeClock())
     try:

@@ -104,7 +104,7 @@ async def test_a_list_can_be_taken_at_an_exact_revision(registry: Registry) -> N
 
 
 async def test_a_revision_not_written_yet_is_too_large(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("motet.api.registry._FRESH_SECONDS", 0.01)
+    monkeypatch.setattr("motet.api.writing.FRESH_SECONDS", 0.01)
     with pytest.raises(TimedOut, match="Too large resource version: 999999, current: "):
         await listed(registry, resource_version="999999")
 
