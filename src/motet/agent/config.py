@@ -1,0 +1,70 @@
+"""How one node agent is set up."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from motet.runtime.settings import ContainerdConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """Parsed once at the edge. `data_dir` must outlive a reboot, `run_dir` need not. Sizes are bytes.
+
+    The certificate (`certificate`, `key`) is both shown to the API server and used for the agent's own listener, so it
+    must be valid for `address`.
+    """
+
+    server: str
+    ca: Path
+    certificate: Path
+    key: Path
+    # InternalIP of the node; what the API server and other nodes reach it by.
+    address: str
+    node_name: str = field(default_factory=lambda: socket.gethostname().lower())
+    data_dir: Path = Path("/var/lib/motet/agent")
+    run_dir: Path = Path("/run/motet")
+    # Data of local-path volumes.
+    volumes_dir: Path = Path("/var/lib/motet/volumes")
+    logs_dir: Path = Path("/var/log/pods")
+    cgroup_root: str = "/motet"
+    # An existing CRI socket to use; None: run a containerd of our own.
+    runtime_socket: Path | None = None
+    listen: str = "0.0.0.0"
+    port: int = 10250
+    labels: dict[str, str] = field(default_factory=dict)
+    max_pods: int = 110
+    # This node's pod network; None: wait for the one the cluster gives it.
+    pod_cidr: IPv4Network | None = None
+    all_pods: IPv4Network = IPv4Network("10.42.0.0/16")
+    services: IPv4Network = IPv4Network("10.43.0.0/16")
+    dns_address: IPv4Address = IPv4Address("10.43.0.10")
+    domain: str = "cluster.local"
+    bridge: str = "motet0"
+    table: str = "motet"
+    resolv_conf: str = "/etc/resolv.conf"
+    # Kept from pods: for the system and for noticing trouble in time.
+    reserved_memory: int = 100 * 1024 * 1024
+    reserved_cpu_millis: int = 0
+    pids_per_pod: int = 4096
+
+    @property
+    def containerd(self) -> ContainerdConfig:
+        """Where our own containerd lives."""
+        return ContainerdConfig.below(self.data_dir, self.run_dir, cgroup_root=self.cgroup_root)
+
+    @property
+    def socket(self) -> Path:
+        """The CRI socket in use."""
+        return self.runtime_socket or self.containerd.socket
+
+    @property
+    def pods_dir(self) -> Path:
+        return self.data_dir / "pods"
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.address}:{self.port}"

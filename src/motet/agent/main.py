@@ -1,0 +1,207 @@
+"""A node process put together: containerd, network, pods, heartbeats, server.
+
+Stopping the agent, however it happens, leaves every pod running; the next agent takes them over. While the API is away the
+agent goes on with what it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Network
+from typing import Protocol
+
+import msgspec
+
+from motet.agent import machine
+from motet.agent.config import AgentConfig
+from motet.agent.local_volumes import LocalVolumes
+from motet.agent.node import NodeAgent
+from motet.agent.server import AgentServer
+from motet.base.clock import Clock, SystemClock
+from motet.base.errors import ApiError
+from motet.base.files import write_atomically
+from motet.base.supervise import forever
+from motet.client.events import EventRecorder
+from motet.client.interface import Client
+from motet.client.remote import RemoteClient
+from motet.identity import tls
+from motet.kinds import node as node_kind
+from motet.network.config import NetworkConfig
+from motet.network.node import NodeNetwork
+from motet.pods.actions import Actions
+from motet.pods.config import PodsConfig
+from motet.pods.env import Place
+from motet.pods.execute import Tools
+from motet.pods.hosts import ClusterDns
+from motet.pods.images import Images
+from motet.pods.manager import Manager
+from motet.pods.sources import ApiSources
+from motet.pods.volumes import Volumes
+from motet.runtime.cgroups import Cgroups
+from motet.runtime.containerd import Containerd
+from motet.runtime.cri import CriRuntime
+
+_log = logging.getLogger("motet.agent")
+_RETRY = 1.0
+
+
+class Network(Protocol):
+    """What the agent needs of the node's network."""
+
+    def prepare(self) -> None:
+        """What must be there before the first pod."""
+        ...
+
+    async def run(self) -> None: ...
+
+
+NetworkMaker = Callable[[Client, NetworkConfig], Network]
+
+
+class _NodeSpec(msgspec.Struct, gc=False, frozen=True):
+    pod_cidr: str = msgspec.field(default="", name="podCIDR")
+
+
+class NodeView(msgspec.Struct, gc=False, frozen=True):
+    spec: _NodeSpec = _NodeSpec()
+
+
+async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork) -> None:
+    """Run a node until cancelled, which leaves its pods running. Raises RuntimeFailure when containerd cannot be had."""
+    clock = SystemClock()
+    for directory in (config.data_dir, config.pods_dir, config.volumes_dir, config.logs_dir):
+        directory.mkdir(parents=True, exist_ok=True)
+    containerd = Containerd(config.containerd) if config.runtime_socket is None else None
+    if containerd is not None:
+        await containerd.ensure()
+    runtime = CriRuntime(config.socket)
+    context = tls.client_context(config.ca, config.certificate, config.key)
+    client = RemoteClient(config.server, context, user_agent="motet-agent")
+    node = NodeAgent(config, client, runtime, clock)
+    try:
+        async with asyncio.TaskGroup() as group:
+            if containerd is not None:
+                group.create_task(containerd.run())
+            cidr = await _until_registered(config, node, client, clock)
+            net = network(client, network_config(config, cidr))
+            await asyncio.to_thread(net.prepare)
+            await _run_parts(config, client, runtime, node, net, clock)
+    finally:
+        await client.close()
+        await runtime.close()
+
+
+async def _run_parts(
+    config: AgentConfig, client: Client, runtime: CriRuntime, node: NodeAgent, net: Network, clock: Clock
+) -> None:
+    tools = build_tools(config, client, runtime, clock)
+    manager = Manager(client, tools)
+    server = AgentServer(manager, runtime, clock, tools.cgroups, tools.config.cgroup_parent, config.node_name)
+    context = tls.server_context(config.certificate, config.key, config.ca)
+    volumes = LocalVolumes(client, clock, config.node_name, config.volumes_dir, config.pods_dir)
+    parts: dict[str, Callable[[], Awaitable[None]]] = {
+        "the node's network": net.run,
+        "events": tools.recorder.run,
+        "pods": manager.run,
+        "heartbeats": node.run,
+        "local volumes": volumes.run,
+        "the agent's server": lambda: server.run(config.listen, config.port, context),
+    }
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, run in parts.items():
+                group.create_task(forever(name, run, log=_log, clock=clock), name=name)
+            await node.ready()
+    finally:
+        await tools.actions.close()
+
+
+def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock: Clock) -> Tools:
+    """What the steps of pods work with on this node."""
+    found = machine.look(config.data_dir)
+    place = Place(
+        config.node_name,
+        (config.address,),
+        found.cpus * 1000 - config.reserved_cpu_millis,
+        max(0, found.memory - config.reserved_memory),
+        found.storage,
+    )
+    pods = PodsConfig(
+        place=place,
+        pods_directory=config.pods_dir,
+        logs_directory=config.logs_dir,
+        cgroup_parent=f"{config.cgroup_root}/pods",
+        dns=ClusterDns((str(config.dns_address),), config.domain, config.resolv_conf),
+        pids_per_pod=config.pids_per_pod,
+        starts_at_once=max(4, 2 * found.cpus),
+    )
+    sources = ApiSources(client, clock)
+    return Tools(
+        config=pods,
+        client=client,
+        runtime=runtime,
+        clock=clock,
+        recorder=EventRecorder(client, clock, "kubelet", config.node_name),
+        sources=sources,
+        volumes=Volumes(config.pods_dir, sources, place),
+        images=Images(runtime, sources),
+        actions=Actions(runtime),
+        cgroups=Cgroups(),
+    )
+
+
+def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:
+    return NetworkConfig(
+        node_name=config.node_name,
+        pods=cidr,
+        all_pods=config.all_pods,
+        services=config.services,
+        dns_address=config.dns_address,
+        domain=config.domain,
+        bridge=config.bridge,
+        table=config.table,
+        cni_config=config.containerd.cni_conf_dir,
+        cni_state=config.data_dir / "cni" / "networks",
+    )
+
+
+async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client, clock: Clock) -> IPv4Network:
+    """The node's pod network, once the node is known to the API; the one of last time if the API is away."""
+    remembered = config.data_dir / "pod-cidr"
+    told = ""
+    while True:
+        try:
+            document = await node.register()
+            while not (cidr := document.view(NodeView).spec.pod_cidr):
+                told = _say_once(told, "waiting for the cluster to give this node a pod network")
+                await clock.sleep(_RETRY)
+                document = await client.get(node_kind.KIND, config.node_name)
+            write_atomically(remembered, cidr.encode())
+            return IPv4Network(cidr)
+        except ApiError as error:
+            if remembered.exists():
+                _log.warning("the API is away (%s): starting with what is known", error)
+                return IPv4Network(remembered.read_text())
+            told = _say_once(told, f"cannot register yet: {error}")
+            await clock.sleep(_RETRY)
+
+
+def _say_once(told: str, message: str) -> str:
+    if told != message:
+        _log.info("%s", message)
+    return message
+
+
+async def run_until_told(config: AgentConfig) -> None:
+    """`run_agent` until SIGTERM or SIGINT."""
+    running = asyncio.ensure_future(run_agent(config))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        _log.info("the agent has stopped; its pods run on")

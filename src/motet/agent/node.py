@@ -1,0 +1,263 @@
+"""The Node document and its heartbeats (Kubernetes "Nodes"; kubelet's node status).
+
+The lease is renewed every ten seconds; the status is written when something changed and every five minutes. What the status
+says is computed purely (`status_of`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from motet.agent import machine
+from motet.agent.config import AgentConfig
+from motet.agent.machine import Load, Machine
+from motet.base import quantity
+from motet.base.clock import Clock
+from motet.base.errors import AlreadyExists, ApiError, Conflict, NotFound
+from motet.base.timestamps import format_micro_time, format_time
+from motet.client.interface import Client
+from motet.kinds import lease as lease_kind
+from motet.kinds import node as node_kind
+from motet.runtime.interface import Image, Runtime, RuntimeFailure
+from motet.store.document import Document
+
+Json = dict[str, Any]
+
+_log = logging.getLogger("motet.agent.node")
+
+LEASE_NAMESPACE = "kube-node-lease"
+KUBELET_VERSION = "v1.37.0+motet"
+_LEASE_SECONDS = 40
+_HEARTBEAT_EVERY = 10.0
+_STATUS_EVERY = 300.0
+_MOST_IMAGES = 50
+_LEAST_MEMORY = 100 * 1024 * 1024
+_LEAST_STORAGE_SHARE = 0.05
+_MOST_PIDS_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a node's status is computed from. `not_ready` is why pods cannot be run, or empty."""
+
+    machine: Machine
+    load: Load
+    runtime_version: str
+    not_ready: str
+    images: Sequence[Image]
+
+
+def status_of(config: AgentConfig, facts: Facts, previous: Sequence[Json], now: datetime) -> Json:
+    """Node.status. `previous` are the conditions last written: an unchanged one keeps its transition time."""
+    capacity = _capacity(config, facts.machine)
+    return {
+        "capacity": capacity,
+        "allocatable": {
+            **capacity,
+            "cpu": quantity.format_millis(facts.machine.cpus * 1000 - config.reserved_cpu_millis),
+            "memory": f"{max(0, facts.machine.memory - config.reserved_memory) // 1024}Ki",
+            "ephemeral-storage": str(facts.machine.storage * 9 // 10),
+        },
+        "addresses": [
+            {"type": "InternalIP", "address": config.address},
+            {"type": "Hostname", "address": config.node_name},
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},
+        "nodeInfo": {
+            "machineID": facts.machine.machine_id,
+            "systemUUID": facts.machine.machine_id,
+            "bootID": facts.machine.boot_id,
+            "kernelVersion": facts.machine.kernel,
+            "osImage": facts.machine.os_image,
+            "containerRuntimeVersion": facts.runtime_version,
+            "kubeletVersion": KUBELET_VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": facts.machine.architecture,
+        },
+        "conditions": _conditions(facts, previous, now),
+        "images": _images(facts.images),
+    }
+
+
+def _capacity(config: AgentConfig, found: Machine) -> Json:
+    return {
+        "cpu": str(found.cpus),
+        "memory": f"{found.memory // 1024}Ki",
+        "ephemeral-storage": f"{found.storage // 1024}Ki",
+        "pods": str(config.max_pods),
+    }
+
+
+def _conditions(facts: Facts, previous: Sequence[Json], now: datetime) -> list[Json]:
+    load = facts.load
+    low_memory = load.memory_available < _LEAST_MEMORY
+    low_disk = load.storage_free_share < _LEAST_STORAGE_SHARE
+    low_pids = bool(load.pids_limit) and load.pids > load.pids_limit * _MOST_PIDS_SHARE
+    told = [
+        _either("NetworkUnavailable", False, "", "RouteCreated", "The node's pod network is set up"),
+        _either(
+            "MemoryPressure", low_memory, "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory",
+            "kubelet has insufficient memory available" if low_memory else "kubelet has sufficient memory available",
+        ),
+        _either(
+            "DiskPressure", low_disk, "KubeletHasDiskPressure", "KubeletHasNoDiskPressure",
+            "kubelet has disk pressure" if low_disk else "kubelet has no disk pressure",
+        ),
+        _either(
+            "PIDPressure", low_pids, "KubeletHasInsufficientPID", "KubeletHasSufficientPID",
+            "kubelet has insufficient PID available" if low_pids else "kubelet has sufficient PID available",
+        ),
+        _either(
+            "Ready", not facts.not_ready, "KubeletReady", "KubeletNotReady",
+            facts.not_ready or "kubelet is posting ready status",
+        ),
+    ]  # fmt: skip
+    before = {condition["type"]: condition for condition in previous}
+    stamp = format_time(now)
+    for condition in told:
+        old = before.get(condition["type"])
+        same = old is not None and old["status"] == condition["status"]
+        condition["lastHeartbeatTime"] = stamp
+        condition["lastTransitionTime"] = old["lastTransitionTime"] if same and old is not None else stamp
+    return told
+
+
+def _either(kind: str, holds: bool, if_so: str, if_not: str, message: str) -> Json:
+    return {
+        "type": kind,
+        "status": "True" if holds else "False",
+        "reason": if_so if holds else if_not,
+        "message": message,
+    }
+
+
+def _images(images: Sequence[Image]) -> list[Json]:
+    named = [image for image in images if image.tags or image.digests]
+    named.sort(key=lambda image: image.size, reverse=True)
+    return [{"names": [*image.digests, *image.tags], "sizeBytes": image.size} for image in named[:_MOST_IMAGES]]
+
+
+def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two statuses differ in more than the time of the heartbeat."""
+    return _timeless(old) != _timeless(new)
+
+
+def _timeless(status: Mapping[str, Any]) -> Json:
+    conditions = [
+        {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
+        for condition in status.get("conditions") or ()
+    ]
+    return {**status, "conditions": conditions}
+
+
+class NodeAgent:
+    """Registers the node and keeps its status and lease current."""
+
+    def __init__(self, config: AgentConfig, client: Client, runtime: Runtime, clock: Clock) -> None:
+        self._config = config
+        self._client = client
+        self._runtime = runtime
+        self._clock = clock
+        self._machine = machine.look(config.data_dir)
+        self._written: Json = {}
+        self._written_at = float("-inf")
+        self._uid = ""
+        self.starting = "the agent is starting"
+
+    @property
+    def machine(self) -> Machine:
+        return self._machine
+
+    async def register(self) -> Document:
+        """Make the Node, or bring the labels of the one there is up to date. Raises ApiError."""
+        name = self._config.node_name
+        labels = self._labels()
+        spec: Json = {}
+        if self._config.pod_cidr is not None:
+            spec = {"podCIDR": str(self._config.pod_cidr), "podCIDRs": [str(self._config.pod_cidr)]}
+        document = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": await self._status()}
+        try:
+            made = await self._client.create(node_kind.KIND, {"apiVersion": "v1", "kind": "Node", **document})
+        except AlreadyExists:
+            made = await self._client.patch(node_kind.KIND, name, {"metadata": {"labels": labels}})
+        self._uid = made.meta.uid
+        before = made.decode().get("status", {}).get("conditions") or []
+        self._written = {"conditions": before}
+        await self._write_status()
+        return made
+
+    def _labels(self) -> dict[str, str]:
+        return {
+            "kubernetes.io/hostname": self._config.node_name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": self._machine.architecture,
+            **self._config.labels,
+        }
+
+    async def run(self) -> None:
+        """Heartbeats until cancelled. Raises ApiError when the node is not registered any more."""
+        while True:
+            try:
+                await self._renew_lease()
+                await self._write_status()
+            except NotFound:
+                _log.warning("node %s is not in the API any more: registering it again", self._config.node_name)
+                await self.register()
+            except ApiError as error:
+                _log.warning("heartbeat not delivered: %s", error)
+            await self._clock.sleep(_HEARTBEAT_EVERY)
+
+    async def _status(self) -> Json:
+        not_ready, version, images = self.starting, "containerd://unknown", []
+        try:
+            name, number = await self._runtime.version()
+            version = f"{name}://{number.removeprefix('v').split('~')[0]}"
+            images = await self._runtime.images()
+            not_ready = not_ready or await self._runtime.network_ready()
+        except RuntimeFailure as failure:
+            not_ready = f"container runtime is down: {failure}"
+        facts = Facts(self._machine, machine.load(self._config.data_dir), version, not_ready, images)
+        return status_of(self._config, facts, self._written.get("conditions", ()), self._clock.now())
+
+    async def _write_status(self) -> None:
+        status = await self._status()
+        now = self._clock.monotonic()
+        if not changed(self._written, status) and now - self._written_at < _STATUS_EVERY:
+            return
+        await self._client.patch(node_kind.KIND, self._config.node_name, {"status": status}, subresource="status")
+        self._written, self._written_at = status, now
+
+    async def ready(self) -> None:
+        """From now on the node counts as ready as soon as its runtime and network are."""
+        self.starting = ""
+        try:
+            await self._write_status()
+        except ApiError as error:
+            _log.warning("the node's readiness not told yet: %s", error)
+
+    async def _renew_lease(self) -> None:
+        name = self._config.node_name
+        spec = {
+            "holderIdentity": name,
+            "leaseDurationSeconds": _LEASE_SECONDS,
+            "renewTime": format_micro_time(self._clock.now()),
+        }
+        try:
+            await self._client.patch(lease_kind.KIND, name, {"spec": spec}, LEASE_NAMESPACE)
+        except NotFound:
+            owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": self._uid}
+            body = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": name, "namespace": LEASE_NAMESPACE, "ownerReferences": [owner]},
+                "spec": spec,
+            }
+            try:
+                await self._client.create(lease_kind.KIND, body, LEASE_NAMESPACE)
+            except (AlreadyExists, Conflict):
+                return
