@@ -1,0 +1,263 @@
+"""Node health: a node whose agent has gone silent is marked, kept free of new pods, and then emptied.
+
+A sign of life is a renewed Lease in `kube-node-lease` or a new heartbeat in the node's own status, by the manager's own clock:
+what counts is when a change was seen, not the time written in it, so clocks that disagree do no harm. Conditions, taints,
+reasons and messages are upstream's. When every node is silent, the fault is more likely ours, and nobody is evicted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from motet.base import timestamps
+from motet.base.clock import Clock
+from motet.base.errors import NotFound
+from motet.client.events import NORMAL, WARNING, About, EventRecorder
+from motet.client.interface import Client
+from motet.controllers import podview
+from motet.controllers.loop import Controller
+from motet.controllers.podview import PodView
+from motet.kinds import lease as lease_kind
+from motet.kinds import node as node_kind
+from motet.kinds import pod as pod_kind
+from motet.store.document import Document, Meta
+from motet.store.table import Table
+
+LEASES = "kube-node-lease"
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+_PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+_OURS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()})
+# What an agent reports and what is therefore unknown when it is silent.
+_REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+
+
+class NodeCondition(msgspec.Struct, gc=False, frozen=True, rename="camel", omit_defaults=True):
+    type: str
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_heartbeat_time: str | None = None
+    last_transition_time: str | None = None
+
+
+class Taint(msgspec.Struct, gc=False, frozen=True, rename="camel", omit_defaults=True):
+    key: str
+    effect: str = ""
+    value: str = ""
+    time_added: str | None = None
+
+
+class NodeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    taints: tuple[Taint, ...] | None = None
+    unschedulable: bool = False
+    pod_cidr: str = msgspec.field(default="", name="podCIDR")
+
+
+class NodeStatus(msgspec.Struct, gc=False, frozen=True):
+    conditions: tuple[NodeCondition, ...] | None = None
+
+
+class NodeView(msgspec.Struct, gc=False, frozen=True):
+    metadata: Meta
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    def condition(self, type: str) -> NodeCondition | None:
+        return next((each for each in self.status.conditions or () if each.type == type), None)
+
+    def ready(self) -> str:
+        """The status of the condition Ready: True, False, Unknown, or empty when it was never reported."""
+        condition = self.condition("Ready")
+        return condition.status if condition else ""
+
+
+class _LeaseSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    renew_time: str | None = None
+
+
+class _LeaseView(msgspec.Struct, gc=False, frozen=True):
+    spec: _LeaseSpec = _LeaseSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Conditions and taints to write; None where those there are right. `went_silent` is news worth an event."""
+
+    conditions: tuple[NodeCondition, ...] | None
+    taints: tuple[Taint, ...] | None
+    went_silent: bool = False
+
+
+def decide(node: NodeView, silent: bool, now: datetime, *, all_silent: bool = False) -> Plan:
+    """What to write on `node`, which gave no sign of life for the grace period if `silent`."""
+    conditions = node.status.conditions or ()
+    after = _silenced(conditions, now) if silent else conditions
+    ready = next((each.status for each in after if each.type == "Ready"), "")
+    old = node.spec.taints or ()
+    taints = _taints(old, _wanted(ready, after, node.spec.unschedulable, evict=not all_silent), now)
+    return Plan(
+        after if after != conditions else None,
+        taints if taints != old else None,
+        went_silent=silent and node.ready() not in ("Unknown", ""),
+    )
+
+
+def _silenced(conditions: Sequence[NodeCondition], now: datetime) -> tuple[NodeCondition, ...]:
+    known = {each.type: each for each in conditions}
+    stamp = timestamps.format_time(now)
+    for type in _REPORTED:
+        old = known.get(type)
+        if old is None:
+            never = "Kubelet never posted node status."
+            known[type] = NodeCondition(type, "Unknown", "NodeStatusNeverUpdated", never, None, stamp)
+        elif old.status != "Unknown":
+            known[type] = msgspec.structs.replace(
+                old,
+                status="Unknown",
+                reason="NodeStatusUnknown",
+                message="Kubelet stopped posting node status.",
+                last_transition_time=stamp,
+            )
+    return tuple(known.values())
+
+
+def _wanted(
+    ready: str, conditions: Iterable[NodeCondition], unschedulable: bool, *, evict: bool
+) -> set[tuple[str, str]]:
+    wanted: set[tuple[str, str]] = set()
+    if ready != "True":
+        key = UNREACHABLE if ready == "Unknown" else NOT_READY
+        wanted.add((key, "NoSchedule"))
+        if ready and evict:
+            wanted.add((key, "NoExecute"))
+    for condition in conditions:
+        if condition.type in _PRESSURES and condition.status == "True":
+            wanted.add((_PRESSURES[condition.type], "NoSchedule"))
+    if unschedulable:
+        wanted.add((UNSCHEDULABLE, "NoSchedule"))
+    return wanted
+
+
+def _taints(old: Iterable[Taint], wanted: set[tuple[str, str]], now: datetime) -> tuple[Taint, ...]:
+    """The taints there are, without ours that no longer hold and with those that now do."""
+    kept = [each for each in old if each.key not in _OURS or (each.key, each.effect) in wanted]
+    there = {(each.key, each.effect) for each in kept}
+    stamp = timestamps.format_time(now)
+    return (*kept, *(Taint(key, effect, "", stamp) for key, effect in sorted(wanted - there)))
+
+
+class NodeHealth:
+    """The loop over nodes and their leases."""
+
+    def __init__(self, client: Client, clock: Clock, events: EventRecorder, grace_seconds: float = 40.0) -> None:
+        self._client = client
+        self._clock = clock
+        self._events = events
+        self._grace = grace_seconds
+        self._nodes: Table
+        self._leases: Table
+        self._pods: Table
+        self._signs: dict[str, tuple[tuple[str, ...], float]] = {}  # what was last heard of a node, and when
+
+    async def run(self) -> None:
+        """Watch over every node until cancelled."""
+        self._signs.clear()
+        self._nodes = await self._client.table(node_kind.KIND)
+        self._leases = await self._client.table(lease_kind.KIND)
+        self._pods = await self._client.table(pod_kind.KIND)
+        loop: Controller[str] = Controller("node", self.reconcile, clock=self._clock, parallelism=16, pace=0.05)
+        loop.watch(self._nodes, lambda old, new: ((new or old).name,) if new or old else ())  # type: ignore[union-attr]
+        loop.watch(self._leases, _node_of)
+        await loop.run()
+
+    async def reconcile(self, name: str) -> float | None:
+        """Look at one node; come back when its grace would be over."""
+        document = self._nodes.get(name)
+        if document is None:
+            self._signs.pop(name, None)
+            return None
+        node = document.view(NodeView)
+        quiet = self._quiet_for(name, node)
+        silent = quiet >= self._grace
+        all_silent = silent and all(self._is_silent(each) for each in self._nodes)
+        plan = decide(node, silent, self._clock.now(), all_silent=all_silent)
+        if plan.conditions is not None:
+            document = await self._write_conditions(document, plan.conditions)
+        if plan.taints is not None:
+            document = await self._write_taints(document, plan.taints)
+        if plan.went_silent:
+            self._tell(document, node)
+        if silent:
+            await self._mark_pods(name)
+            return self._grace / 4 if all_silent else None
+        return max(0.1, self._grace - quiet)
+
+    def _is_silent(self, document: Document) -> bool:
+        return self._quiet_for(document.name, document.view(NodeView)) >= self._grace
+
+    def _quiet_for(self, name: str, node: NodeView) -> float:
+        """Seconds since the last change in what the agent tells."""
+        lease = self._leases.get(name, LEASES)
+        ready = node.condition("Ready")
+        renewed = lease.view(_LeaseView).spec.renew_time or "" if lease else ""
+        # Our own verdict of Unknown is no sign of life.
+        heard = (ready.last_heartbeat_time or "", ready.status) if ready and ready.status != "Unknown" else ("", "")
+        before, since = self._signs.get(name, ((), 0.0))
+        now = self._clock.monotonic()
+        sign = (node.metadata.uid, renewed, *heard)
+        if before and sign[:2] == before[:2] and (heard == ("", "") or sign == before):
+            return now - since
+        self._signs[name] = (sign, now)
+        return 0.0
+
+    async def _write_conditions(self, document: Document, conditions: Sequence[NodeCondition]) -> Document:
+        changed = document.decode()
+        changed.setdefault("status", {})["conditions"] = [_builtins(each) for each in conditions]
+        return await self._client.update(node_kind.KIND, changed, subresource="status")
+
+    async def _write_taints(self, document: Document, taints: Sequence[Taint]) -> Document:
+        patch = {
+            "metadata": {"resourceVersion": document.meta.resource_version},
+            "spec": {"taints": [_builtins(each) for each in taints] or None},
+        }
+        return await self._client.patch(node_kind.KIND, document.name, patch)
+
+    def _tell(self, document: Document, node: NodeView) -> None:
+        message = f"Node {document.name} status is now: NodeNotReady"
+        type = WARNING if node.ready() == "True" else NORMAL
+        self._events.event(About.document(document, "v1", "Node"), type, "NodeNotReady", message)
+
+    async def _mark_pods(self, name: str) -> None:
+        """Services stop sending to pods nobody can vouch for. The agent corrects it when it is back."""
+        stamp = timestamps.format_time(self._clock.now())
+        for pod in self._pods.by_field("spec.nodeName", name):
+            view = pod.view(PodView)
+            if not podview.is_ready(view) or podview.is_finished(view):
+                continue
+            changed = pod.decode()
+            for condition in changed["status"]["conditions"]:
+                if condition["type"] == "Ready":
+                    condition.update(status="False", reason="NodeNotReady", lastTransitionTime=stamp)
+            with contextlib.suppress(NotFound):
+                await self._client.update(pod_kind.KIND, changed, subresource="status")
+
+
+def _builtins(value: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.to_builtins(value)  # type: ignore[no-any-return]
+
+
+def _node_of(old: Document | None, new: Document | None) -> Iterable[str]:
+    return (new.name,) if new is not None and new.namespace == LEASES else ()

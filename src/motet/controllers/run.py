@@ -1,0 +1,79 @@
+"""All loops together: each is started beside the others and started again by itself should it ever fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from motet.base import supervise
+from motet.base.clock import Clock
+from motet.client.events import EventRecorder
+from motet.client.interface import Client
+from motet.controllers.deployment import Deployments
+from motet.controllers.endpointslices import EndpointSlices
+from motet.controllers.eviction import TaintEviction
+from motet.controllers.garbage import GarbageCollector
+from motet.controllers.leader import Alone, Leadership
+from motet.controllers.namespaces import Namespaces
+from motet.controllers.nodes import NodeHealth
+from motet.controllers.podcidr import PodCidrs
+from motet.controllers.podgc import PodGarbage, PodGcConfig
+from motet.controllers.replicaset import ReplicaSets
+from motet.controllers.serviceaccounts import NamespaceDefaults
+from motet.kinds.catalogue import Catalogue
+
+_log = logging.getLogger("motet.controllers")
+
+
+@dataclass(frozen=True, slots=True)
+class ControllersConfig:
+    """What the loops need to know of the cluster. Times are in seconds, `ca_certificate` is PEM text."""
+
+    ca_certificate: str = ""
+    pod_network: str = "10.42.0.0/16"
+    pod_prefix: int = 24
+    volumes_directory: str = "/var/lib/motet/volumes"
+    node_grace: float = 40.0
+    pod_gc: PodGcConfig = PodGcConfig()
+
+
+async def run_all(
+    client: Client,
+    clock: Clock,
+    config: ControllersConfig = ControllersConfig(),
+    *,
+    catalogue: Catalogue | None = None,
+    leadership: Leadership = Alone(),
+) -> None:
+    """Run every controller until cancelled. `catalogue` is what the API serves; the built-in kinds by default."""
+    kinds = catalogue or Catalogue()
+    await leadership.lead(lambda: _run(client, clock, config, kinds))
+
+
+async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogue: Catalogue) -> None:
+    def events(component: str) -> EventRecorder:
+        recorder = EventRecorder(client, clock, component)
+        recorders.append(recorder)
+        return recorder
+
+    recorders: list[EventRecorder] = []
+    node_events = events("node-controller")
+    loops: dict[str, Callable[[], Awaitable[None]]] = {
+        "replicaset": ReplicaSets(client, clock, events("replicaset-controller")).run,
+        "deployment": Deployments(client, clock, events("deployment-controller")).run,
+        "endpointslice": EndpointSlices(client, clock).run,
+        "garbage": GarbageCollector(client, clock, catalogue).run,
+        "namespace": Namespaces(client, clock, catalogue).run,
+        "serviceaccount": NamespaceDefaults(client, clock, config.ca_certificate).run,
+        "node": NodeHealth(client, clock, node_events, config.node_grace).run,
+        "taint-eviction": TaintEviction(client, clock, events("taint-eviction-controller")).run,
+        "pod-gc": PodGarbage(client, clock, config.pod_gc).run,
+        "pod-cidr": PodCidrs(client, clock, node_events, config.pod_network, config.pod_prefix).run,
+    }
+    async with asyncio.TaskGroup() as group:
+        for name, run in loops.items():
+            group.create_task(supervise.forever(name, run, log=_log, clock=clock), name=f"controller {name}")
+        for number, recorder in enumerate(recorders):
+            group.create_task(supervise.forever("events", recorder.run, log=_log, clock=clock), name=f"events {number}")
