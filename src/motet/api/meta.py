@@ -9,8 +9,7 @@ import os
 from datetime import datetime
 from typing import Any
 
-from motet.base import names
-from motet.base.errors import BadRequest, Conflict, FieldError, conflict, forbidden, invalid, invalid_object, required
+from motet.base.errors import BadRequest, Conflict, FieldError, conflict, forbidden, invalid, invalid_object
 from motet.base.timestamps import format_time
 from motet.kinds.kind import Json, Kind
 from motet.store.document import Document
@@ -27,6 +26,12 @@ def new_uid() -> str:
     raw[8] = raw[8] & 0x3F | 0x80
     text = raw.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def of(document: Json) -> Json:
+    """The metadata of a document nobody has checked yet; empty when it is missing or something else."""
+    metadata = document.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def identify(kind: Kind, document: Json) -> None:
@@ -74,15 +79,6 @@ def begin(kind: Kind, document: Json, now: datetime) -> None:
     else:
         metadata.pop("generation", None)
     metadata["creationTimestamp"] = format_time(now)
-
-
-def name_errors(kind: Kind, metadata: Json) -> list[FieldError]:
-    """Why the object may not have the name it asks for."""
-    if not metadata.get("name"):
-        return [required("metadata.name", "name or generateName is required")]
-    check = kind.name_error or names.subdomain_error
-    problem = check(metadata["name"])
-    return [invalid("metadata.name", metadata["name"], problem)] if problem else []
 
 
 def carry(kind: Kind, document: Json, current: Document, old: Json) -> None:

@@ -113,6 +113,7 @@ class Registry:
     ) -> Document:
         """`subresource` is "", status, finalize or scale (then the document is an autoscaling/v1 Scale)."""
         seen, kind = kind, stored_kind(kind)
+        _check_subresource(kind, subresource)
         if resource_version:
             await self._writer.fresh(listing.read_revision(resource_version))
         found = self._writer.current(kind, namespace_of(kind, namespace), name)
@@ -161,8 +162,8 @@ class Registry:
         received(kind, document)
         seen, kind = kind, stored_kind(kind)
         namespace = namespace_of(kind, namespace)
-        metadata = document.get("metadata")
-        generated = isinstance(metadata, dict) and not metadata.get("name") and bool(metadata.get("generateName"))
+        sent = meta.of(document)
+        generated = not sent.get("name") and not name and bool(sent.get("generateName"))
         document = await self._pipeline.new(kind, namespace, document, user, options, name)
         metadata = document["metadata"]
         for _ in range(_GENERATED_ATTEMPTS if generated else 1):
@@ -221,13 +222,14 @@ class Registry:
         """
         received(kind, document)
         seen, kind = kind, stored_kind(kind)
+        _check_subresource(kind, subresource)
         namespace = namespace_of(kind, namespace)
         if kind.create_on_update and not subresource and self.table(kind).get(name, namespace) is None:
-            (document.get("metadata") or {}).pop("resourceVersion", None)
+            meta.of(document).pop("resourceVersion", None)
             created = await self.create(kind, namespace, document, user, options, name=name)
             return shown(seen, created), True
         # Deciding takes the document over, and without a resourceVersion may have to be done again.
-        pinned = (document.get("metadata") or {}).get("resourceVersion") not in (None, "", "0")
+        pinned = meta.of(document).get("resourceVersion") not in (None, "", "0")
         pristine = None if pinned else msgspec.json.encode(document)
         first: Json | None = document
         short = self._short_status(kind, subresource)
@@ -264,6 +266,7 @@ class Registry:
         Raises BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType.
         """
         seen, kind = kind, stored_kind(kind)
+        _check_subresource(kind, subresource)
         namespace = namespace_of(kind, namespace)
         short = self._short_status(kind, subresource)
         if short is not None and not (patch_type == PatchType.MERGE and shortcuts.only_status(patch)):
@@ -386,15 +389,16 @@ class Registry:
     ) -> Json | Fate:
         """What an update (or a patch's outcome) makes of the current document."""
         if subresource == "scale":
-            revision = (sent.get("metadata") or {}).get("resourceVersion") or ""
+            revision = meta.of(sent).get("resourceVersion") or ""
             sent = scale.written(kind, current.decode(), sent)
             sent["metadata"]["resourceVersion"] = revision
         elif subresource == "finalize":
-            revision = (sent.get("metadata") or {}).get("resourceVersion") or ""
-            finalizers = (sent.get("spec") or {}).get("finalizers") or []
+            revision = meta.of(sent).get("resourceVersion") or ""
+            spec = sent.get("spec")
+            finalizers = spec.get("finalizers") if isinstance(spec, dict) else None
             sent = current.decode()
             sent["metadata"]["resourceVersion"] = revision
-            sent["spec"] = {**(sent.get("spec") or {}), "finalizers": finalizers}
+            sent["spec"] = {**(sent.get("spec") or {}), "finalizers": finalizers or []}
         document = await self._pipeline.changed(kind, current, old, sent, user, options, subresource)
         if document == old:
             return UNCHANGED
@@ -404,10 +408,25 @@ class Registry:
         return scale.as_document(kind, document) if subresource == "scale" else shown(kind, document)
 
 
+def _check_subresource(kind: Kind, subresource: str) -> None:
+    """Whether the kind has such a view of its documents. Raises NotFound."""
+    if not subresource:
+        return
+    has = {
+        "status": kind.status,
+        "scale": kind.scale is not None,
+        "finalize": "finalize" in kind.subresources,
+    }
+    if not has.get(subresource, False):
+        raise NotFound(f"the server could not find the requested resource: {kind.plural}/{subresource}")
+
+
 def _eviction_options(body: Json, options: RequestOptions) -> DeleteOptions:
     """The deletion that an Eviction asks for."""
     asked = body.get("deleteOptions") or {}
-    wanted = asked.get("preconditions") or {}
+    wanted = asked.get("preconditions") or {} if isinstance(asked, dict) else None
+    if not isinstance(asked, dict) or not isinstance(wanted, dict):
+        raise BadRequest("deleteOptions of the Eviction must be an object")
     grace = asked.get("gracePeriodSeconds")
     if grace is not None and not isinstance(grace, int):
         raise BadRequest("deleteOptions.gracePeriodSeconds must be a number")
