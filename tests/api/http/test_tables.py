@@ -67,3 +67,10 @@ async def test_a_long_table_keeps_its_order() -> None:
 def test_an_unknown_inclusion_is_refused() -> None:
     with pytest.raises(BadRequest):
         tables.include("Everything")
+
+
+def test_a_scale_shows_what_is_wanted_and_what_there_is() -> None:
+    scale = {"metadata": {"name": "a"}, "spec": {"replicas": 3}, "status": {"replicas": 2}}
+    document = Document.stored("core/things//a", encode(scale), 1)
+    table = msgspec.json.decode(tables.of_document(STRIPED, document, "None", "v1", NOW, "scale"))
+    assert table["rows"][0]["cells"][:3] == ["a", 3, 2]

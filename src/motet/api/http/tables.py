@@ -15,7 +15,7 @@ import msgspec
 from motet.api.http.answers import encode
 from motet.api.listing import Page
 from motet.base.errors import BadRequest
-from motet.kinds.columns import AGE, NAME
+from motet.kinds.columns import AGE, NAME, column, number_at
 from motet.kinds.kind import Column, Json, Kind
 from motet.store.document import Document
 
@@ -47,11 +47,18 @@ def include(value: str) -> Include:
 
 
 _DEFAULT: Sequence[Column] = (NAME, AGE)
+# Of autoscaling/v1 Scale, which a subresource shows.
+_SCALE: Sequence[Column] = (
+    NAME,
+    column("Desired", number_at("spec", "replicas"), type="integer", about="Replicas asked for."),
+    column("Available", number_at("status", "replicas"), type="integer", about="Replicas there are."),
+    AGE,
+)
 
 
 def columns_of(kind: Kind, subresource: str = "") -> Sequence[Column]:
-    """What is shown of this kind; of a subresource that is another kind, the name and the age."""
-    return kind.columns if kind.columns and subresource in ("", "status") else _DEFAULT
+    """What is shown of this kind, or of its subresource."""
+    return _SCALE if subresource == "scale" else kind.columns or _DEFAULT
 
 
 def definitions(columns: Iterable[Column]) -> list[Json]:
