@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -408,3 +409,22 @@ async def test_a_cache_that_fell_behind_compaction_loads_again(store: SqliteStor
     with pytest.raises(Compacted):
         await anext(subscription)
     await cache.close()
+
+
+async def test_a_failing_receiver_costs_no_one_a_change_without_being_told(store: SqliteStore, cache: Cache) -> None:
+    def fail(events: Sequence[WatchEvent]) -> None:
+        raise RuntimeError("the receiver broke its promise")
+
+    bad = cache.subscribe("core/pods", after=0, namespace="default", deliver=fail)
+    await bad.catch_up()
+    good = [cache.subscribe("core/pods", after=0, fields=parse_fields(f"spec.nodeName!=n{n}")) for n in range(3)]
+    await store.submit([pod("a")])
+    assert cache._follower is not None
+    async with asyncio.timeout(10):
+        for subscription in good:
+            with contextlib.suppress(StoreError):
+                assert shown(await anext(subscription)) == [("ADDED", "a", 1)]
+                await anext(subscription)
+        await cache.reached(await store.submit([pod("b")]))
+    assert [document.name for document in cache.table("core/pods")] == ["a", "b"]
+    assert bad.closed

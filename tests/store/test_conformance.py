@@ -136,6 +136,11 @@ async def test_a_malformed_transaction_is_refused(store: Store) -> None:
         store.submit([])
     with pytest.raises(ValueError, match="only once"):
         store.submit([put("k"), drop("k")])
+    with pytest.raises(ValueError, match="surrogates"):
+        store.submit([put("fine"), put("broken-\ud800")])
+    with pytest.raises(TypeError):
+        store.submit([put("fine"), put("k", "text")])  # type: ignore[arg-type]
+    assert await store.submit([put("fine", expect=0)]) == 1
 
 
 async def test_a_write_is_not_readable_before_it_is_durable(store: Store) -> None:

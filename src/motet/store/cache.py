@@ -68,6 +68,10 @@ class Cache:
         self._order = itertools.count()
         self._follower: asyncio.Task[None] | None = None
         self._loading: dict[str, _Kept] = {}
+        # Whether a batch is being taken in; still true afterwards when that failed half way.
+        self._torn = False
+        # How often everything was compared anew.
+        self._reloads = 0
         self._adding = asyncio.Lock()
 
     async def start(self) -> None:
@@ -120,17 +124,25 @@ class Cache:
         async with self._adding:
             if resource.name in self._kept:
                 return
-            kept = _Kept(resource)
-            if self._follower is not None:
-                self._loading[resource.name] = kept
-                try:
-                    await self._load(kept, self._store.revision)
-                finally:
-                    del self._loading[resource.name]
-                for event in kept.early:
-                    self._apply_one(kept, event)
-                kept.early.clear()
+            kept = await self._loaded(resource) if self._follower is not None else _Kept(resource)
             self._kept[resource.name] = kept
+
+    async def _loaded(self, resource: Resource) -> _Kept:
+        """A resource with everything there is, up to what has been applied at least."""
+        while True:
+            kept = self._loading[resource.name] = _Kept(resource)
+            reloads = self._reloads
+            try:
+                await self._load(kept, self._store.revision)
+            finally:
+                del self._loading[resource.name]
+            if reloads == self._reloads:
+                break
+            # The cache jumped over changes meanwhile, and this resource's may be among them.
+        for event in kept.early:
+            self._apply_one(kept, event)
+        kept.early.clear()
+        return kept
 
     def remove(self, resource: str) -> None:
         """Forget a resource and end its subscriptions."""
@@ -223,9 +235,13 @@ class Cache:
             await asyncio.sleep(0)
 
     async def _follow(self) -> None:
+        if self._torn:
+            await self._reload(StoreError("the cache failed to take in a change; list again"))
         try:
             async for events in self._store.watch("", self._revision, previous=False):
+                self._torn = True
                 self._apply(events)
+                self._torn = False
         except Compacted as failure:
             await self._reload(failure)
         else:
@@ -275,9 +291,9 @@ class Cache:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _reload(self, failure: Compacted) -> None:
-        """The engine forgot what the cache had not seen yet: compare everything, and have every watcher list again."""
-        log.warning("the cache fell behind compaction and loads again: %s", failure)
+    async def _reload(self, failure: StoreError) -> None:
+        """Something was or may have been missed: compare everything, and have every watcher list again."""
+        log.warning("the cache loads again: %s", failure)
         revision = self._store.revision
         for kept in list(self._kept.values()):
             for subscriber in kept.dispatch.subscribers():
@@ -293,6 +309,8 @@ class Cache:
             kept.table.advance(revision)
             kept.ring = Ring(revision)
             kept.loaded = revision
+        self._torn = False
+        self._reloads += 1
         self._advance(revision)
 
 

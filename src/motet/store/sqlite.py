@@ -147,13 +147,19 @@ class SqliteStore:
     def submit(self, changes: Sequence[Change]) -> asyncio.Future[int]:
         """See `Store.submit`. Deleting what does not exist writes nothing and, alone, gives the current revision.
 
-        Raises ValueError for a transaction that is empty, too large or changes a key twice.
+        Raises ValueError for a transaction that is empty, too large or changes a key twice, or a key that is no text.
         """
         self._check_open()
         if not changes or len(changes) > MOST_CHANGES:
             raise ValueError(f"a transaction has 1 to {MOST_CHANGES} changes, not {len(changes)}")
         if len(changes) > 1 and len({change.key for change in changes}) < len(changes):
             raise ValueError("a transaction may change a key only once")
+        for change in changes:
+            # Anything SQLite could not take must fail here, alone, and not in the commit it would share with others.
+            if not change.key.isascii():
+                change.key.encode()
+            if change.value is not None and not isinstance(change.value, bytes):
+                raise TypeError(f"the value of {change.key} must be bytes")
         future: asyncio.Future[int] = self._loop.create_future()
         found = [self._promised(change.key) for change in changes]
         for change, entry in zip(changes, found, strict=True):
