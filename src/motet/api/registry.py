@@ -294,12 +294,16 @@ class Registry:
         namespace = namespace_of(kind, namespace)
         deletion.check(options)
 
-        async def decide(current: Document) -> Json | Fate:
+        async def decide(current: Document) -> Json | bytes | Fate:
             meta.check_preconditions(kind, current, options.uid, options.resource_version)
             await self._pipeline.leaving(kind, current, user, dry_run=options.dry_run)
             if deletion.at_once(kind, current, options):
                 return GONE
-            return deletion.decide(kind, current.decode(), options, self.clock.now())
+            if kind.resource != PODS:
+                return deletion.decide(kind, current.decode(), options, self.clock.now())
+            parts, pod = shortcuts.leaving_pod(current)
+            outcome = deletion.decide(kind, pod, options, self.clock.now())
+            return outcome if isinstance(outcome, Fate) else shortcuts.with_metadata(parts, outcome["metadata"])
 
         document, gone = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
         if gone and kind.resource not in _RETURNED:

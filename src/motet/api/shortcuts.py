@@ -1,7 +1,9 @@
-"""Shorter ways to the same result for the writes there are most of: pods stamped out of one template, and pods' status.
+"""Shorter ways to the same result for the writes there are most of: pods stamped out of one template, status, and the
+beginning of a pod's deletion.
 
-Both rest on facts that the tests hold: a pod's defaults, preparation and validation look at its spec alone, so what was
-found for one spec holds for every pod with the same one; and a write of status leaves all other bytes as they are.
+They rest on facts that the tests hold: a pod's defaults, preparation and validation look at its spec alone, so what was
+found for one spec holds for every pod with the same one; a write of status leaves all other bytes as they are, and so
+does a deletion with all but metadata.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from motet.kinds.schema.gate import Gate, gate
 from motet.store.document import Document
 
 PODS = "core/pods"
+
+# Kinds of whose status only the schema has something to say.
+_PLAIN_STATUS = frozenset((PODS, "apps/deployments", "apps/replicasets", "motet.dev/apps"))
 
 _META_SCHEMA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _KNOWN_PARTS = frozenset(("apiVersion", "kind", "metadata", "spec", "status"))
@@ -70,7 +75,7 @@ class Templates:
 
 def status_gate(kind: Kind) -> Gate | None:
     """The schema gate of a kind's status; None when status writes of this kind go the long way."""
-    if kind.resource != PODS:
+    if kind.resource not in _PLAIN_STATUS or not kind.schema:
         return None
     schema = table.get(kind.schema).at("status")
     return gate(schema) if schema is not None else None
@@ -95,4 +100,31 @@ def with_status(parts: dict[str, msgspec.Raw], old: Json, new: Json, check: Gate
     if not check(new):
         return None
     parts["status"] = msgspec.Raw(_encode(new))
+    return _encode(parts)
+
+
+class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel", omit_defaults=True):
+    node_name: str = ""
+    termination_grace_period_seconds: int | None = None
+
+
+class _Status(msgspec.Struct, gc=False, frozen=True, omit_defaults=True):
+    phase: str = ""
+
+
+class _Leaving(msgspec.Struct, gc=False, frozen=True):
+    spec: _Spec = _Spec()
+    status: _Status = _Status()
+
+
+def leaving_pod(current: Document) -> tuple[dict[str, msgspec.Raw], Json]:
+    """A pod taken apart at the top, and as much of it decoded as deciding on its deletion takes."""
+    parts = _parts.decode(meta.unstamped(current))
+    view = msgspec.to_builtins(current.view(_Leaving))
+    return parts, {"metadata": _decode(parts["metadata"]), **view}
+
+
+def with_metadata(parts: dict[str, msgspec.Raw], metadata: Json) -> bytes:
+    """The value with other metadata."""
+    parts["metadata"] = msgspec.Raw(_encode(metadata))
     return _encode(parts)
