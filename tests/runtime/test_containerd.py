@@ -513,22 +513,27 @@ async def test_containerd_has_a_group_of_its_own(subject):
 async def test_a_node_whose_containerd_and_shims_were_killed_is_still_removed_completely():
     async with live_node() as node:
         subject = ContainerdSubject(node)
-        await subject.started()
+        sandbox_id, _ = await subject.started()
+        sockets = demolition.shim_sockets(node.config.state)
+        assert sockets
         os.kill(node.containerd.pid, signal.SIGKILL)
         for pid in demolition.shims(node.config.socket):
             os.kill(pid, signal.SIGKILL)
         await subject.runtime.close()
         await node.containerd.destroy()
         assert leaked(node.config) == []
+        assert not any(path.exists() for path in sockets)
+        assert not list(Path("/var/lib/cni/results").glob(f"*{sandbox_id}*"))
 
 
-async def test_a_containerd_that_cannot_start_quotes_its_log(tmp_path):
+async def test_a_containerd_that_cannot_start_quotes_its_log():
     node = LiveNode()
     broken = Containerd(dataclasses.replace(node.config, launcher=(), log_line_bytes="many"))  # type: ignore[arg-type]
     with pytest.raises(RuntimeFailure, match="containerd"):
         await broken.ensure()
     await broken.destroy()
     assert leaked(node.config) == []
+    shutil.rmtree(node.directory)
 
 
 async def test_the_pause_program_ends_when_told_to():

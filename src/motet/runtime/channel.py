@@ -36,7 +36,9 @@ def failure(error: grpc.aio.AioRpcError, doing: str, *, missing: type[RuntimeFai
     code, details = error.code(), (error.details() or "").strip()
     if code == grpc.StatusCode.NOT_FOUND:
         return missing(f"cannot {doing}: {details}", "NotFound")
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    # CRI answers so while it reads its state after a start.
+    starting = "server is not initialized yet" in details
+    if starting or code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return RuntimeUnavailable(f"cannot {doing}: the container runtime does not answer ({details})")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return RuntimeFailure(f"cannot {doing}: no answer in time ({details})", "DeadlineExceeded")

@@ -80,7 +80,8 @@ class Containerd:
             began = self._clock.monotonic()
             try:
                 await self.ensure()
-                await self._until_dead(self.pid)
+                if pid := self.pid:
+                    await self._until_dead(pid)
                 log.warning("containerd is gone; starting it again")
             except RuntimeFailure as error:
                 log.error("containerd does not start: %s", error)
@@ -93,7 +94,10 @@ class Containerd:
         """End containerd. Pods run on unless `kill_pods`, which stops and removes them first."""
         async with self._lock:
             if kill_pods and self.pid:
-                await self._remove_pods()
+                try:
+                    await self._remove_pods()
+                except RuntimeFailure as error:
+                    log.warning("pods run on: %s", error)
             if pid := self.pid:
                 await self._end(pid)
 
@@ -103,12 +107,12 @@ class Containerd:
         The directories of CNI configurations and registries and the log file stay, unless they lie below `root`.
         Raises RuntimeFailure naming what could not be removed.
         """
-        if not self.pid and demolition.bundles(self.config.state):
-            # Only a running containerd can tell the CNI plugins to give the addresses back.
-            with contextlib.suppress(RuntimeFailure):
-                await self.ensure()
-        await self.stop(kill_pods=True)
-        await asyncio.to_thread(demolition.demolish, self.config)
+        # Restarted over dead shims, containerd would forget where their sockets are.
+        sockets = demolition.shim_sockets(self.config.state)
+        if demolition.bundles(self.config.state):
+            await self._remove_pods_surely()
+        await self.stop()
+        await asyncio.to_thread(demolition.demolish, self.config, sockets)
         await self._remove_cgroups()
 
     # -- starting --------------------------------------------------------------------------------------------------
@@ -167,7 +171,8 @@ class Containerd:
         try:
             while True:
                 try:
-                    await runtime.version()
+                    # Its version CRI tells before it is ready to be asked anything else.
+                    await runtime.sandboxes()
                     return
                 except RuntimeUnavailable as error:
                     problem = str(error)
@@ -250,6 +255,7 @@ class Containerd:
         raise RuntimeFailure(f"containerd (process {pid}) cannot be killed")
 
     async def _remove_pods(self) -> None:
+        """Stop and remove every pod that can be. Raises RuntimeFailure when containerd does not even list them."""
         runtime = CriRuntime(self.config.socket)
         slots = asyncio.Semaphore(4)
 
@@ -263,10 +269,21 @@ class Containerd:
 
         try:
             await asyncio.gather(*(remove(sandbox.id) for sandbox in await runtime.sandboxes()))
-        except RuntimeFailure as error:
-            log.warning("pods are killed rather than stopped: %s", error)
         finally:
             await runtime.close()
+
+    async def _remove_pods_surely(self) -> None:
+        """Remove the pods in order, starting containerd for it: only it can have the CNI plugins free the addresses.
+
+        It may be dying while we ask, hence the second try.
+        """
+        for _ in range(2):
+            try:
+                await self.ensure()
+                await self._remove_pods()
+                return
+            except RuntimeFailure as error:
+                log.warning("pods cannot be stopped in order: %s", error)
 
     async def _remove_cgroups(self) -> None:
         for name in ("pods", "system"):

@@ -249,7 +249,8 @@ def container_status(status: Any, sandbox_id: str) -> Container:
         image_ref=status.image_ref,
         labels=dict(status.labels),
         annotations=dict(status.annotations),
-        started_at=status.started_at,
+        # containerd notes the start when starting returns, which may be after a short life has ended.
+        started_at=min(status.started_at, status.finished_at or status.started_at),
         finished_at=status.finished_at,
         exit_code=status.exit_code,
         reason=status.reason,

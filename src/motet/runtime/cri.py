@@ -35,6 +35,7 @@ from motet.runtime.interface import (
     Resources,
     RuntimeEvent,
     RuntimeFailure,
+    RuntimeUnavailable,
     Sandbox,
     SandboxConfig,
 )
@@ -391,6 +392,9 @@ class CriRuntime:
             try:
                 state = (await self.container(container_id)).state
                 ended = state not in (ContainerState.CREATED, ContainerState.RUNNING)
+            except RuntimeUnavailable:
+                # Restarting; it reads its books again before it answers.
+                ended = False
             except NoSuchContainer:
                 try:
                     ended = not (await self.sandbox(container_id)).ready

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from motet.runtime import mounts
@@ -25,13 +26,13 @@ def bundles(state: Path) -> list[Path]:
     return [path for path in state.glob("io.containerd.runtime.v2.task/*/*") if path.is_dir()]
 
 
-def demolish(config: ContainerdConfig) -> None:
-    """Kill, unmount and delete everything of a containerd that no longer runs. Raises RuntimeFailure."""
+def demolish(config: ContainerdConfig, sockets: Sequence[Path] = ()) -> None:
+    """Kill, unmount and delete everything of a containerd that no longer runs, and `sockets`. Raises RuntimeFailure."""
     found = bundles(config.state)
     # Shims first: each would report and clean up the death of its container in its own time.
     _kill(shims(config.socket))
     _kill([pid for bundle in found for pid in _first_processes(bundle)])
-    sockets = [socket for bundle in found if (socket := _shim_socket(bundle)) is not None]
+    sockets = [*sockets, *shim_sockets(config.state)]
     for directory in (config.state, config.root):
         try:
             mounts.unmount_below(directory)
@@ -67,12 +68,15 @@ def _first_processes(bundle: Path) -> list[int]:
         return []
 
 
-def _shim_socket(bundle: Path) -> Path | None:
-    try:
-        address = (bundle / "address").read_text()
-    except OSError:
-        return None
-    return Path(address.removeprefix("unix://")) if address.startswith("unix:///") else None
+def shim_sockets(state: Path) -> list[Path]:
+    """Where the shims listen: outside the state directory, in a place containerd has compiled in."""
+    found = []
+    for bundle in bundles(state):
+        with contextlib.suppress(OSError):
+            address = (bundle / "address").read_text()
+            if address.startswith("unix:///"):
+                found.append(Path(address.removeprefix("unix://")))
+    return found
 
 
 def _kill(pids: list[int]) -> None:
