@@ -21,6 +21,9 @@ _VERBS = {
     "server": "motet.cli.server",
     "agent": "motet.cli.agent",
     "kubeconfig": "motet.cli.kubeconfig",
+    "stop": "motet.cli.stop",
+    "reset": "motet.cli.reset",
+    "daemon": "motet.cli.daemon",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
@@ -31,9 +32,24 @@ SERVER_DIR = "server"
     help="full: a write is on the disk before it is answered. normal: faster, a power cut may take the last ones back.",
 )
 @click.option("--volumes-dir", type=click.Path(path_type=Path), help="Where nodes keep local volumes.")
+@click.option("--pod-network", default="10.42.0.0/16", show_default=True, metavar="CIDR", help="Addresses of all pods.")
+@click.option(
+    "--service-network", default="10.43.0.0/16", show_default=True, metavar="CIDR", help="Addresses of services."
+)
+@click.option(
+    "--dns-address", default="10.43.0.10", show_default=True, metavar="ADDR", help="Of every node's name server."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def command(
-    data_dir: Path, listen: str, advertise: tuple[str, ...], durability: str, volumes_dir: Path | None, verbose: bool
+    data_dir: Path,
+    listen: str,
+    advertise: tuple[str, ...],
+    durability: str,
+    volumes_dir: Path | None,
+    pod_network: str,
+    service_network: str,
+    dns_address: str,
+    verbose: bool,
 ) -> None:
     """Run a manager in the foreground: store, API, controllers and scheduler."""
     from motet.server.config import ServerConfig
@@ -43,6 +59,13 @@ def command(
         level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     host, port = parse_listen(listen)
+    try:
+        pods, services = IPv4Network(pod_network), IPv4Network(service_network)
+        names = IPv4Address(dns_address)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if names not in services:
+        raise click.BadParameter(f"{names} does not lie in --service-network {services}", param_hint="--dns-address")
     synchronous: Literal["FULL", "NORMAL"] = "FULL" if durability == "full" else "NORMAL"
     config = ServerConfig(
         data_dir=data_dir / SERVER_DIR,
@@ -50,6 +73,9 @@ def command(
         port=port,
         addresses=advertise,
         volumes_dir=volumes_dir or data_dir / "volumes",
+        pods=pods,
+        services=services,
+        dns_address=names,
         synchronous=synchronous,
     )
     try:

@@ -36,10 +36,11 @@ class NodeNetwork:
             group.create_task(forever("the name server", self._dns, log=_log))
             group.create_task(forever("repairing the bridge", self._repair, log=_log))
 
-    def remove(self) -> None:
-        """Leave nothing behind in the kernel."""
-        Nft().remove_table(self._config.table)
-        bridge.remove(self._config)
+    @staticmethod
+    def remove(config: NetworkConfig) -> None:
+        """Leave nothing behind in the kernel. Raises NftError, NetworkError."""
+        Nft().remove_table(config.table)
+        bridge.remove(config)
 
     async def _proxy(self) -> None:
         await Proxy(self._client, self._config, Nft()).run()

@@ -51,6 +51,11 @@ class ServerConfig:
         return "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
 
     @property
+    def reachable(self) -> bool:
+        """Whether anybody but this machine can reach the advertised address."""
+        return not IPv4Address(self.advertised).is_loopback
+
+    @property
     def url(self) -> str:
         """Where clients on this machine connect."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host

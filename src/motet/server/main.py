@@ -76,7 +76,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             agent_tls=tls.client_context(files.ca, *files.api, check_hostname=False),
             clock=clock,
         )
-        managers = [(config.advertised, config.port)]
+        managers = [(config.advertised, config.port)] if config.reachable else []
         await bootstrap.ensure(registry, managers, service_address=str(config.service_address))
         await server.start()
         stack.push_async_callback(server.stop)

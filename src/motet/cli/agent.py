@@ -1,0 +1,54 @@
+"""`motet agent`: this machine as a node, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+import uvloop
+
+from motet.base.errors import MotetError
+from motet.cli.machine.layout import Machine, networks
+from motet.cli.machine.lifecycle import require_root
+from motet.cli.options import data_dir_option
+
+
+@click.command()
+@data_dir_option
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+def command(data_dir: Path, verbose: bool) -> None:
+    """Run this machine's node agent in the foreground. Its pods outlive it."""
+    from motet.agent.config import AgentConfig
+    from motet.agent.main import run_until_told
+
+    require_root()
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    machine = Machine(data_dir)
+    settings = machine.settings()
+    if settings is None or not (machine.node_pki / "node.crt").exists():
+        raise MotetError(f"{data_dir} is not the data directory of a node yet; start with: motet up FILE")
+    pods, services, dns_address = networks(settings)
+    config = AgentConfig(
+        server=machine.url(settings),
+        ca=machine.node_pki / "ca.crt",
+        certificate=machine.node_pki / "node.crt",
+        key=machine.node_pki / "node.key",
+        address=settings.address,
+        node_name=settings.node_name,
+        data_dir=machine.agent_dir,
+        run_dir=machine.run_dir,
+        volumes_dir=machine.volumes_dir,
+        logs_dir=machine.pod_logs,
+        cgroup_root=machine.cgroup_root,
+        port=settings.agent_port,
+        all_pods=pods,
+        services=services,
+        dns_address=dns_address,
+        domain=settings.domain,
+        bridge=settings.bridge,
+        table=settings.table,
+    )
+    uvloop.run(run_until_told(config))

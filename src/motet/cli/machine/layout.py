@@ -1,0 +1,149 @@
+"""Where one machine's Motet keeps things: everything follows from the data directory, so two of them never meet.
+
+The default directory gets the well-known places; any other gets places of its own beneath or named after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import msgspec
+
+from motet.base import names
+from motet.base.errors import MotetError
+from motet.base.files import write_atomically
+from motet.cli.options import DATA_DIR
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is remembered of how the machine was first started (`machine.json`)."""
+
+    node_name: str
+    address: str
+    port: int = 6443
+    agent_port: int = 10250
+    pods: str = "10.42.0.0/16"
+    services: str = "10.43.0.0/16"
+    dns_address: str = "10.43.0.10"
+    domain: str = "cluster.local"
+    bridge: str = "motet0"
+    table: str = "motet"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Paths and settings of one Motet on this machine."""
+
+    data_dir: Path
+
+    @property
+    def is_default(self) -> bool:
+        return self.data_dir == DATA_DIR
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and pid files. Short, since a socket's path may have 107 bytes."""
+        return Path("/run/motet") if self.is_default else Path("/run") / f"motet-{self._tag}"
+
+    @property
+    def cgroup_root(self) -> str:
+        return "/motet" if self.is_default else f"/motet-{self._tag}"
+
+    @property
+    def server_dir(self) -> Path:
+        return self.data_dir / "server"
+
+    @property
+    def agent_dir(self) -> Path:
+        return self.data_dir / "agent"
+
+    @property
+    def volumes_dir(self) -> Path:
+        return self.data_dir / "volumes"
+
+    @property
+    def pod_logs(self) -> Path:
+        return Path("/var/log/motet/pods") if self.is_default else self.data_dir / "pod-logs"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of Motet's own processes."""
+        return self.data_dir / "logs"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.run_dir / "daemon.pid"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.server_dir / "admin.kubeconfig"
+
+    @property
+    def pki(self) -> Path:
+        """The manager's: authority and administrator."""
+        return self.server_dir / "pki"
+
+    @property
+    def node_pki(self) -> Path:
+        return self.agent_dir / "pki"
+
+    @property
+    def _settings_file(self) -> Path:
+        return self.data_dir / "machine.json"
+
+    @property
+    def _tag(self) -> str:
+        return hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
+
+    def settings(self) -> Settings | None:
+        """What was chosen at the first start; None when there was none. Raises MotetError."""
+        try:
+            return msgspec.json.decode(self._settings_file.read_bytes(), type=Settings)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:
+            raise MotetError(f"{self._settings_file}: {error}") from error
+
+    def remember(self, settings: Settings) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        content = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+        write_atomically(self._settings_file, content, mode=0o644)
+
+    def url(self, settings: Settings) -> str:
+        return f"https://127.0.0.1:{settings.port}"
+
+
+def first_settings() -> Settings:
+    """Settings for a machine that has none yet. Raises MotetError when it has no address."""
+    return Settings(node_name=_node_name(), address=primary_address())
+
+
+def _node_name() -> str:
+    name = socket.gethostname().lower()
+    if problem := names.subdomain_error(name):
+        raise MotetError(f"this machine's name {name!r} cannot name a node: {problem}")
+    return name
+
+
+def primary_address() -> str:
+    """The IPv4 address that connections leave this machine from. Raises MotetError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # A datagram socket sends nothing when it connects; it only picks the way out (RFC 5737 address).
+            probe.connect(("198.51.100.1", 9))
+            address = str(probe.getsockname()[0])
+        except OSError as error:
+            raise MotetError(
+                "this machine has no network address to give to its node; connect it to a network, or pass --address"
+            ) from error
+    return str(ipaddress.IPv4Address(address))
+
+
+def networks(settings: Settings) -> tuple[IPv4Network, IPv4Network, IPv4Address]:
+    """Pods, services, name server."""
+    return IPv4Network(settings.pods), IPv4Network(settings.services), IPv4Address(settings.dns_address)

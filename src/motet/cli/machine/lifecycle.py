@@ -1,0 +1,179 @@
+"""Start this machine's Motet and wait until it works; stop it; take it away without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from motet.base.errors import ApiError, MotetError
+from motet.cli.machine.layout import Machine, Settings, first_settings, networks
+from motet.client.remote import RemoteClient
+from motet.identity import tls
+from motet.kinds import node
+from motet.network.config import NetworkConfig
+
+Say = Callable[[str], None]
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 45.0
+_LOOK_EVERY = 0.1
+
+
+class _Condition(msgspec.Struct, frozen=True):
+    type: str
+    status: str
+    message: str = ""
+
+
+class _NodeStatus(msgspec.Struct, frozen=True):
+    conditions: tuple[_Condition, ...] = ()
+
+
+class _NodeView(msgspec.Struct, frozen=True):
+    status: _NodeStatus = _NodeStatus()
+
+
+def require_root() -> None:
+    """Raises MotetError for anybody else: containers and networks are made by root."""
+    if os.geteuid() != 0:
+        raise MotetError(f"running containers needs root: sudo {' '.join(['motet', *sys.argv[1:]])}")
+
+
+def running(machine: Machine) -> int:
+    """The daemon's process, or 0."""
+    try:
+        pid = int(machine.pid_file.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return 0
+    return pid if b"daemon" in command and os.fsencode(machine.data_dir) in command else 0
+
+
+def connect(machine: Machine, settings: Settings) -> RemoteClient:
+    """The administrator's client."""
+    context = tls.client_context(machine.pki / "ca.crt", machine.pki / "admin.crt", machine.pki / "admin.key")
+    return RemoteClient(machine.url(settings), context, user_agent="motet-cli")
+
+
+async def ensure(machine: Machine, say: Say) -> Settings:
+    """Start whatever does not run, and return when the node takes pods. Raises MotetError with the reason if it does not."""
+    settings = machine.settings()
+    if settings is None:
+        settings = first_settings()
+        machine.remember(settings)
+    if not running(machine):
+        say("starting the manager and the agent")
+        start(machine)
+    await _until_ready(machine, settings, say)
+    return settings
+
+
+def start(machine: Machine) -> None:
+    """Start the daemon in a session of its own."""
+    machine.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (machine.logs / "daemon.log").open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "motet", "daemon", "--data-dir", str(machine.data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+async def _until_ready(machine: Machine, settings: Settings, say: Say) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    why = told = "the daemon has not started yet"
+    while time.monotonic() < deadline:
+        why = await _not_ready(machine, settings)
+        if not why:
+            return
+        if why != told:
+            say(why)
+            told = why
+        await asyncio.sleep(_LOOK_EVERY)
+    raise MotetError(
+        f"Motet did not become ready within {_START_SECONDS:.0f} s: {why}.\nIts logs: {machine.logs}/*.log"
+    )
+
+
+async def _not_ready(machine: Machine, settings: Settings) -> str:
+    """What is being waited for; empty when the node is ready."""
+    if not (machine.pki / "admin.key").exists() or not (machine.pki / "admin.crt").exists():
+        return "waiting for the manager to make its certificates"
+    try:
+        async with connect(machine, settings) as client:
+            found = await client.get(node.KIND, settings.node_name)
+    except ApiError as error:
+        return "waiting for the node to register" if error.code == 404 else "waiting for the API"
+    except OSError:
+        return "waiting for the manager to make its certificates"
+    conditions = {item.type: item for item in found.view(_NodeView).status.conditions}
+    ready = conditions.get("Ready")
+    if ready is None or ready.status != "True":
+        return f"waiting for the node: {ready.message}" if ready and ready.message else "waiting for the node"
+    return ""
+
+
+def stop(machine: Machine) -> bool:
+    """End manager and agent; containers run on. Answers whether anything ran. Raises MotetError."""
+    pid = running(machine)
+    if not pid:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while running(machine) and Path(f"/proc/{pid}").exists():
+        if time.monotonic() > deadline:
+            raise MotetError(f"the daemon (process {pid}) does not end; its log is {machine.logs / 'daemon.log'}")
+        time.sleep(_LOOK_EVERY)
+    return True
+
+
+async def remove(machine: Machine, *, keep_data: bool = False) -> None:
+    """Take everything away: processes, containers, mounts, cgroups, rules, bridge, and the data unless it is kept."""
+    from motet.network.node import NodeNetwork
+    from motet.runtime import mounts
+    from motet.runtime.containerd import Containerd
+    from motet.runtime.settings import ContainerdConfig
+
+    settings = machine.settings()
+    stop(machine)
+    await Containerd(
+        ContainerdConfig.below(machine.agent_dir, machine.run_dir, cgroup_root=machine.cgroup_root)
+    ).destroy()
+    if settings is not None:
+        NodeNetwork.remove(network_config(machine, settings))
+    mounts.unmount_below(machine.agent_dir)
+    for directory in (machine.run_dir, machine.pod_logs, machine.agent_dir):
+        if directory.exists():
+            shutil.rmtree(directory)
+    if not keep_data and machine.data_dir.exists():
+        shutil.rmtree(machine.data_dir)
+
+
+def network_config(machine: Machine, settings: Settings) -> NetworkConfig:
+    """Enough of the network's configuration to find it in the kernel again."""
+    pods, services, dns_address = networks(settings)
+    return NetworkConfig(
+        node_name=settings.node_name,
+        pods=pods,
+        all_pods=pods,
+        services=services,
+        dns_address=dns_address,
+        bridge=settings.bridge,
+        table=settings.table,
+        cni_config=machine.agent_dir / "cni",
+        cni_state=machine.agent_dir / "cni",
+    )
