@@ -13,7 +13,8 @@ import pytest
 from tests.api.http.conftest import Api
 
 from motet.api.http import watch
-from motet.store.cache import SlowSubscriber
+from motet.api.users import CONTROLLERS
+from motet.kinds import configmap
 
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -161,12 +162,34 @@ async def test_metadata_alone_can_be_watched(api: Api) -> None:
     assert event["object"]["metadata"]["name"] == "a"
 
 
-async def test_a_watcher_that_does_not_keep_up_is_cut(api: Api) -> None:
+async def test_a_watcher_that_does_not_keep_up_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async with watching(api, f"{CONFIGMAPS}?watch=1") as lines:
-        (subscription,) = api.server._watches._active
-        subscription.cut(SlowSubscriber("too much was waiting"))
+        await create(api, "a")
+        assert await lines.take(1) == [("ADDED", "a")]
+        monkeypatch.setattr(watch, "_MOST_UNREAD", -1)
+        await create(api, "b")
         with pytest.raises(aiohttp.ClientError):
-            await lines.ended()
+            await asyncio.wait_for(lines.answer.content.read(), 5)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"])
+async def test_watches_begun_in_the_middle_of_writes_miss_nothing_and_repeat_nothing(api: Api, accept: str) -> None:
+    names = [f"c{number:03}" for number in range(100)]
+
+    async def read(query: str) -> list[str]:
+        seen: list[str] = []
+        async with watching(api, f"{CONFIGMAPS}?watch=1{query}", {"Accept": accept}) as lines:
+            while names[-1] not in seen:
+                seen += [name for _, name in await lines.take(1)]
+        return seen
+
+    readers = []
+    for number, name in enumerate(names):
+        if number % 10 == 5:
+            readers.append(asyncio.create_task(read("" if number % 20 == 5 else "&resourceVersion=1")))
+        await api.registry.create(configmap.KIND, "default", {"metadata": {"name": name}}, CONTROLLERS)
+    for reader in readers:
+        assert await reader == names
 
 
 async def test_a_client_that_leaves_is_forgotten(api: Api) -> None:

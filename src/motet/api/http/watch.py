@@ -17,10 +17,11 @@ from motet.api.http import answers, parameters, tables
 from motet.api.http.calls import ResourceCall
 from motet.api.http.negotiate import Form
 from motet.api.registry import Registry
+from motet.api.watching import Events
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, Expired
 from motet.kinds.kind import Json, Kind
-from motet.store.cache import SlowSubscriber, Subscription, WatchEvent
+from motet.store.cache import SlowSubscriber, WatchEvent
 from motet.store.document import Document
 from motet.store.engine import Compacted
 
@@ -29,6 +30,8 @@ _LIFETIME = (1800.0, 3600.0)
 _BOOKMARK_EVERY = 60.0
 # Seconds a client may leave a full buffer unread before it is cut.
 _STALLED_AFTER = 30.0
+# Bytes that may wait for a client before it is cut.
+_MOST_UNREAD = 16 * 1024 * 1024
 # Initial events are joined into chunks of about this many bytes.
 _CHUNK = 64 * 1024
 
@@ -41,7 +44,7 @@ class Watches:
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
-        self._active: set[Subscription] = set()
+        self._active: set[Events] = set()
         # The chunk made last: when one event goes to many watchers it is framed once.
         self._framed: tuple[bytes, bytes] = (b"", b"")
 
@@ -62,14 +65,18 @@ class Watches:
         timeout = parameters.integer(query, "timeoutSeconds") or random.uniform(*_LIFETIME)  # noqa: S311
         bookmarks = parameters.flag(query, "allowWatchBookmarks")
         shown = tables.include(query.get("includeObject", ""))
-        try:
-            watch = await self._registry.watch(call.kind, call.namespace, call.user, options)
-        except Expired as error:
-            return await _only_error(call, error)
         encode = _encoder(call.kind, form, shown, self._clock)
         stream = _Stream(call.request, form.content_type)
-        self._active.add(watch.events)
-        timers = _Timers(stream, watch.events, timeout, lambda: _bookmark(call.kind, watch.events.revision, form))
+        direct = _Direct(stream, self._frame_shared) if encode is None else None
+        try:
+            watch = await self._registry.watch(
+                call.kind, call.namespace, call.user, options, deliver=direct.deliver if direct else None
+            )
+        except Expired as error:
+            return await _only_error(call, error)
+        events = watch.events
+        self._active.add(events)
+        timers = _Timers(stream, events, timeout, lambda: _bookmark(call.kind, events.revision, form))
         try:
             await stream.open()
             for chunk in _initial(watch.initial, encode):
@@ -77,36 +84,74 @@ class Watches:
             watch.initial = ()
             if watch.bookmark_initial:
                 await stream.send(_bookmark(call.kind, watch.revision, form, initial_end=True))
+            if direct:
+                await direct.go_live(events)
             timers.start(bookmarks=bookmarks)
-            await self._follow(watch.events, stream, encode)
+            await _follow(events, stream, encode)
+        except Compacted as error:
+            expired = Expired(f"too old resource version: {error.asked} ({error.oldest})")
+            await stream.send(_error_line(expired))
         finally:
             timers.stop()
-            self._active.discard(watch.events)
-            watch.events.close()
+            self._active.discard(events)
+            events.close()
         await stream.close()
         return stream.response
 
-    async def _follow(self, events: Subscription, stream: _Stream, encode: Encoder | None) -> None:
-        """Send every event until the subscription ends or the client leaves."""
-        try:
-            async for batch in events:
-                await stream.send_framed(self._frame(batch, encode))
-                if not stream.is_open:
-                    return
-        except SlowSubscriber:
-            stream.abort()
-        except Compacted as error:
-            await stream.send(_error_line(Expired(f"too old resource version: {error.asked} ({error.oldest})")))
-
-    def _frame(self, batch: Sequence[WatchEvent], encode: Encoder | None) -> bytes:
-        if encode is not None:
-            return _framed(b"".join([encode(event.type, event.document) for event in batch]))
+    def _frame_shared(self, batch: Sequence[WatchEvent]) -> bytes:
         if len(batch) > 1:
             return _framed(b"".join([event.line for event in batch]))
         line = batch[0].line
         if self._framed[0] is not line:
             self._framed = (line, _framed(line))
         return self._framed[1]
+
+
+async def _follow(events: Events, stream: _Stream, encode: Encoder | None) -> None:
+    """Send every event until the subscription ends or the client leaves.
+
+    Without an encoder the events are delivered past us, and this only waits for the end.
+    """
+    try:
+        async for batch in events:
+            assert encode is not None
+            await stream.send(b"".join([encode(event.type, event.document) for event in batch]))
+            if not stream.is_open:
+                return
+    except SlowSubscriber:
+        stream.abort()
+
+
+class _Direct:
+    """Takes events inside the cache's own turn and writes them at once: no task has to wake up for them.
+
+    Only for shared lines, whose making cannot fail. What comes before the initial events are out is held back.
+    """
+
+    def __init__(self, stream: _Stream, frame: Callable[[Sequence[WatchEvent]], bytes]) -> None:
+        self._stream = stream
+        self._frame = frame
+        self._held: list[Sequence[WatchEvent]] | None = []
+        self._held_size = 0
+
+    def deliver(self, batch: Sequence[WatchEvent]) -> None:
+        if self._held is None:
+            self._stream.write_now(self._frame(batch))
+            self._stream.cut_if_slow()
+            return
+        self._held.append(batch)
+        self._held_size += sum(len(event.line) for event in batch)
+        if self._held_size > _MOST_UNREAD:
+            self._stream.abort()
+
+    async def go_live(self, events: Events) -> None:
+        """Send what was held back and, of a watch that began in the past, what came since. Raises Compacted."""
+        while self._held:
+            held, self._held, self._held_size = self._held, [], 0
+            for batch in held:
+                await self._stream.send_framed(self._frame(batch))
+        self._held = None
+        await events.catch_up()
 
 
 class _Stream:
@@ -144,6 +189,12 @@ class _Stream:
         if transport is not None and not transport.is_closing():
             transport.write(chunk)
 
+    def cut_if_slow(self) -> None:
+        """Cut the connection when the client has left too much unread."""
+        transport = self._request.transport
+        if transport is not None and transport.get_write_buffer_size() > _MOST_UNREAD:
+            self.abort()
+
     def abort(self) -> None:
         """Cut the connection, unsent data and all."""
         transport = self._request.transport
@@ -160,7 +211,7 @@ class _Timers:
     far everything has been sent, and the end closes the subscription.
     """
 
-    def __init__(self, stream: _Stream, events: Subscription, timeout: float, bookmark: Callable[[], bytes]) -> None:
+    def __init__(self, stream: _Stream, events: Events, timeout: float, bookmark: Callable[[], bytes]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stream = stream
         self._events = events
@@ -182,7 +233,7 @@ class _Timers:
         self._handle = self._loop.call_at(due, self._due)
 
     def _due(self) -> None:
-        if self._bookmarks and not self._events.closed:
+        if self._bookmarks:
             self._stream.write_now(_framed(self._bookmark()))
         if self._loop.time() >= self._ends:
             self._events.close()
