@@ -77,6 +77,8 @@ def prepare_create(document: Json) -> None:
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
     spec = mapping(document, "spec")
+    if old is not None and spec == mapping(old, "spec"):
+        return []
     errors = _mode(mapping(spec, "mode"))
     update = mapping(spec, "update")
     errors += checks.not_negative(update, "spec.update", "parallelism", "delaySeconds")

@@ -33,6 +33,8 @@ def prepare_create(document: Json) -> None:
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
     spec = mapping(document, "spec")
+    if old is not None and spec == mapping(old, "spec"):
+        return []
     errors = checks.not_negative(
         spec, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"
     )

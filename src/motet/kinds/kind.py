@@ -80,8 +80,9 @@ class Projection:
 class Kind:
     """One kind in one version. All callables are pure and work on decoded documents.
 
-    Order of a create: `default` -> `prepare_create` -> schema -> `validate(new, None)`.
-    Order of an update: `default` -> `prepare_update(new, old)` -> schema -> `validate(new, old)`.
+    Order of a create: types and unknown fields -> `default` -> admission -> `prepare_create` -> schema -> `validate(new, None)`.
+    Order of an update: types and unknown fields -> `default` -> admission -> `prepare_update(new, old)` (not for the status
+    subresource) -> schema -> `validate(new, old)`. A document that a projection shows is rewritten before the first `default`.
     The machinery itself does name/namespace/uid/creationTimestamp/generation (with a status subresource: generation grows when
     anything outside metadata and status changed) and keeps `status` apart from the rest on both paths.
     """

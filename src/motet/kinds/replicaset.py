@@ -28,6 +28,8 @@ def prepare_create(document: Json) -> None:
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
     spec = mapping(document, "spec")
+    if old is not None and spec == mapping(old, "spec"):
+        return []
     errors = checks.not_negative(spec, "spec", "replicas", "minReadySeconds")
     errors += validate_selected_template(spec, "spec", "replicaset")
     if old is not None:

@@ -120,6 +120,8 @@ def _drop_unneeded(spec: Json, was: Json) -> None:
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
     spec = mapping(document, "spec")
+    if old is not None and spec == mapping(old, "spec"):
+        return []
     errors = [
         *checks.one_of("spec.type", text(spec, "type"), TYPES),
         *_ports(spec),

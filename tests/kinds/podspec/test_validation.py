@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from motet.kinds import pod
+from motet.kinds import deployment, pod
 
 Json = dict[str, Any]
 Complaints = Callable[..., list[str]]
@@ -300,3 +300,11 @@ def test_a_pod_may_not_have(changes: Json, start: str, complaints: Complaints) -
     found = complaints(pod.KIND, {"spec": {**FINE, **changes}})
     assert len(found) == 1, found
     assert found[0].startswith(start)
+
+
+def test_what_was_fine_under_one_owner_is_still_checked_under_another(complaints: Complaints) -> None:
+    spec = {**FINE, "restartPolicy": "Never"}
+    assert complaints(pod.KIND, {"spec": spec}) == []
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
+    document = {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
+    assert complaints(deployment.KIND, document) != []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from motet.base import names
 from motet.base.errors import FieldError, forbidden, invalid, required
 from motet.kinds import checks
@@ -20,6 +22,12 @@ DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 MAX_NAMESERVERS = 3
 MAX_SEARCHES = 32
 MAX_SEARCH_CHARACTERS = 2048
+# Specifications found to be fine that are remembered, and the bytes one may have for that.
+MAX_REMEMBERED = 256
+MAX_REMEMBERED_SIZE = 16 * 1024
+
+_encode = msgspec.json.Encoder().encode
+_fine: dict[bytes, None] = {}
 
 
 def validate_template(
@@ -35,7 +43,24 @@ def validate_template(
 
 
 def validate_spec(spec: Json, path: str, restart_policies: Iterable[str] = RESTART_POLICIES) -> list[FieldError]:
-    """Everything about a pod specification that its schema does not say."""
+    """Everything about a pod specification that its schema does not say.
+
+    A specification that was fine lately is not looked at again: the pods of one replica set, of which there may be
+    thousands, all have the same.
+    """
+    policies = tuple(restart_policies)
+    seen = _encode((policies, spec))
+    if seen in _fine:
+        return []
+    errors = _validate(spec, path, policies)
+    if not errors and len(seen) <= MAX_REMEMBERED_SIZE:
+        if len(_fine) >= MAX_REMEMBERED:
+            del _fine[next(iter(_fine))]
+        _fine[seen] = None
+    return errors
+
+
+def _validate(spec: Json, path: str, restart_policies: Iterable[str]) -> list[FieldError]:
     volumes = {text(volume, "name"): volume for volume in objects(spec, "volumes")}
     return [
         *validate_volumes(spec, path),
