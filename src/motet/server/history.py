@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import NoReturn
 
 from motet.base.clock import Clock
 from motet.store.engine import Store
+from motet.store.retention import Retention
 
 _log = logging.getLogger(__name__)
 
-_STEPS = 10
+_EVERY_SECONDS = 60.0
 
 
 async def keep(store: Store, seconds: float, clock: Clock) -> NoReturn:
-    """Compact to what was current `seconds` ago, in steps of a tenth of that time; cancellation ends it."""
-    marks: deque[int] = deque(maxlen=_STEPS)
+    """Compact to what was current `seconds` ago, once a minute; cancellation ends it."""
+    retention = Retention(seconds)
     while True:
-        await clock.sleep(seconds / _STEPS)
-        if len(marks) == _STEPS and marks[0] > store.compacted:
-            await store.compact(marks[0])
-            _log.debug("compacted to revision %d", marks[0])
-        marks.append(store.revision)
+        revision = retention.note(clock.monotonic(), store.revision)
+        if revision > store.compacted:
+            await store.compact(revision)
+            _log.debug("compacted to revision %d", revision)
+        await clock.sleep(_EVERY_SECONDS)
