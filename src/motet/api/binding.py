@@ -52,7 +52,7 @@ def _scheduled(status: msgspec.Raw | None, now: str) -> msgspec.Raw:
     fields = _parts.decode(status) if status else {}
     conditions = msgspec.json.decode(fields["conditions"], type=list[msgspec.Raw]) if "conditions" in fields else []
     kept = [item for item in conditions if msgspec.json.decode(item, type=_Condition).type != "PodScheduled"]
-    condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+    condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
     fields["conditions"] = msgspec.Raw(_encode([*kept, msgspec.Raw(_encode(condition))]))
     return msgspec.Raw(_encode(fields))
 

@@ -40,7 +40,10 @@ class Pipeline:
         meta.identify(kind, document)
         spec = b"" if self._admission.watchful(kind.resource, "CREATE") else self._templates.key(kind, document)
         finished = self._templates.recall(spec, document) if spec else None
-        document = finished or intake.receive(kind, document, options)
+        sent = document
+        document = finished or intake.receive(kind, sent, options)
+        # What had to be cleaned has something to be told about, each time it is sent.
+        remembered = bool(spec) and finished is None and document is sent
         metadata = document.setdefault("metadata", {})
         meta.place(kind, metadata, namespace, name)
         if not metadata.get("name") and metadata.get("generateName"):
@@ -58,7 +61,7 @@ class Pipeline:
             errors = _merged(intake.complaints(kind, document), errors, kind.validate(document, None))
         refuse(kind, document, errors)
         await self._admission.validate(request)
-        if finished is None and spec:
+        if remembered:
             self._templates.remember(spec, document)
         return document
 

@@ -8,7 +8,7 @@ import pytest
 from tests.api.registry.cluster import ADMIN, pod
 
 from motet.api import shortcuts
-from motet.api.options import PatchType
+from motet.api.options import PatchType, RequestOptions
 from motet.api.registry import Registry
 from motet.base.errors import BadRequest, Conflict, Invalid
 from motet.kinds import pod as pods
@@ -38,6 +38,16 @@ async def test_bad_metadata_is_found_on_a_known_template_too(registry: Registry)
         await registry.create(pods.KIND, "default", pod("No Good"), ADMIN)
     with pytest.raises(BadRequest):
         await registry.create(pods.KIND, "default", {**pod("b"), "metadata": {"name": "b", "labels": "x"}}, ADMIN)
+
+
+async def test_unknown_fields_are_told_of_each_time(registry: Registry) -> None:
+    for name in ("a", "b"):
+        warned = RequestOptions(field_validation="Warn")
+        await registry.create(pods.KIND, "default", pod(name, colour="red"), ADMIN, warned)
+        assert warned.warnings == ['unknown field "spec.colour"']
+    with pytest.raises(BadRequest, match="strict decoding error"):
+        strict = RequestOptions(field_validation="Strict")
+        await registry.create(pods.KIND, "default", pod("c", colour="red"), ADMIN, strict)
 
 
 @pytest.mark.parametrize("short", [True, False])
