@@ -39,11 +39,17 @@ async def ensure(
         await _correct(registry, kind, wanted)
 
 
-async def keep(registry: Registry, managers: Callable[[], Sequence[tuple[str, int]]], clock: Clock) -> NoReturn:
+async def keep(
+    registry: Registry,
+    managers: Callable[[], Sequence[tuple[str, int]]],
+    clock: Clock,
+    *,
+    service_address: str = "10.43.0.1",
+) -> NoReturn:
     """`ensure` every ten seconds, with whatever addresses `managers` gives then; cancellation ends it."""
     while True:
         await clock.sleep(_EVERY_SECONDS)
-        await ensure(registry, managers())
+        await ensure(registry, managers(), service_address=service_address)
 
 
 async def _create_missing(registry: Registry, kind: Kind, where: str, document: Json) -> None:

@@ -45,8 +45,8 @@ async def test_unknown_fields_are_told_of_each_time(registry: Registry) -> None:
         warned = RequestOptions(field_validation="Warn")
         await registry.create(pods.KIND, "default", pod(name, colour="red"), ADMIN, warned)
         assert warned.warnings == ['unknown field "spec.colour"']
+    strict = RequestOptions(field_validation="Strict")
     with pytest.raises(BadRequest, match="strict decoding error"):
-        strict = RequestOptions(field_validation="Strict")
         await registry.create(pods.KIND, "default", pod("c", colour="red"), ADMIN, strict)
 
 
