@@ -69,6 +69,7 @@ class SandboxConfig:
     attempt: int
     hostname: str
     log_directory: str
+    # Absolute below the cgroup mount; the agent makes and removes it (`cgroups.Cgroups`).
     cgroup_parent: str
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
@@ -149,6 +150,7 @@ class ContainerConfig:
     # Share the process namespace of the pod (True), or have one of its own (False).
     pid_of_pod: bool = False
     pid_of_host: bool = False
+    # A name or a number (SIGUSR1, 10); empty for the image's own.
     stop_signal: str = ""
 
 
@@ -228,7 +230,11 @@ class RuntimeEvent:
 
 
 class Runtime(Protocol):
-    """A container runtime on this node."""
+    """A container runtime on this node.
+
+    Stopping and removing what is not there succeeds; looking at it or starting it raises NoSuchContainer.
+    Every call may raise RuntimeUnavailable while the runtime restarts.
+    """
 
     async def version(self) -> tuple[str, str]:
         """(name, version), for Node.status.nodeInfo. Raises RuntimeUnavailable."""
@@ -293,7 +299,10 @@ class Runtime(Protocol):
     async def remove_image(self, reference: str) -> None: ...
 
     def events(self) -> AsyncIterator[RuntimeEvent]:
-        """Exits, starts and OOM kills as they happen; ends never, yields LOST after every gap."""
+        """Exits, starts, OOM kills and removals as they happen; never ends.
+
+        LOST comes first and after every gap. When EXITED is yielded, `container` already says so.
+        """
         ...
 
     async def close(self) -> None: ...
