@@ -86,8 +86,20 @@ async def test_metrics_count_requests(api: Api) -> None:
     code, text = await api.ask("GET", "/metrics")
     assert code == 200
     assert 'apiserver_request_total{verb="list",resource="pods",code="200"} 1' in text
+    assert f"motet_store_revision {api.registry.store.revision}\n" in text
     code, _ = await api.ask("GET", "/metrics", who="node")
     assert code == 403
+
+
+async def test_nobody_can_make_up_names_in_the_metrics(api: Api) -> None:
+    for path in ("/api/v1/madeup", "/api/v1/namespaces/default/pods/a/madeup", "/madeup"):
+        await api.ask("GET", path)
+    await api.ask("BREW", "/api/v1/pods", who="")
+    await api.ask("GET", "/api/v1/namespaces/default/pods/absent")
+    _, text = await api.ask("GET", "/metrics")
+    assert "madeup" not in text
+    assert "brew" not in text
+    assert 'apiserver_request_total{verb="get",resource="pods",code="404"} 1' in text
 
 
 async def test_an_error_of_our_own_is_a_status_with_a_number(

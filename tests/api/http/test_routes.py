@@ -36,8 +36,8 @@ def test_a_name_is_percent_decoded() -> None:
     assert routes.parse("/api/v1/nodes/a%3Ab").name == "a:b"
 
 
-def test_an_escaped_slash_does_not_make_another_segment() -> None:
-    assert routes.parse("/api/v1/nodes/a%2Fstatus").name == "a/status"
+def test_an_escaped_slash_is_in_no_name() -> None:
+    assert not routes.parse("/api/v1/nodes/a%2Fstatus").is_resource
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,17 @@ _EMPTY: Mapping[str, str] = {}
 
 @dataclass(slots=True)
 class Call:
-    """A request with what is known of it so far. `warnings` end up in `Warning:` headers of the answer."""
+    """A request with what is known of it so far. `warnings` end up in `Warning:` headers of the answer.
+
+    `resource` is what counters and logs call it: set once it is known to exist, so that nobody can make names up.
+    """
 
     request: web.BaseRequest
     target: Target
     verb: str
     user: User
     warnings: list[str] = field(default_factory=list)
+    resource: str = ""
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -30,6 +30,7 @@ log = logging.getLogger("motet.api.requests")
 
 Handler = Callable[[ResourceCall], Awaitable[web.StreamResponse]]
 _CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_VERBS = _CHANGES | {"get", "list", "watch", "head", "post", "put"}
 _REVIEWS: Mapping[tuple[str, str, str], Review] = {
     (review.group, review.version, review.plural): review for review in REVIEWS
 }
@@ -63,7 +64,9 @@ class Dispatcher:
             raise  # the client has left, or we are shutting down
         except Exception:
             number = secrets.token_hex(6)
-            log.exception("failure %s: %s %s user=%s", number, request.method, target.path, call.user.name)
+            log.exception(
+                "failure %s: verb=%s path=%s user=%s", number, call.verb, request.rel_url.raw_path, call.user.name
+            )
             answer = answers.failure(InternalError(f"an error of the server's own; its log has it as {number}"))
         for value in answers.warnings(call.warnings):
             if not answer.prepared:
@@ -72,19 +75,17 @@ class Dispatcher:
         return answer
 
     def _account(self, call: Call, status: int, seconds: float) -> None:
-        target = call.target
-        resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
-        self.metrics.count(
-            call.verb, resource if isinstance(call, ResourceCall) or status < 400 else "", status, seconds
-        )
-        level = logging.INFO if call.verb in _CHANGES or status >= 400 else logging.DEBUG
+        verb = call.verb if call.verb in _VERBS else "other"
+        self.metrics.count(verb, call.resource, status, seconds)
+        level = logging.INFO if verb in _CHANGES or status >= 400 else logging.DEBUG
         if log.isEnabledFor(level):
-            # Never the query: commands of exec are in it.
+            # The path as it came, still percent-encoded, so it cannot break the line; never the query: commands of
+            # exec are in it.
             log.log(
                 level,
                 "verb=%s path=%s code=%d user=%s seconds=%.4f agent=%r",
-                call.verb,
-                target.path,
+                verb,
+                call.request.rel_url.raw_path,
                 status,
                 call.user.name,
                 seconds,
@@ -137,6 +138,7 @@ class Dispatcher:
         found = ResourceCall(call.request, target, call.verb, call.user, call.warnings, kind=kind)
         subresource = target.subresource
         if not subresource:
+            call.resource = kind.plural
             if call.verb not in kind.verbs:
                 raise MethodNotAllowed("the server does not allow this method on the requested resource")
             if call.verb in ("update", "patch") and not target.name:
@@ -157,6 +159,7 @@ class Dispatcher:
             and not (subresource == "scale" and kind.scale)
         ):
             raise discovery.nowhere()
+        call.resource = f"{kind.plural}/{subresource}"
         allowed = verbs or ("get", "patch", "update")
         if call.verb not in allowed:
             raise MethodNotAllowed(f"{target.plural}/{subresource} allows only: {', '.join(allowed)}")
@@ -186,6 +189,7 @@ class Dispatcher:
                 return await self.objects.deletecollection(call)
 
     async def _review(self, call: Call, review: Review) -> web.StreamResponse:
+        call.resource = review.plural
         if call.verb != "create" or call.target.name:
             raise MethodNotAllowed(f"{review.plural} can only be created")
         return answers.document(reviews.answer(review, await call.document(), call.user, self.authorizer), status=201)

@@ -37,5 +37,5 @@ class Metrics:
         for (verb, resource), seconds in sorted(self._seconds.items()):
             lines.append(f'motet_api_request_seconds_total{{verb="{verb}",resource="{resource}"}} {seconds:.6f}')
         for name, (description, read) in self._gauges.items():
-            lines += [f"# HELP {name} {description}", f"# TYPE {name} gauge", f"{name} {read():g}"]
+            lines += [f"# HELP {name} {description}", f"# TYPE {name} gauge", f"{name} {read():.17g}"]
         return "\n".join(lines) + "\n"

@@ -36,8 +36,10 @@ class Target:
 
 @lru_cache(maxsize=4096)
 def parse(raw_path: str) -> Target:
-    """Take a percent-encoded path apart. A trailing slash means nothing."""
+    """Take a percent-encoded path apart. A trailing slash means nothing; an encoded slash is in no name of anything."""
     segments = [unquote(segment) for segment in raw_path.split("/")[1:]]
+    if any("/" in segment for segment in segments):
+        return Target(raw_path)
     while segments and not segments[-1]:
         segments.pop()
     path = "/" + "/".join(segments)
@@ -68,8 +70,6 @@ def _resource(path: str, group: str, version: str, rest: list[str]) -> Target:
 
 _READING = {"GET": "get", "HEAD": "get"}
 _WRITING = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-# What is done through these counts as creating, whichever method the client's protocol prefers; but GET asks for `get`.
-STREAMS = frozenset({"exec", "attach", "portforward"})
 
 
 def verb(method: str, target: Target, watch: bool) -> str:

@@ -72,7 +72,12 @@ class ApiServer:
         self._listener: asyncio.Server | None = None
         self._watches = Watches(registry, clock)
         self._streams = Streams(registry, agent_tls)
-        self.metrics = Metrics({"motet_api_watches": ("Watches being served.", lambda: float(self._watches.active))})
+        self.metrics = Metrics(
+            {
+                "motet_api_watches": ("Watches being served.", lambda: float(self._watches.active)),
+                "motet_store_revision": ("Revision of the last durable write.", lambda: float(registry.store.revision)),
+            }
+        )
         self._dispatcher = Dispatcher(
             catalogue=catalogue,
             authenticators=authenticators,
