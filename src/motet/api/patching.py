@@ -13,16 +13,20 @@ from motet.kinds.kind import Json, Kind
 _SCALE = "io.k8s.api.autoscaling.v1.Scale"
 
 
-def patched(kind: Kind, document: Json, patch: Any, patch_type: PatchType, subresource: str) -> Json:
-    """`document` (taken over) with the patch applied, in the form it is kept in.
-
-    Raises BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType.
-    """
+def check_type(patch_type: PatchType) -> None:
+    """Refuse what no engine answers, whatever the document. Raises UnsupportedMediaType."""
     if patch_type == PatchType.APPLY:
         raise UnsupportedMediaType(
             "server-side apply (application/apply-patch+yaml) is not supported yet: apply client-side, "
             "which is kubectl's default (--server-side=false)"
         )
+
+
+def patched(kind: Kind, document: Json, patch: Any, patch_type: PatchType, subresource: str) -> Json:
+    """`document` (taken over) with the patch applied, in the form it is kept in.
+
+    Raises BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType.
+    """
     if kind.projection is None:
         return apply_patch(_SCALE if subresource == "scale" else kind.schema, document, patch, patch_type)
     # The patch means the document as it is shown.

@@ -265,6 +265,7 @@ class Registry:
 
         Raises BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType.
         """
+        patching.check_type(patch_type)
         seen, kind = kind, stored_kind(kind)
         _check_subresource(kind, subresource)
         namespace = namespace_of(kind, namespace)

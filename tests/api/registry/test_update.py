@@ -122,7 +122,7 @@ async def test_concurrent_patches_all_land(registry: Registry, made: Document) -
     assert len(data) == 41
 
 
-async def test_server_side_apply_says_that_it_is_not_there_yet(registry: Registry, made: Document) -> None:
+async def test_server_side_apply_says_that_it_is_not_there_yet(registry: Registry) -> None:
     with pytest.raises(UnsupportedMediaType, match="server-side apply"):
         await patched(registry, {"data": {}}, PatchType.APPLY)
 
