@@ -14,7 +14,8 @@ from tests.controllers.builders import NOW, ago, view
 from tests.controllers.world import World, world
 
 from motet.base.clock import FakeClock
-from motet.controllers.eviction import TaintEviction, Toleration, due_in
+from motet.controllers.eviction import TaintEviction, due_in
+from motet.controllers.nodematch import Toleration
 from motet.controllers.nodes import NodeHealth, NodeView, Plan, Taint, decide
 from motet.controllers.podcidr import PodCidrs, next_block
 from motet.controllers.podgc import PodGarbage, PodGcConfig, surplus
@@ -237,7 +238,9 @@ async def test_every_node_has_a_block_of_its_own(tmp_path: Path) -> None:
             await it.create(node.KIND, {"metadata": {"name": f"n{number}"}})
         blocks = await it.until(
             lambda: (
-                (found := {each.get("spec", {}).get("podCIDR") for each in it.all(node.KIND)}) and None not in found and found
+                (found := {each.get("spec", {}).get("podCIDR") for each in it.all(node.KIND)})
+                and None not in found
+                and found
             )
         )
         assert blocks == {f"10.42.{number}.0/24" for number in range(5)}

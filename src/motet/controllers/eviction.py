@@ -20,28 +20,12 @@ from motet.client.interface import Client
 from motet.controllers import podview
 from motet.controllers.disruption import mark_disrupted
 from motet.controllers.loop import Controller
+from motet.controllers.nodematch import Toleration
 from motet.controllers.nodes import NodeView, Taint
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
 from motet.store.document import Document, Meta
 from motet.store.table import Table
-
-
-class Toleration(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    key: str = ""
-    operator: str = "Equal"
-    value: str = ""
-    effect: str = ""
-    toleration_seconds: int | None = None
-
-    def tolerates(self, taint: Taint) -> bool:
-        if self.effect and self.effect != taint.effect:
-            return False
-        if self.key and self.key != taint.key:
-            return False
-        if self.operator == "Exists":
-            return True
-        return bool(self.key) and self.value == taint.value
 
 
 class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):

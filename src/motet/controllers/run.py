@@ -22,6 +22,7 @@ from motet.controllers.podcidr import PodCidrs
 from motet.controllers.podgc import PodGarbage, PodGcConfig
 from motet.controllers.replicaset import ReplicaSets
 from motet.controllers.serviceaccounts import NamespaceDefaults
+from motet.controllers.volumes import Volumes
 from motet.kinds.catalogue import Catalogue
 
 _log = logging.getLogger("motet.controllers")
@@ -70,6 +71,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "node": NodeHealth(client, clock, node_events, config.node_grace).run,
         "taint-eviction": TaintEviction(client, clock, events("taint-eviction-controller")).run,
         "pod-gc": PodGarbage(client, clock, config.pod_gc).run,
+        "volume": Volumes(client, clock, events("persistentvolume-controller"), config.volumes_directory).run,
         "pod-cidr": PodCidrs(client, clock, node_events, config.pod_network, config.pod_prefix).run,
     }
     async with asyncio.TaskGroup() as group:

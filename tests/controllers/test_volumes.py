@@ -1,0 +1,209 @@
+"""Claims and volumes: who gets which, and what happens at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.controllers.builders import view
+from tests.controllers.world import World, world
+
+from motet.controllers import binding
+from motet.controllers.binding import ClaimView, ClassView, Do, Node, VolumeView
+from motet.controllers.volumes import Volumes
+from motet.kinds import event, node, persistentvolume, persistentvolumeclaim, pod, storageclass
+
+WAITS = view(
+    ClassView,
+    {
+        "metadata": {"name": "local-path"},
+        "provisioner": binding.PROVISIONER,
+        "volumeBindingMode": "WaitForFirstConsumer",
+    },
+)
+NODE = Node("n1", {"kubernetes.io/hostname": "n1"})
+
+
+def claim(
+    size: str = "1Gi", modes: tuple[str, ...] = ("ReadWriteOnce",), *, cls: str | None = "", **spec: Any
+) -> ClaimView:
+    body = {
+        "metadata": {"name": "data", "namespace": "default", "uid": "c", "annotations": spec.pop("annotations", {})},
+        "spec": {
+            "accessModes": list(modes),
+            "resources": {"requests": {"storage": size}},
+            "storageClassName": cls,
+            **spec,
+        },
+    }
+    return view(ClaimView, body)
+
+
+def volume(name: str, size: str = "1Gi", modes: tuple[str, ...] = ("ReadWriteOnce",), **spec: Any) -> VolumeView:
+    meta = {"name": name, "labels": spec.pop("labels", {})}
+    return view(
+        VolumeView, {"metadata": meta, "spec": {"capacity": {"storage": size}, "accessModes": list(modes), **spec}}
+    )
+
+
+def step(
+    claim: ClaimView, *volumes: VolumeView, cls: ClassView | None = None, node: Node | None = None
+) -> tuple[Do, str]:
+    found = binding.next_step(claim, {each.metadata.name: each for each in volumes}, cls, node)
+    return found.do, found.volume.metadata.name if found.volume else found.reason
+
+
+def test_the_smallest_volume_that_fits_is_taken() -> None:
+    assert step(claim("2Gi"), volume("big", "9Gi"), volume("fits", "3Gi"), volume("small", "1Gi")) == (
+        Do.RESERVE,
+        "fits",
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        volume("v", modes=("ReadOnlyMany",)),
+        volume("v", storageClassName="fast"),
+        volume("v", volumeMode="Block"),
+        volume("v", claimRef={"namespace": "default", "name": "other", "uid": "x"}),
+    ],
+)
+def test_what_differs_in_mode_class_kind_or_owner_does_not_fit(other: VolumeView) -> None:
+    assert step(claim(), other) == (Do.WAIT, "FailedBinding")
+
+
+def test_a_selector_narrows_the_choice() -> None:
+    wanted = claim(selector={"matchLabels": {"tier": "gold"}})
+    assert step(wanted, volume("a"), volume("b", labels={"tier": "gold"})) == (Do.RESERVE, "b")
+
+
+def test_a_volume_reserved_by_name_wins_over_a_better_fit() -> None:
+    reserved = volume("mine", "9Gi", claimRef={"namespace": "default", "name": "data"})
+    assert step(claim(), volume("fits"), reserved) == (Do.RESERVE, "mine")
+
+
+def test_both_sides_name_each_other_before_it_is_bound() -> None:
+    ours = volume("v", claimRef={"namespace": "default", "name": "data", "uid": "c"})
+    assert step(claim(), ours) == (Do.TAKE, "v")
+    done = claim(volumeName="v", annotations={binding.BIND_COMPLETED: "yes"})
+    assert step(done, ours) == (Do.REPORT, "v")
+    assert step(done) == (Do.LOSE, "ClaimLost")
+
+
+def test_a_claim_waits_for_its_first_consumer_and_is_then_provisioned_there() -> None:
+    assert step(claim(cls="local-path"), cls=WAITS) == (Do.WAIT, "WaitForFirstConsumer")
+    assert step(claim(cls="local-path"), cls=WAITS, node=NODE) == (Do.PROVISION, "")
+
+
+def test_a_chosen_node_that_vanished_is_given_back() -> None:
+    promised = claim(cls="local-path", annotations={binding.SELECTED_NODE: "gone"})
+    assert step(promised, cls=WAITS)[0] is Do.GIVE_BACK
+
+
+def test_a_static_volume_on_the_chosen_node_is_preferred_to_a_new_one() -> None:
+    def local(name: str, on: str) -> VolumeView:
+        terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [on]}]}]
+        return volume(name, storageClassName="local-path", nodeAffinity={"required": {"nodeSelectorTerms": terms}})
+
+    wanted = claim(cls="local-path")
+    assert step(wanted, local("there", "n1"), local("elsewhere", "n2"), cls=WAITS, node=NODE) == (Do.RESERVE, "there")
+    assert step(wanted, local("elsewhere", "n2"), cls=WAITS, node=NODE) == (Do.PROVISION, "")
+
+
+def test_block_devices_and_missing_classes_are_refused_by_name() -> None:
+    assert step(claim(cls="local-path", volumeMode="Block"), cls=WAITS, node=NODE) == (Do.WAIT, "ProvisioningFailed")
+    assert step(claim(cls="nowhere")) == (Do.WAIT, "ProvisioningFailed")
+
+
+def test_a_provisioned_volume_is_a_directory_on_one_node() -> None:
+    made = binding.provisioned(claim(cls="local-path"), WAITS, "n1", "/data/volumes/")
+    assert made["spec"]["local"] == {"path": "/data/volumes/pvc-c_default_data"}
+    assert binding.chosen_hostnames(view(VolumeView, made)) == ("n1",)
+    assert made["spec"]["claimRef"]["uid"] == "c"
+    assert binding.LOCAL_PATH_FINALIZER in made["metadata"]["finalizers"]
+
+
+# On a real kernel.
+
+
+async def volumes(world: World) -> None:
+    await Volumes(world.client, world.clock, world.events, "/data").run()
+
+
+def phase(it: World, kind: Any, name: str) -> str:
+    return str(((it.get(kind, name) or {}).get("status") or {}).get("phase"))
+
+
+async def claimed(it: World) -> str:
+    """A claim bound to a fresh volume on n1; the volume's name."""
+    await it.until(lambda: it.get(storageclass.KIND, "local-path"))
+    await it.create(node.KIND, {"metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}}})
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    await it.create(persistentvolumeclaim.KIND, {"metadata": {"name": "data"}, "spec": spec})
+    chosen = {"metadata": {"annotations": {binding.SELECTED_NODE: "n1"}}}
+    await it.client.patch(persistentvolumeclaim.KIND, "data", chosen, "default")
+    await it.until(lambda: phase(it, persistentvolumeclaim.KIND, "data") == "Bound")
+    name = str((it.get(persistentvolumeclaim.KIND, "data") or {})["spec"]["volumeName"])
+    await it.until(lambda: phase(it, persistentvolume.KIND, name) == "Bound")
+    return name
+
+
+async def test_a_claim_is_bound_to_a_directory_on_the_node_the_scheduler_chose(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        name = await claimed(it)
+        found = it.get(persistentvolume.KIND, name) or {}
+        assert found["spec"]["claimRef"]["name"] == "data"
+        status = (it.get(persistentvolumeclaim.KIND, "data") or {})["status"]
+        assert status["capacity"] == {"storage": "1Gi"}
+        await it.events.flush()
+        assert "ProvisioningSucceeded" in {each["reason"] for each in it.all(event.KIND)}
+
+
+async def test_a_claim_in_use_stays_until_its_last_pod_is_gone_and_the_agent_has_the_last_word(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        name = await claimed(it)
+        mounts = {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}
+        await it.create(
+            pod.KIND,
+            {"metadata": {"name": "user"}, "spec": {"containers": [{"name": "c", "image": "i"}], "volumes": [mounts]}},
+        )
+        await it.client.delete(persistentvolumeclaim.KIND, "data", "default")
+        assert it.get(persistentvolumeclaim.KIND, "data")
+        await it.client.delete(pod.KIND, "user", "default", grace_seconds=0)
+        await it.until(lambda: it.get(persistentvolumeclaim.KIND, "data") is None)
+
+        def left() -> list[str] | None:
+            found = it.get(persistentvolume.KIND, name)
+            meta = (found or {}).get("metadata") or {}
+            return meta["finalizers"] if meta.get("deletionTimestamp") else None
+
+        await it.until(lambda: left() == [binding.LOCAL_PATH_FINALIZER])
+        await it.client.patch(persistentvolume.KIND, name, {"metadata": {"finalizers": None}})
+        await it.until(lambda: it.get(persistentvolume.KIND, name) is None)
+
+
+async def test_the_data_of_a_vanished_node_is_not_waited_for(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        name = await claimed(it)
+        await it.client.delete(node.KIND, "n1")
+        await it.client.delete(persistentvolumeclaim.KIND, "data", "default")
+        await it.until(lambda: it.get(persistentvolume.KIND, name) is None)
+
+
+async def test_a_static_volume_is_bound_kept_and_released(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        spec = {"capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+        await it.create(persistentvolume.KIND, {"metadata": {"name": "shelf"}, "spec": spec})
+        await it.until(lambda: phase(it, persistentvolume.KIND, "shelf") == "Available")
+        wanted = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "",
+        }
+        await it.create(persistentvolumeclaim.KIND, {"metadata": {"name": "data"}, "spec": wanted})
+        await it.until(lambda: phase(it, persistentvolumeclaim.KIND, "data") == "Bound")
+        await it.until(lambda: phase(it, persistentvolume.KIND, "shelf") == "Bound")
+        await it.client.delete(persistentvolumeclaim.KIND, "data", "default")
+        await it.until(lambda: phase(it, persistentvolume.KIND, "shelf") == "Released")
