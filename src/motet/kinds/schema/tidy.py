@@ -6,30 +6,33 @@ All of them copy only the path to what they change and return the input itself w
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_not
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from motet.base import quantity, timestamps
+from motet.kinds.schema.gate import is_canonical_quantity
 from motet.kinds.schema.model import Schema, zero
 
 Rewrite = Callable[[Schema, Any], Any]
 
+_deep: WeakKeyDictionary[Schema, dict[str, Schema]] = WeakKeyDictionary()
 _worthwhile: WeakKeyDictionary[Schema, bool] = WeakKeyDictionary()
 
 
 def prune(schema: Schema, value: Any) -> Any:
     """The value without members that no struct in its schema knows."""
     if schema.type == "struct" and isinstance(value, dict) and not schema.preserve:
-        unknown = value.keys() - schema.fields.keys()
-        if unknown:
-            value = {name: member for name, member in value.items() if name not in unknown}
+        known = schema.fields
+        if not value.keys() <= known.keys():
+            value = {name: member for name, member in value.items() if name in known}
     return _children(schema, value, prune)
 
 
 def drop_nulls(schema: Schema, value: Any) -> Any:
     """The value without optional nulls; a null that has to be something becomes its type's zero value."""
     if schema.type == "struct" and isinstance(value, dict):
-        for name in [name for name, member in value.items() if member is None]:
+        for name in [name for name, member in value.items() if member is None] if None in value.values() else ():
             field = schema.fields.get(name)
             if field is None or field.schema.type == "any" or field.schema.nullable:
                 continue
@@ -61,11 +64,13 @@ def canonical(schema: Schema, value: Any) -> Any:
         return value
     match schema.type:
         case "quantity" if isinstance(value, str | int | float) and not isinstance(value, bool):
+            if isinstance(value, str) and is_canonical_quantity(value):
+                return value
             try:
                 printed = quantity.canonical(value)
             except ValueError:
                 return value
-            return value if printed == value else printed
+            return printed
         case "time" | "microtime" if isinstance(value, str):
             return _canonical_time(value, micro=schema.type == "microtime")
     return _children(schema, value, canonical)
@@ -97,15 +102,29 @@ def _has_canonical_form(schema: Schema) -> bool:
 def _children(schema: Schema, value: Any, rewrite: Rewrite) -> Any:
     """Rewrite everything one level down; the same object when no child changed."""
     if isinstance(value, dict):
-        if schema.type == "struct":
-            return _members(value, lambda name: _schema_at(schema, name), rewrite)
-        if schema.type == "map" and schema.values is not None and _nested(schema.values):
-            return _members(value, lambda name: schema.values, rewrite)
-    elif isinstance(value, list) and schema.items is not None and _nested(schema.items):
-        items = [rewrite(schema.items, item) for item in value]
-        if any(new is not old for new, old in zip(items, value, strict=True)):
+        return _members(schema, value, rewrite)
+    if isinstance(value, list) and schema.items is not None and _nested(schema.items):
+        inner = schema.items
+        items = [rewrite(inner, item) for item in value]
+        if any(map(is_not, items, value)):
             return items
     return value
+
+
+def _members(schema: Schema, value: dict[str, Any], rewrite: Rewrite) -> dict[str, Any]:
+    changed = None
+    deep = _deep_fields(schema) if schema.type == "struct" else None
+    if deep is None and (schema.values is None or not _nested(schema.values)):
+        return value
+    for name, member in value.items():
+        inner = deep.get(name) if deep is not None else schema.values
+        if inner is None or member is None:
+            continue
+        new = rewrite(inner, member)
+        if new is not member:
+            changed = {**value} if changed is None else changed
+            changed[name] = new
+    return value if changed is None else changed
 
 
 def _nested(schema: Schema) -> bool:
@@ -113,19 +132,10 @@ def _nested(schema: Schema) -> bool:
     return schema.type not in ("string", "integer", "boolean", "number", "bytes", "int-or-string", "any")
 
 
-def _schema_at(schema: Schema, name: str) -> Schema | None:
-    field = schema.fields.get(name)
-    return field.schema if field is not None else None
-
-
-def _members(value: dict[str, Any], schema_at: Callable[[str], Schema | None], rewrite: Rewrite) -> dict[str, Any]:
-    changed = None
-    for name, member in value.items():
-        schema = schema_at(name)
-        if schema is None or member is None:
-            continue
-        new = rewrite(schema, member)
-        if new is not member:
-            changed = {**value} if changed is None else changed
-            changed[name] = new
-    return value if changed is None else changed
+def _deep_fields(schema: Schema) -> dict[str, Schema]:
+    """The members of a struct that need a visit."""
+    known = _deep.get(schema)
+    if known is None:
+        known = {field.name: field.schema for field in schema.fields.values() if _nested(field.schema)}
+        _deep[schema] = known
+    return known

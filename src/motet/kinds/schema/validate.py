@@ -68,8 +68,11 @@ def normalize(name: str, document: Json) -> Json:
     schema = table.get(name)
     if gate(schema)(document):
         return document
-    cleaned: Json = tidy.canonical(schema, tidy.drop_nulls(schema, document))
-    return cleaned
+    cleaned: Json = tidy.drop_nulls(schema, document)
+    if cleaned is not document and gate(schema)(cleaned):
+        return cleaned  # Nulls were all there was, as in what Go clients send.
+    canonical: Json = tidy.canonical(schema, cleaned)
+    return canonical
 
 
 def cannot_handle(schema: Schema, document: Mapping[str, Any], why: str) -> BadRequest:
