@@ -238,3 +238,16 @@ async def test_cancelling_stops_the_running_keys_too() -> None:
         controller.enqueue("a")
         await settle()
     assert cancelled.is_set()
+
+
+async def test_a_key_cancelled_in_mid_run_sets_no_timer() -> None:
+    clock = FakeClock()
+
+    async def reconcile(key: str) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    controller = Controller("t", reconcile, clock=clock, pace=0.1)
+    async with running(controller):
+        controller.enqueue("a")
+        await settle()
+    assert not clock._sleepers

@@ -143,7 +143,10 @@ class Controller(Generic[K]):
                             self.enqueue(key)
                 self._pump()
                 self._set_alarm()
-                await asyncio.get_running_loop().create_future()
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    self._group = None  # what is cancelled now must start nothing new
         finally:
             for stop in stops:
                 stop()

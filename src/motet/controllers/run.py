@@ -11,6 +11,7 @@ from motet.base import supervise
 from motet.base.clock import Clock
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
+from motet.controllers.app import Apps
 from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.eviction import TaintEviction
@@ -64,6 +65,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "replicaset": ReplicaSets(client, clock, events("replicaset-controller")).run,
         "deployment": Deployments(client, clock, events("deployment-controller")).run,
+        "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
         "namespace": Namespaces(client, clock, catalogue).run,
