@@ -8,6 +8,7 @@ numbers of client-go's EventCorrelator). What cannot be written is dropped: even
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ _REMEMBERED = 4096
 _QUEUE_LIMIT = 2000
 _AT_A_TIME = 16
 _LONGEST_MESSAGE = 1024
+_COMBINED = "(combined from similar events):"
 
 _log = logging.getLogger("motet.events")
 
@@ -51,9 +53,7 @@ class About:
     @classmethod
     def document(cls, document: Document, api_version: str, kind: str, field_path: str = "") -> About:
         meta = document.meta
-        return cls(
-            api_version, kind, meta.name, meta.namespace, meta.uid, meta.resource_version, field_path
-        )  # fmt: skip
+        return cls(api_version, kind, meta.name, meta.namespace, meta.uid, meta.resource_version, field_path)
 
     def reference(self) -> dict[str, str]:
         reference = {
@@ -107,6 +107,7 @@ class EventRecorder:
         self._host = host
         self._queue: deque[_Told] = deque()
         self._news = asyncio.Event()
+        self._number = itertools.count()
         self._written: OrderedDict[tuple[str, ...], _Written] = OrderedDict()
         self._similar: OrderedDict[tuple[str, ...], _Similar] = OrderedDict()
         self._tokens: OrderedDict[tuple[str, str, str, str], tuple[float, float]] = OrderedDict()
@@ -131,7 +132,7 @@ class EventRecorder:
             grouped: dict[tuple[str, ...], tuple[_Told, int]] = {}
             while self._queue and len(grouped) < _AT_A_TIME:
                 told = self._aggregate(self._queue.popleft())
-                key = (*told.similar(), told.message)
+                key = (*told.similar(), _COMBINED if told.message.startswith(_COMBINED) else told.message)
                 _, count = grouped.get(key, (told, 0))
                 grouped[key] = (told, count + 1)
             await asyncio.gather(*(self._write(key, told, count) for key, (told, count) in grouped.items()))
@@ -156,13 +157,11 @@ class EventRecorder:
         if told.message in similar.messages:
             return told
         if len(similar.messages) >= _SIMILAR_LIMIT:
-            return replace(told, message=f"(combined from similar events): {told.message}")
+            return replace(told, message=f"{_COMBINED} {told.message}")
         similar.messages.add(told.message)
         return told
 
     async def _write(self, key: tuple[str, ...], told: _Told, count: int) -> None:
-        if told.message.startswith("(combined"):
-            key = (*key[:-1], "(combined)")
         try:
             written = self._written.get(key)
             if written is not None:
@@ -184,7 +183,8 @@ class EventRecorder:
 
     def _document(self, told: _Told, count: int) -> dict[str, Any]:
         at = timestamps.format_time(told.at)
-        stamp = f"{int(told.at.timestamp() * 1_000_000) * 1000 + len(self._written) % 1000:x}"
+        # Nanoseconds, as client-go names them; the last three digits tell events of one microsecond apart.
+        stamp = f"{int(told.at.timestamp() * 1_000_000) * 1000 + next(self._number) % 1000:x}"
         source = {"component": self._component, **({"host": self._host} if self._host else {})}
         return {
             "apiVersion": "v1",
