@@ -21,6 +21,7 @@ _VERBS = {
     "server": "motet.cli.server",
     "agent": "motet.cli.agent",
     "kubeconfig": "motet.cli.kubeconfig",
+    "image": "motet.cli.image",
     "stop": "motet.cli.stop",
     "reset": "motet.cli.reset",
     "daemon": "motet.cli.daemon",

@@ -71,6 +71,16 @@ class Machine:
         return Path("/var/log/motet/pods") if self.is_default else self.data_dir / "pod-logs"
 
     @property
+    def builder(self) -> Path:
+        """Storage of the image builder."""
+        return self.data_dir / "builder"
+
+    @property
+    def containerd_socket(self) -> Path:
+        """Of the node's own containerd."""
+        return self.run_dir / "containerd.sock"
+
+    @property
     def logs(self) -> Path:
         """Logs of Motet's own processes."""
         return self.data_dir / "logs"

@@ -155,7 +155,8 @@ async def remove(machine: Machine, *, keep_data: bool = False) -> None:
     ).destroy()
     if settings is not None:
         NodeNetwork.remove(network_config(machine, settings))
-    mounts.unmount_below(machine.agent_dir)
+    for directory in (machine.agent_dir, machine.builder):
+        mounts.unmount_below(directory)
     for directory in (machine.run_dir, machine.pod_logs, machine.agent_dir):
         if directory.exists():
             shutil.rmtree(directory)

@@ -1,0 +1,1 @@
+"""Images from sources: buildah builds them, and they go straight into the node without a registry between."""
