@@ -17,7 +17,7 @@ from motet.api import bootstrap
 from motet.api.allocate import ServiceNumbers
 from motet.api.http.authorize import Roles, pod_node
 from motet.api.http.server import ApiConfig, ApiServer
-from motet.api.registry import Registry
+from motet.api.registry import Registry, resources
 from motet.api.users import CONTROLLERS, User
 from motet.base.clock import Clock, SystemClock
 from motet.base.supervise import forever
@@ -29,7 +29,7 @@ from motet.kinds.catalogue import KINDS, Catalogue
 from motet.scheduler.loop import Scheduler
 from motet.server import credentials, history
 from motet.server.config import ServerConfig
-from motet.store.cache import Cache, Resource
+from motet.store.cache import Cache
 from motet.store.sqlite import SqliteStore
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         await store.open()
         stack.push_async_callback(store.close)
         catalogue = Catalogue(KINDS)
-        cache = Cache(store, _resources(catalogue))
+        cache = Cache(store, resources(catalogue))
         await cache.start()
         stack.push_async_callback(cache.close)
         numbers = ServiceNumbers(
@@ -77,12 +77,13 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             clock=clock,
         )
         managers = [(config.advertised, config.port)] if config.reachable else []
-        await bootstrap.ensure(registry, managers, service_address=str(config.service_address))
+        address = str(config.service_address)
+        await bootstrap.ensure(registry, managers, service_address=address)
         await server.start()
         stack.push_async_callback(server.stop)
         tasks = await stack.enter_async_context(_Background())
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
-        tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock))
+        tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
         tasks.keep("certificates", lambda: _renew(config, server, clock))
         _start_control_loops(tasks, config, registry, files.ca.read_text(), clock)
         yield server
@@ -98,15 +99,6 @@ def _start_control_loops(tasks: _Background, config: ServerConfig, registry: Reg
     recorder = EventRecorder(client, clock, "default-scheduler")
     tasks.keep("scheduler", lambda: Scheduler(client, recorder, clock).run())
     tasks.keep("scheduler's events", recorder.run)
-
-
-def _resources(catalogue: Catalogue) -> list[Resource]:
-    """What the cache keeps: each stored resource once, however many API groups show it."""
-    found = {
-        kind.resource: Resource(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
-        for kind in catalogue
-    }
-    return list(found.values())
 
 
 async def _renew(config: ServerConfig, server: ApiServer, clock: Clock) -> None:
