@@ -96,9 +96,19 @@ class Agent:
     async def running(self, name: str) -> Json:
         return await self.until(name, lambda pod: pod["status"]["phase"] == "Running" and ready(pod))
 
-    async def gone(self, name: str, grace: int | None = 0) -> None:
+    async def gone(self, name: str, grace: int | None = 1) -> None:
         await self.client.delete(pod_kind.KIND, name, "default", grace_seconds=grace)
         await self.until(name, lambda pod: not pod)
+
+    async def inside(self, name: str, *command: str, container: str = "app") -> str:
+        """What a command in the newest running container of that name prints; it must succeed."""
+        pod = self.manager.pod("default", name)
+        assert pod is not None
+        observed = await self.manager.observed(pod)
+        running = next(made for made in observed.running if made.name == container)
+        result = await self.runtime.exec_sync(running.id, command, 10)
+        assert result.exit_code == 0, result
+        return result.stdout.decode()
 
     def log(self, pod: Json, container: str, attempt: int = 0) -> str:
         meta = pod["metadata"]
