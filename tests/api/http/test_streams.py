@@ -44,6 +44,8 @@ class FakeAgent:
                     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
                 )
                 await writer.drain()
+                if "stay" in path:
+                    await reader.read()
                 writer.write(b"4\r\ntwo\n\r\n0\r\n\r\n")
             else:
                 writer.write(
@@ -211,3 +213,22 @@ def test_a_container_must_be_chosen_among_several() -> None:
         container_of(document("a", "b"), "")
     with pytest.raises(BadRequest, match="container x is not valid for pod p"):
         container_of(document("a"), "x")
+
+
+async def test_an_open_pipe_does_not_hold_up_the_end_of_the_server(api: Api, agent: FakeAgent) -> None:
+    reader, writer, _ = await open_raw(api.pki, api.server.port, "POST", f"{POD}/exec?command=ls")
+    await reader.readexactly(6)
+    async with asyncio.timeout(5):
+        await api.server.stop()
+        assert await reader.read() == b""
+        while agent.open:
+            await asyncio.sleep(0.001)
+    writer.close()
+
+
+async def test_a_log_that_is_followed_ends_with_its_reader(api: Api, agent: FakeAgent) -> None:
+    async with api.session() as session, session.get(f"{POD}/log?follow=true&stay=1") as answer:
+        assert await answer.content.readline() == b"one\n"
+    async with asyncio.timeout(5):
+        while agent.open:
+            await asyncio.sleep(0.001)
