@@ -137,7 +137,8 @@ class Rate:
     cpu_us: float
 
     def show(self) -> str:
-        return f"{self.per_second:8.0f}/s   p50 {self.p50_ms:6.2f} ms   p99 {self.p99_ms:6.2f} ms   server CPU {self.cpu_us:5.0f} us"
+        latency = f"p50 {self.p50_ms:6.2f} ms   p99 {self.p99_ms:6.2f} ms"
+        return f"{self.per_second:8.0f}/s   {latency}   server CPU {self.cpu_us:5.0f} us"
 
 
 def pod(name: str) -> dict[str, Any]:
