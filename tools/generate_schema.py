@@ -6,8 +6,9 @@ types), and `tools/wire_numbers.txt`, which holds the protobuf field numbers (th
     python tools/generate_schema.py table                 # rewrite the table
     python tools/generate_schema.py numbers INPUT ...     # add numbers to wire_numbers.txt
 
-An input of `numbers` is a `generated.proto` of the public API, or a Go program built against it, which carries the
-same as descriptors (kubectl up to 1.33). A number once in the file is never changed: the wire format does not either.
+An input of `numbers` is a Go program built against the API, such as the kubectl of the development dependencies, whose
+types carry their numbers for reflection, or a `generated.proto` of the public API (for what kubectl does not contain:
+apiextensions and apiregistration). A number once in the file is never changed: the wire format does not either.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from __future__ import annotations
 import json
 import re
 import sys
-import zlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import go_structs  # noqa: E402 - a neighbour of this script, not a package
+
 NUMBERS = ROOT / "tools" / "wire_numbers.txt"
 TABLE = ROOT / "src" / "motet" / "kinds" / "schema" / "definitions.txt"
 
@@ -39,9 +43,6 @@ DEFAULTS = {
     ("io.k8s.api.core.v1.ContainerPort", "protocol"): "TCP",
     ("io.k8s.api.core.v1.ServicePort", "protocol"): "TCP",
 }
-GZIP = b"\x1f\x8b\x08"
-# The option gogoproto.nullable = false of a field in a descriptor: its Go type is no pointer.
-NOT_POINTER = b"\xc8\xde\x1f\x00"
 Numbers = dict[str, dict[str, str]]
 
 
@@ -82,25 +83,6 @@ def _by_number(item: tuple[str, str]) -> tuple[int, str]:
     return int(item[1].rstrip("*")), item[0]
 
 
-def descriptors(program: bytes) -> Iterator[Any]:
-    """Every Kubernetes file descriptor found in a program, each a gzip stream somewhere in it."""
-    from google.protobuf.descriptor_pb2 import FileDescriptorProto
-    from google.protobuf.message import DecodeError
-
-    start = program.find(GZIP)
-    while start >= 0:
-        stream = zlib.decompressobj(31)
-        try:
-            plain = stream.decompress(program[start : start + 2_000_000], 4_000_000)
-            if stream.eof:
-                file = FileDescriptorProto.FromString(plain)
-                if file.package.startswith("k8s.io."):
-                    yield file
-        except (zlib.error, DecodeError):
-            pass  # The three bytes of the magic also occur by chance.
-        start = program.find(GZIP, start + 1)
-
-
 def proto_messages(text: str) -> Iterator[tuple[str, str, str, str, bool]]:
     """(message, member, number, type, repeated) of a .proto file as Kubernetes generates them: no nesting, one a line.
 
@@ -118,16 +100,18 @@ def proto_messages(text: str) -> Iterator[tuple[str, str, str, str, bool]]:
             yield message, found[3], found[4], kind, found[1] != "optional"
 
 
-def descriptor_messages(program: bytes) -> Iterator[tuple[str, str, str, str, bool]]:
-    """The same from a Go program."""
-    for file in descriptors(program):
-        for message in file.message_type:
-            name = _json_name(f"{file.package}.{message.name}")
-            for field in message.field:
-                repeated = field.label == field.LABEL_REPEATED
-                pointer = not repeated and NOT_POINTER not in field.options.SerializeToString()
-                number = f"{field.number}{'*' if pointer else ''}"
-                yield name, field.name, number, _json_name(field.type_name.lstrip(".")), repeated
+def program_messages(image: bytes) -> Iterator[tuple[str, str, str, str, bool]]:
+    """The same from a Go program, whose structs' tags have the numbers, with the `*` of pointers."""
+    for found in go_structs.Program(image).structs():
+        if not found.package.startswith("k8s.io/"):
+            continue
+        message = _json_name(f"{found.package}.{found.name}".replace("/", "."))
+        for field in found.fields:
+            tag = re.search(r'protobuf:"\w+,(\d+),(\w+)', field.tag)
+            json_tag = re.search(r'json:"([^",]*)', field.tag)
+            if tag and json_tag and json_tag[1] != "-":
+                kind = _json_name(field.struct_type.replace("/", "."))
+                yield message, json_tag[1] or field.name, tag[1] + "*" * field.pointer, kind, tag[2] == "rep"
 
 
 def read_numbers(inputs: list[str]) -> None:
@@ -135,7 +119,7 @@ def read_numbers(inputs: list[str]) -> None:
     schema, numbers = load_schema(), load_numbers()
     for source in inputs:
         path = Path(source)
-        found = proto_messages(path.read_text()) if path.suffix == ".proto" else descriptor_messages(path.read_bytes())
+        found = proto_messages(path.read_text()) if path.suffix == ".proto" else program_messages(path.read_bytes())
         for message, member, number, kind, repeated in found:
             known = schema.get(message, {}).get("properties")
             label = member
