@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.controllers import builders
 
 from motet.base.clock import FakeClock
 from motet.base.errors import Conflict
 from motet.controllers.loop import Controller
+from motet.store.document import Document
+from motet.store.table import Table
 
 
 @asynccontextmanager
@@ -251,3 +254,57 @@ async def test_a_key_cancelled_in_mid_run_sets_no_timer() -> None:
         controller.enqueue("a")
         await settle()
     assert not clock._sleepers
+
+
+def table(*names: str) -> Table:
+    found = Table("core/configmaps")
+    for name in names:
+        put(found, name)
+    return found
+
+
+def put(table: Table, name: str) -> None:
+    document = builders.document("core/configmaps", {"metadata": {"name": name, "namespace": "default"}})
+    table.apply(document.key, document, table.revision + 1)
+
+
+def by_name(old: Document | None, new: Document | None) -> list[str]:
+    document = new or old
+    return [document.name] if document else []
+
+
+async def test_everything_there_is_reconciled_at_the_start_and_every_change_after() -> None:
+    runs: list[str] = []
+    controller = Controller("t", recording(runs), clock=FakeClock())
+    source = table("a", "b")
+    controller.watch(source, by_name)
+    async with running(controller):
+        await settle()
+        assert runs == ["a", "b"]
+        put(source, "c")
+        await settle()
+        assert runs == ["a", "b", "c"]
+    put(source, "d")
+    await settle()
+    assert "d" not in runs
+
+
+async def test_a_document_nobody_can_read_stops_neither_writers_nor_other_keys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs: list[str] = []
+
+    def picky(old: Document | None, new: Document | None) -> list[str]:
+        if new is not None and new.name == "odd":
+            raise ValueError("what is this?")
+        return by_name(old, new)
+
+    controller = Controller("t", recording(runs), clock=FakeClock())
+    source = table("odd", "a")
+    controller.watch(source, picky)
+    async with running(controller):
+        put(source, "odd")
+        put(source, "b")
+        await settle()
+    assert runs == ["a", "b"]
+    assert "cannot tell" in caplog.text

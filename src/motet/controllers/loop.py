@@ -138,9 +138,9 @@ class Controller(Generic[K]):
                 self._group = group
                 for source in self._sources:
                     stops.append(source.table.listen(self._listener(source)))
+                    changed = self._listener(source)
                     for document in source.table:
-                        for key in source.keys(None, document):
-                            self.enqueue(key)
+                        changed(None, document)
                 self._pump()
                 self._set_alarm()
                 try:
@@ -157,8 +157,11 @@ class Controller(Generic[K]):
         keys, enqueue = source.keys, self.enqueue
 
         def changed(old: Document | None, new: Document | None) -> None:
-            for key in keys(old, new):
-                enqueue(key)
+            try:
+                for key in keys(old, new):
+                    enqueue(key)
+            except Exception:  # runs inside whoever writes: one document we cannot read must not stop them
+                self._log.exception("cannot tell what %s concerns", new or old)
 
         return changed
 
