@@ -68,7 +68,7 @@ class FakeAgent:
 async def agent(api: Api) -> AsyncIterator[FakeAgent]:
     fake = FakeAgent()
     context = tls.server_context(
-        api.pki.directory / "server.crt", api.pki.directory / "server.key", api.pki.directory / "ca.crt"
+        api.pki.directory / "node.crt", api.pki.directory / "node.key", api.pki.directory / "ca.crt"
     )
     listener = await asyncio.start_server(fake.serve, "127.0.0.1", 0, ssl=context)
     await node(api, listener.sockets[0].getsockname()[1])
@@ -177,6 +177,24 @@ async def test_an_agent_that_is_away_is_named(api: Api) -> None:
         code, status = await api.ask(method, path, headers=headers)
         assert code == 503
         assert 'the agent of node "n1" (127.0.0.1:1) cannot be reached' in status["message"]
+
+
+@pytest.mark.parametrize("what", ["log", "exec?command=ls"])
+async def test_another_node_cannot_answer_in_this_ones_place(api: Api, what: str) -> None:
+    api.pki.issue("other", "system:node:n2", "system:nodes")
+    pki = api.pki.directory
+    context = tls.server_context(pki / "other.crt", pki / "other.key", pki / "ca.crt")
+    fake = FakeAgent()
+    listener = await asyncio.start_server(fake.serve, "127.0.0.1", 0, ssl=context)
+    await pod(api, "web", "n1")
+    await node(api, listener.sockets[0].getsockname()[1])
+    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
+    code, status = await api.ask("GET", f"{POD}/{what}", headers=headers)
+    assert code == 503
+    assert 'its certificate is that of "system:node:n2"' in status["message"]
+    assert fake.heads == []
+    listener.close()
+    await listener.wait_closed()
 
 
 async def test_an_agent_with_a_foreign_certificate_is_not_talked_to(api: Api, tmp_path) -> None:  # type: ignore[no-untyped-def]

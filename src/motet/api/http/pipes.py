@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from motet.api.http.agents import parse_head
+
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 1024 * 1024
 
@@ -75,11 +77,9 @@ class AgentEnd(_End):
             await self._more()
         head, _, rest = bytes(self._early).partition(b"\r\n\r\n")
         self.raw_head = head + b"\r\n\r\n"
-        lines = head.decode("latin-1").split("\r\n")
-        pairs = (line.partition(":") for line in lines[1:])
-        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         self._early.clear()
-        return int(lines[0].split(" ", 2)[1]), headers, rest
+        status, headers = parse_head(self.raw_head)
+        return status, headers, rest
 
     async def body(self, headers: dict[str, str], rest: bytes) -> bytes:
         """The body of a refusal: `Content-Length` bytes, or one in chunks, or all until the end."""

@@ -134,7 +134,6 @@ class ApiServer:
         if self._web is not None:
             self._web.pre_shutdown()
             await self._web.shutdown(self._config.stop_seconds)
-        await self._streams.close()
         if self._listener is not None:
             await self._listener.wait_closed()
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from urllib.parse import quote
 
-import aiohttp
 import msgspec
 from aiohttp import web
-from yarl import URL
 
-from motet.api.http import answers
+from motet.api.http import agents, answers
+from motet.api.http.agents import CONNECT_SECONDS, HEAD_SECONDS, Agent
 from motet.api.http.calls import ResourceCall
 from motet.api.http.pipes import AgentEnd, ClientEnd
 from motet.api.registry import Registry
@@ -29,8 +27,6 @@ from motet.store.document import Document
 STREAMS = frozenset({"log", "exec", "attach", "portforward"})
 _AGENT_PATHS = {"log": "containerLogs", "exec": "exec", "attach": "attach", "portforward": "portForward"}
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
-_CONNECT_SECONDS = 10.0
-_HEAD_SECONDS = 30.0
 # Headers about the connection to us, which must not travel on, or which would let a client pose as us.
 _HOP = frozenset({"host", "authorization", "content-length", "transfer-encoding", "accept-encoding", "expect"})
 
@@ -72,19 +68,6 @@ class NodeView(msgspec.Struct, gc=False, frozen=True):
     status: _NodeStatus = _NodeStatus()
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """Where a node's agent listens."""
-
-    node: str
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"https://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
-
-
 def container_of(pod: Document, asked: str) -> str:
     """The container meant: the one asked for, the annotated default, or the only one. Raises BadRequest."""
     spec = pod.view(PodView).spec
@@ -108,11 +91,6 @@ class Streams:
     def __init__(self, registry: Registry, tls: ssl.SSLContext | None) -> None:
         self._registry = registry
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
 
     async def serve(self, call: ResourceCall) -> web.StreamResponse:
         """Raises ApiError until the agent has answered."""
@@ -122,13 +100,15 @@ class Streams:
         if target.subresource != "portforward":
             container = container_of(pod, call.query.get("container", ""))
         agent = await self._agent(pod, container)
+        if self._tls is None:
+            raise InternalError("this manager has no certificate to show to agents")
         parts = [_AGENT_PATHS[target.subresource], call.namespace, target.name, container]
         path = "/" + "/".join(quote(part, safe="") for part in parts if part)
         if call.request.rel_url.raw_query_string:
             path += f"?{call.request.rel_url.raw_query_string}"
         if target.subresource == "log":
-            return await self._log(call, agent, path)
-        return await self._pipe(call, agent, path)
+            return await self._log(call, agent, path, self._tls)
+        return await self._pipe(call, agent, path, self._tls)
 
     async def _agent(self, pod: Document, container: str) -> Agent:
         name = pod.view(PodView).spec.node_name
@@ -144,57 +124,49 @@ class Streams:
         port = status.daemon_endpoints.kubelet_endpoint.port
         if not host or not port:
             raise Unavailable(f'node "{name}" has not told its address yet')
-        if self._tls is None:
-            raise InternalError("this manager has no certificate to show to agents")
         return Agent(name, host, port)
 
-    async def _log(self, call: ResourceCall, agent: Agent, path: str) -> web.StreamResponse:
-        assert self._tls is not None
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
-        url = URL(agent.url + path, encoded=True)
+    async def _log(self, call: ResourceCall, agent: Agent, path: str, tls: ssl.SSLContext) -> web.StreamResponse:
+        answer, writer = await agents.get(agent, path, tls)
         try:
-            async with self._session.get(url, ssl=self._tls, headers={"Accept-Encoding": "identity"}) as answer:
-                content_type = answer.headers.get("Content-Type", "text/plain")
-                if answer.status != 200:
-                    return answers.body(await answer.read(), status=answer.status, content_type=content_type)
-                response = web.StreamResponse(headers={"Content-Type": content_type})
-                response.enable_chunked_encoding()
-                await response.prepare(call.request)
-                try:
-                    async for data in answer.content.iter_any():
-                        await response.write(data)
-                except aiohttp.ClientError:
-                    # The head is gone already: only breaking off tells the client that this is not the whole log.
-                    if call.request.transport is not None:
-                        call.request.transport.abort()
-                    return response
-                await response.write_eof()
+            content_type = answer.headers.get("content-type", "text/plain")
+            if answer.status != 200:
+                return answers.body(await answer.body(), status=answer.status, content_type=content_type)
+            response = web.StreamResponse(headers={"Content-Type": content_type})
+            response.enable_chunked_encoding()
+            await response.prepare(call.request)
+            try:
+                async for piece in answer.pieces():
+                    await response.write(piece)
+            except (asyncio.IncompleteReadError, ValueError):
+                # The head is gone already: only breaking off tells the client that this is not the whole log.
+                if call.request.transport is not None:
+                    call.request.transport.abort()
                 return response
-        except (aiohttp.ClientConnectionError, TimeoutError) as error:
-            if call.request.transport is None:
-                raise  # our own client has left
-            raise _unreachable(agent, error) from error
+            await response.write_eof()
+            return response
+        finally:
+            writer.transport.abort()
 
-    async def _pipe(self, call: ResourceCall, agent: Agent, path: str) -> web.StreamResponse:
+    async def _pipe(self, call: ResourceCall, agent: Agent, path: str, tls: ssl.SSLContext) -> web.StreamResponse:
         request = call.request
         if "upgrade" not in request.headers.get("Connection", "").lower():
             raise BadRequest("Upgrade request required")
         loop = asyncio.get_running_loop()
         far = AgentEnd()
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                await loop.create_connection(lambda: far, agent.host, agent.port, ssl=self._tls)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await loop.create_connection(lambda: far, agent.host, agent.port, ssl=tls)
         except (OSError, TimeoutError) as error:
-            raise _unreachable(agent, error) from error
+            raise agent.unreachable(error) from error
         try:
+            agent.check(far.transport.get_extra_info("peercert") if far.transport else None)
             far.write(_head(request, agent, path))
             try:
-                async with asyncio.timeout(_HEAD_SECONDS):
+                async with asyncio.timeout(HEAD_SECONDS):
                     status, head, rest = await far.answer()
             except (TimeoutError, ConnectionError, ValueError) as error:
-                raise _unreachable(agent, error) from error
+                raise agent.unreachable(error) from error
             if status != 101:
                 body = await far.body(head, rest)
                 return answers.body(body, status=status, content_type=head.get("content-type", "text/plain"))
@@ -230,8 +202,3 @@ def _head(request: web.BaseRequest, agent: Agent, path: str) -> bytes:
     if request.method == "POST":
         lines.append("Content-Length: 0")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
-
-
-def _unreachable(agent: Agent, error: BaseException) -> Unavailable:
-    why = str(error) or type(error).__name__
-    return Unavailable(f'the agent of node "{agent.node}" ({agent.host}:{agent.port}) cannot be reached: {why}')
