@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.controllers.world import World, kubelet, world
 
+from motet.base.errors import Forbidden
 from motet.controllers.deployment import Deployments
 from motet.controllers.replicaset import ReplicaSets
 from motet.kinds import deployment, event, pod, replicaset
+from motet.kinds.kind import Kind
 
 
 async def replicasets(world: World) -> None:
@@ -92,6 +95,30 @@ async def test_a_matching_orphan_is_adopted_and_a_relabelled_pod_let_go(tmp_path
         await it.client.patch(pod.KIND, "stray", {"metadata": {"labels": {"app": "debug"}}}, "default")
         await it.until(lambda: not (it.get(pod.KIND, "stray") or {})["metadata"].get("ownerReferences"))
         await it.until(lambda: len(it.all(pod.KIND)) == 2)
+
+
+async def test_pods_that_are_refused_show_as_a_condition_until_they_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path, deployments, replicasets) as it:
+        create, refused = it.client.create, 0
+
+        async def refuse(kind: Kind, document: dict[str, Any], namespace: str = "") -> Any:
+            nonlocal refused
+            if kind is pod.KIND and refused < 4:
+                refused += 1
+                raise Forbidden("exceeded quota: small")
+            return await create(kind, document, namespace)
+
+        monkeypatch.setattr(it.client, "create", refuse)
+        await it.create(deployment.KIND, web(2))
+
+        def failure() -> str:
+            conditions = ((it.get(deployment.KIND, "web") or {}).get("status") or {}).get("conditions") or ()
+            return next((each["message"] for each in conditions if each["type"] == "ReplicaFailure"), "")
+
+        await it.until(lambda: failure() == "exceeded quota: small")
+        await it.until(lambda: len(it.all(pod.KIND)) == 2 and not failure())
 
 
 async def test_the_events_name_the_pods_and_the_scaling(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ class Apps:
             plan = placement.decide(slots, pods, template, update, self._clock.now())
             look_again = plan.look_again
             failure = await self._apply(document, plan, template, on_node=app.spec.mode.global_ is not None)
-        await self._write_status(document, len(slots), template)
+        await self._write_status(document, slots, template)
         if failure:
             raise TryAgain(failure)
         return look_again
@@ -280,13 +280,16 @@ class Apps:
             await self._client.delete(pod_kind.KIND, meta.name, meta.namespace, uid=meta.uid)
             self._events.event(about, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name}")
 
-    async def _write_status(self, document: Document, slots: int, template: str) -> None:
+    async def _write_status(self, document: Document, slots: Mapping[str, Want], template: str) -> None:
         current = self._apps.get(document.name, document.namespace)
         if current is None or current.meta.generation != document.meta.generation:
             return
         app = current.view(AppView)
         pods = [pod.view(PodView) for pod in self._pods.owned_by(current.meta.uid)]
-        status = status_of(app, slots, pods, template, self._clock.now())
+        # A node that only keeps what it has is not missing a pod.
+        filled = {placement.slot_of(pod) for pod in pods if podview.is_active(pod)}
+        wanted = sum(want is Want.RUN or slot in filled for slot, want in slots.items())
+        status = status_of(app, wanted, pods, template, self._clock.now())
         if status == app.status:
             return
         changed = current.decode()

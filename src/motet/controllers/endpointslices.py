@@ -95,15 +95,15 @@ class EndpointSlices:
             stop()
 
     def _services_of(self, old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
-        before = old.view(BackendView).exposed() if old else ()
-        after = new.view(BackendView).exposed() if new else ()
-        if before == after:
-            return ()
         keys: set[ObjectKey] = set()
         for document in (old, new):
             if document is not None:
                 keys.update(self._index.select(document.namespace, document.meta.labels))
-        return keys
+        if not keys:
+            return ()
+        before = old.view(BackendView).exposed() if old else ()
+        after = new.view(BackendView).exposed() if new else ()
+        return () if before == after else keys
 
     async def reconcile(self, key: ObjectKey) -> None:
         """Bring the slices and the Endpoints of one Service up to date."""

@@ -22,6 +22,7 @@ from motet.controllers.disruption import mark_disrupted
 from motet.controllers.loop import Controller
 from motet.controllers.nodematch import Toleration
 from motet.controllers.nodes import NodeView, Taint
+from motet.controllers.podview import PodView
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
 from motet.store.document import Document, Meta
@@ -29,7 +30,6 @@ from motet.store.table import Table
 
 
 class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    node_name: str = ""
     tolerations: tuple[Toleration, ...] | None = None
 
 
@@ -82,7 +82,7 @@ class TaintEviction:
     def _arrived(self, old: Document | None, new: Document | None) -> Iterable[str]:
         if new is None:
             return
-        node = self._nodes.get(new.view(_PodView).spec.node_name)
+        node = self._nodes.get(new.view(PodView).spec.node_name)
         if node is not None and _evicting(node):
             yield node.name
 

@@ -19,6 +19,8 @@ from motet.controllers.podview import PodView
 SLOT_LABEL = "motet.dev/slot"
 NODE_ANNOTATION = "motet.dev/node"
 TEMPLATE_LABEL = "motet.dev/template-hash"
+# What node health writes as the reason why a pod is not ready.
+NODE_NOT_READY = "NodeNotReady"
 
 
 class Want(StrEnum):
@@ -57,9 +59,9 @@ class _Slot:
     def ready(self) -> bool:
         return any(podview.is_ready(pod) for pod in self.new)
 
-    def renewing(self) -> bool:
-        """Between old and new."""
-        return not self.ready() and bool(self.new or (self.going and not self.old))
+    def under_way(self) -> bool:
+        """Without a working pod of the current template, and not untouched either."""
+        return not self.ready() and bool(self.new or not self.old)
 
 
 def slot_of(pod: PodView) -> str:
@@ -80,7 +82,7 @@ def decide(slots: Mapping[str, Want], pods: Iterable[PodView], template: str, up
                 delete.append(pod)
             else:
                 (slot.new if current else slot.old).append(pod)
-        elif slot is not None and not current and not podview.is_finished(pod):
+        elif slot is not None and not current and not podview.is_finished(pod) and not _abandoned(pod):
             slot.going.append(pod)
     create: list[str] = []
     outdated: list[str] = []
@@ -99,6 +101,12 @@ def decide(slots: Mapping[str, Want], pods: Iterable[PodView], template: str, up
         create += started
         delete += stopped
     return Plan(tuple(create), tuple(delete), wait if outdated else None)
+
+
+def _abandoned(pod: PodView) -> bool:
+    """Its node is silent, so nobody can say when it ends: waiting for that could take for ever."""
+    condition = podview.ready_condition(pod)
+    return condition is not None and condition.reason == NODE_NOT_READY
 
 
 def _best(pods: Sequence[PodView]) -> list[PodView]:
@@ -128,7 +136,7 @@ def _renew(
     filled: Mapping[str, _Slot], outdated: Sequence[str], slots: Mapping[str, Want], update: Update
 ) -> tuple[list[str], list[PodView]]:
     """Begin with as many outdated slots as the limit allows, those that do not work first."""
-    under_way = sum(slot.renewing() for slot in filled.values())
+    under_way = sum(slots[name] is Want.RUN and slot.under_way() for name, slot in filled.items())
     room = len(outdated) if update.parallelism == 0 else max(0, update.parallelism - under_way)
     broken_first = sorted(outdated, key=lambda name: any(podview.is_ready(pod) for pod in filled[name].old))
     create: list[str] = []
