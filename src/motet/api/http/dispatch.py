@@ -77,7 +77,9 @@ class Dispatcher:
     def _account(self, call: Call, status: int, seconds: float) -> None:
         verb = call.verb if call.verb in _VERBS else "other"
         self.metrics.count(verb, call.resource, status, seconds)
-        level = logging.INFO if verb in _CHANGES or status >= 400 else logging.DEBUG
+        # Looking for what is not there is everyday business: kubectl apply does it for every new object.
+        worth_telling = verb in _CHANGES or (status >= 400 and status != 404)
+        level = logging.INFO if worth_telling else logging.DEBUG
         if log.isEnabledFor(level):
             # The path as it came, still percent-encoded, so it cannot break the line; never the query: commands of
             # exec are in it.
