@@ -29,9 +29,9 @@ def _totals(pod: Pod) -> tuple[dict[str, int], dict[str, int], bool]:
     limits: dict[str, int] = {}
     full = True
     for container in pod.everything:
-        for given, totals in ((container.resources.requests, requests), (container.resources.limits, limits)):
+        for of, totals in ((request, requests), (limit, limits)):
             for name in _COUNTED:
-                if amount := _amount(given, name):
+                if amount := of(container.resources, name):
                     totals[name] = totals.get(name, 0) + amount
         full = full and all(_amount(container.resources.limits, name) for name in _COUNTED)
     return requests, limits, full
