@@ -51,4 +51,4 @@ class NodeNetwork:
     async def _repair(self) -> None:
         while True:
             await asyncio.sleep(_REPAIR_SECONDS)
-            bridge.ensure(self._config)
+            await asyncio.to_thread(bridge.ensure, self._config)
