@@ -139,13 +139,17 @@ class World:
             case StartContainer(container_id=key):
                 self._change(key, state=ContainerState.RUNNING, started_at=int(self.now * NANOSECONDS))
             case StopContainers(kills=kills):
+                # As containerd does: stopping what was never started changes nothing.
+                running = {one.id for one in self.observed.running}
+                assert running & {kill.container_id for kill in kills}
                 for kill in kills:
-                    self.end(kill.container_id, 137)
+                    if kill.container_id in running:
+                        self.end(kill.container_id, 137)
             case RemoveContainer(container_id=key):
                 self._set(containers=tuple(one for one in self.observed.containers if one.id != key))
             case StopSandbox(sandbox_id=key):
-                for one in self.observed.containers:
-                    if one.sandbox_id == key and one.state is not ContainerState.EXITED:
+                for one in self.observed.running:
+                    if one.sandbox_id == key:
                         self.end(one.id, 137)
                 boxes = tuple(
                     replace(box, ready=False, ips=()) if box.id == key else box for box in self.observed.sandboxes

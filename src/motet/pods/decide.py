@@ -133,7 +133,16 @@ def _stop_all(
 
 
 def _alive(observed: Observed) -> list[Container]:
-    return [container for container in observed.containers if container.state is not ContainerState.EXITED]
+    """What may have a process. A container that was made and never started has none, and cannot be stopped either."""
+    alive = (ContainerState.RUNNING, ContainerState.UNKNOWN)
+    return [container for container in observed.containers if container.state in alive]
+
+
+def _stillborn(observed: Observed) -> Container | None:
+    """A container that was made and never started, and whose sandbox is dead: it never will be."""
+    ready = {sandbox.id for sandbox in observed.sandboxes if sandbox.ready}
+    made = (container for container in observed.containers if container.state is ContainerState.CREATED)
+    return next((container for container in made if container.sandbox_id not in ready), None)
 
 
 def _holds_something(sandbox: Sandbox, records: Records) -> bool:
@@ -184,6 +193,8 @@ def _kill_unhealthy(pod: Pod, observed: Observed, records: Records) -> Step | No
 
 def _drop_old(pod: Pod, observed: Observed) -> Step | None:
     """Keep the newest container of each name and the one before it; and only sandboxes that still hold a kept one."""
+    if (stillborn := _stillborn(observed)) is not None:
+        return RemoveContainer(stillborn.id)
     kept: set[str] = set()
     for spec in pod.everything:
         attempts = observed.attempts(spec.name)

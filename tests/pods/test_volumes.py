@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from motet.pods.env import Place
+from motet.pods.security import ConfigError
+from motet.pods.sources import ClaimView, VolumeView
+from motet.pods.spec import Pod
+from motet.pods.volumes import MountFailure, Volumes, check_host_path
+from support.pods import app, pod
+
+
+class Storage:
+    """Sources with ConfigMaps, claims and volumes."""
+
+    def __init__(self) -> None:
+        self.maps: dict[str, dict[str, bytes]] = {}
+        self.claims: dict[str, dict[str, Any]] = {}
+        self.backing: dict[str, dict[str, Any]] = {}
+
+    async def config_map(self, namespace: str, name: str) -> dict[str, bytes] | None:
+        return self.maps.get(name)
+
+    secret = config_map
+
+    async def claim(self, namespace: str, name: str) -> ClaimView | None:
+        return msgspec.convert(self.claims[name], ClaimView) if name in self.claims else None
+
+    async def volume(self, name: str) -> VolumeView | None:
+        return msgspec.convert(self.backing[name], VolumeView) if name in self.backing else None
+
+    async def services(self, namespace: str) -> list[Any]:
+        return []
+
+
+@pytest.fixture
+def storage() -> Storage:
+    return Storage()
+
+
+@pytest.fixture
+def volumes(tmp_path: Path, storage: Storage) -> Volumes:
+    return Volumes(tmp_path / "pods", storage, Place("n1", (), 1000, 1 << 30))
+
+
+def using(volume: dict[str, Any], **mount: Any) -> Pod:
+    mounts = [{"name": "v", "mountPath": "/v", **mount}]
+    return pod(app(volumeMounts=mounts), volumes=[{"name": "v", **volume}])
+
+
+async def test_an_empty_directory_is_open_to_every_user(volumes: Volumes):
+    wanted = using({"emptyDir": {}})
+    await volumes.prepare(wanted)
+    assert volumes.at(wanted, "v").stat().st_mode & 0o777 == 0o777
+    (mount,) = await volumes.mounts(wanted, wanted.spec.containers[0], {})
+    assert (mount.host_path, mount.read_only) == (str(volumes.at(wanted, "v")), False)
+
+
+async def test_preparing_again_keeps_what_was_written(volumes: Volumes):
+    wanted = using({"emptyDir": {}})
+    await volumes.prepare(wanted)
+    (volumes.at(wanted, "v") / "file").write_text("kept")
+    await volumes.prepare(wanted)
+    assert (volumes.at(wanted, "v") / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ({"configMap": {"name": "no"}}, 'configmap "no" not found'),
+        ({"configMap": {"name": "yes", "items": [{"key": "x", "path": "x"}]}}, "non-existent configmap key: x"),
+        ({"configMap": {"name": "yes", "items": [{"key": "a", "path": "../x"}]}}, "must not contain"),
+        ({"persistentVolumeClaim": {"claimName": "no"}}, 'persistentvolumeclaim "no" not found'),
+        ({"persistentVolumeClaim": {"claimName": "loose"}}, "not bound"),
+        ({"hostPath": {"path": "/nowhere/at/all", "type": "Directory"}}, "cannot be used"),
+        (
+            {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
+            "serviceAccountToken is not supported yet",
+        ),
+    ],
+)
+async def test_what_cannot_be_mounted_says_why(
+    volumes: Volumes, storage: Storage, volume: dict[str, Any], message: str
+):
+    storage.maps["yes"] = {"a": b"1"}
+    storage.claims["loose"] = {"metadata": {"name": "loose"}}
+    with pytest.raises(MountFailure, match=message):
+        await volumes.prepare(using(volume))
+
+
+async def test_an_optional_source_that_is_missing_is_an_empty_volume(volumes: Volumes):
+    wanted = using({"configMap": {"name": "no", "optional": True}})
+    await volumes.prepare(wanted)
+    assert [path for path in volumes.at(wanted, "v").iterdir() if not path.name.startswith("..")] == []
+
+
+async def test_a_projected_volume_joins_its_sources(volumes: Volumes, storage: Storage):
+    storage.maps["one"] = {"a": b"1"}
+    label = {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}
+    wanted = using({"projected": {"sources": [{"configMap": {"name": "one"}}, {"downwardAPI": {"items": [label]}}]}})
+    await volumes.prepare(wanted)
+    at = volumes.at(wanted, "v")
+    assert ((at / "a").read_text(), (at / "name").read_text()) == ("1", "web")
+
+
+async def test_a_refresh_brings_the_new_version(volumes: Volumes, storage: Storage):
+    storage.maps["live"] = {"a": b"old"}
+    wanted = using({"configMap": {"name": "live"}})
+    await volumes.prepare(wanted)
+    storage.maps["live"] = {"a": b"new"}
+    await volumes.refresh(wanted)
+    assert (volumes.at(wanted, "v") / "a").read_text() == "new"
+
+
+async def test_a_local_path_volume_is_made_at_its_first_mount_and_outlives_the_pod(
+    volumes: Volumes, storage: Storage, tmp_path: Path
+):
+    path = tmp_path / "claims" / "one"
+    storage.claims["c"] = {"metadata": {}, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}}
+    storage.backing["pv"] = {
+        "metadata": {"finalizers": ["motet.dev/local-path"]},
+        "spec": {"local": {"path": str(path)}},
+    }
+    wanted = using({"persistentVolumeClaim": {"claimName": "c", "readOnly": True}})
+    await volumes.prepare(wanted)
+    assert path.stat().st_mode & 0o777 == 0o777
+    (mount,) = await volumes.mounts(wanted, wanted.spec.containers[0], {})
+    assert (mount.host_path, mount.read_only) == (str(path), True)
+    await volumes.teardown(wanted.metadata.uid, everything=True)
+    assert path.is_dir()
+    assert volumes.on_disk() == []
+
+
+async def test_a_sub_path_that_leads_out_of_its_volume_is_refused(volumes: Volumes):
+    wanted = using({"emptyDir": {}}, subPath="link")
+    await volumes.prepare(wanted)
+    os.symlink("/etc", volumes.at(wanted, "v") / "link")
+    with pytest.raises(ConfigError, match="leads outside its volume"):
+        await volumes.mounts(wanted, wanted.spec.containers[0], {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits"), [("", True), ("Directory", True), ("File", False), ("Socket", False), ("DirectoryOrCreate", True)]
+)
+def test_host_path_types(tmp_path: Path, kind: str, fits: bool):
+    assert (check_host_path(tmp_path, kind) == "") is fits
