@@ -15,7 +15,7 @@ from motet.kinds import persistentvolume as volume_kind
 from support.fake_client import FakeClient
 
 
-def volume(path: Path, node: str = "n1", policy: str = "Delete", **status: Any) -> dict[str, Any]:
+def volume(path: Path, node: str = "n1", policy: str = "Delete") -> dict[str, Any]:
     terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
     return {
         "metadata": {"name": "pv", "finalizers": ["motet.dev/local-path"]},
@@ -24,7 +24,6 @@ def volume(path: Path, node: str = "n1", policy: str = "Delete", **status: Any) 
             "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
             "persistentVolumeReclaimPolicy": policy,
         },
-        "status": status,
     }
 
 
@@ -64,15 +63,6 @@ async def test_a_deleted_volume_takes_its_data_along(tmp_path: Path, data: Path)
     await client.create(volume_kind.KIND, volume(data))
     async with looking_after(client, clock, tmp_path):
         await client.delete(volume_kind.KIND, "pv")
-        assert await settled(client, clock)
-    assert not data.exists()
-
-
-async def test_a_released_volume_is_deleted_when_its_policy_says_so(tmp_path: Path, data: Path):
-    clock = FakeClock()
-    client = FakeClient(clock)
-    await client.create(volume_kind.KIND, volume(data, phase="Released"))
-    async with looking_after(client, clock, tmp_path):
         assert await settled(client, clock)
     assert not data.exists()
 

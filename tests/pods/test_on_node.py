@@ -173,7 +173,7 @@ async def test_processor_and_process_limits_are_on_the_pods_cgroup(made: Agent):
     assert made.tools.cgroups.exists(group)
     assert (
         await made.inside(
-            "limited", "sh", "-c", "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null"
+            "limited", "sh", "-c", "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null; true"
         )
     ).split()[0] == "25000"
     await made.gone("limited")
@@ -298,6 +298,21 @@ async def test_a_new_agent_takes_over_without_restarting_anything(node: LiveNode
         assert pod["status"]["containerStatuses"][0] == started
         assert (await after.inside("stays", "echo", "alive")) == "alive\n"
         await after.gone("stays")
+
+
+async def test_pods_are_looked_after_while_the_api_is_away(made: Agent):
+    await made.run_pod(shell("until [ -e /tmp/end ]; do sleep 0.05; done"), name="alone")
+    await made.running("alone")
+    made.client.away = True
+    await made.inside("alone", "touch", "/tmp/end")
+    view = made.manager.pod("default", "alone")
+    assert view is not None
+    async with asyncio.timeout(10):
+        while not [one for one in (await made.manager.observed(view)).running if one.attempt == 1]:
+            await asyncio.sleep(0.05)
+    made.client.away = False
+    pod = await made.until("alone", lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] == 1)
+    assert pod["status"]["phase"] == "Running"
 
 
 async def test_what_the_api_does_not_know_is_stopped_and_removed(node: LiveNode):

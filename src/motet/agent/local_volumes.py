@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from motet.base.clock import Clock
-from motet.base.errors import ApiError, NotFound
+from motet.base.errors import ApiError, Conflict, NotFound
 from motet.client.interface import Client
 from motet.kinds import persistentvolume as volume_kind
 from motet.pods.volumes import LOCAL_PATH_FINALIZER
@@ -55,13 +55,8 @@ class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     persistent_volume_reclaim_policy: str = "Retain"
 
 
-class _Status(msgspec.Struct, gc=False, frozen=True):
-    phase: str = ""
-
-
 class VolumeView(msgspec.Struct, gc=False, frozen=True):
     spec: _Spec = _Spec()
-    status: _Status = _Status()
 
 
 def path_on(node_name: str, document: Document) -> Path | None:
@@ -113,16 +108,14 @@ class LocalVolumes:
 
     async def _look(self, document: Document) -> None:
         path = path_on(self._node, document)
-        if path is None:
+        if path is None or document.meta.deletion_timestamp is None:
             return
-        view = document.view(VolumeView)
+        policy = document.view(VolumeView).spec.persistent_volume_reclaim_policy
         try:
-            if document.meta.deletion_timestamp is not None:
-                if await asyncio.to_thread(self._removed, path, view.spec.persistent_volume_reclaim_policy):
-                    await self._release(document)
-            elif view.status.phase == "Released" and view.spec.persistent_volume_reclaim_policy == "Delete":
-                await self._client.delete(volume_kind.KIND, document.name, uid=document.meta.uid)
-        except NotFound:
+            if await asyncio.to_thread(self._removed, path, policy):
+                await self._release(document)
+        except (NotFound, Conflict):
+            # Gone, or changed meanwhile: the change is on its way here.
             return
         except (ApiError, OSError) as error:
             _log.warning("volume %s: %s", document.name, error)

@@ -15,7 +15,7 @@ from typing import Any
 from motet.agent import machine
 from motet.agent.config import AgentConfig
 from motet.agent.machine import Load, Machine
-from motet.base import quantity
+from motet.base import quantity, release
 from motet.base.clock import Clock
 from motet.base.errors import AlreadyExists, ApiError, Conflict, NotFound
 from motet.base.timestamps import format_micro_time, format_time
@@ -30,7 +30,6 @@ Json = dict[str, Any]
 _log = logging.getLogger("motet.agent.node")
 
 LEASE_NAMESPACE = "kube-node-lease"
-KUBELET_VERSION = "v1.37.0+motet"
 _LEASE_SECONDS = 40
 _HEARTBEAT_EVERY = 10.0
 _STATUS_EVERY = 300.0
@@ -74,7 +73,7 @@ def status_of(config: AgentConfig, facts: Facts, previous: Sequence[Json], now: 
             "kernelVersion": facts.machine.kernel,
             "osImage": facts.machine.os_image,
             "containerRuntimeVersion": facts.runtime_version,
-            "kubeletVersion": KUBELET_VERSION,
+            "kubeletVersion": release.MOTET,
             "kubeProxyVersion": "",
             "operatingSystem": "linux",
             "architecture": facts.machine.architecture,
