@@ -14,13 +14,10 @@ from aiohttp import web
 
 from motet.api.http import answers
 from motet.api.http.negotiate import clauses
+from motet.base import release
 from motet.base.errors import NotFound
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Json, Kind
-
-# What we claim to be: clients decide by it what they may ask for.
-MAJOR, MINOR = "1", "34"
-VERSION = f"v{MAJOR}.{MINOR}.0"
 
 _PROJECTION_VERBS = ("get", "patch", "update")
 # Subresources that are kinds of their own: group, version, kind.
@@ -73,9 +70,9 @@ class _Resource:
 def version() -> Json:
     """`/version`."""
     return {
-        "major": MAJOR,
-        "minor": MINOR,
-        "gitVersion": f"{VERSION}+motet",
+        "major": release.MAJOR,
+        "minor": release.MINOR,
+        "gitVersion": release.MOTET,
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",

@@ -15,6 +15,7 @@ import msgspec
 from motet.api.openapi import gnostic
 from motet.api.openapi.operations import ARGUMENTS, META, Operation, list_name, paths, rendered_gvk
 from motet.api.openapi.schemas import V2, V3, Definitions
+from motet.base import release
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Kind
 from motet.kinds.schema import model, prose, table
@@ -22,8 +23,6 @@ from motet.kinds.schema.model import Field, GroupVersionKind, Schema
 
 Json = dict[str, Any]
 
-# The Kubernetes release whose API the schema table describes.
-RELEASE = "v1.37.0"
 # What to answer the protobuf form with: clients ask for `...spec.v2@v1.0+protobuf`, but Go cannot parse that back.
 V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _ALWAYS = ("Status", "DeleteOptions", "Patch", "WatchEvent", "APIResourceList", "APIGroup")
@@ -56,7 +55,7 @@ def v3(catalogue: Catalogue, group: str, version: str) -> Json:
     kinds = [kind for kind in catalogue if (kind.group, kind.version) == (group, version)]
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": RELEASE},
+        "info": {"title": "Kubernetes", "version": release.KUBERNETES},
         "paths": {path: item for kind in kinds for path, item in _paths(kind, _operation_v3, _argument_v3)},
         "components": {"schemas": _published(Definitions(V3, prose.load()), kinds)},
     }
@@ -67,7 +66,7 @@ def v2(catalogue: Catalogue) -> Json:
     kinds = list(catalogue)
     return {
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": RELEASE},
+        "info": {"title": "Kubernetes", "version": release.KUBERNETES},
         "paths": {path: item for kind in kinds for path, item in _paths(kind, _operation_v2, _argument_v2)},
         "definitions": _published(Definitions(V2, prose.load()), kinds),
     }
