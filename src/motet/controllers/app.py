@@ -163,8 +163,11 @@ def status_of(app: AppView, slots: int, pods: Sequence[PodView], template: str, 
     """Counts over the active pods, and whether all that is wanted is there."""
     active = [pod for pod in pods if podview.is_active(pod)]
     ready = sum(podview.is_ready(pod) for pod in active)
-    updated = sum((pod.metadata.labels or {}).get(TEMPLATE_LABEL) == template for pod in active)
-    enough, done = ready >= slots, updated == slots == len(active) and ready >= slots
+    current = [pod for pod in pods if (pod.metadata.labels or {}).get(TEMPLATE_LABEL) == template]
+    updated = sum(podview.is_active(pod) for pod in current)
+    ended = len({placement.slot_of(pod) for pod in current if podview.has_done_its_work(pod)})
+    enough = ready + ended >= slots
+    done = updated == len(active) <= slots <= updated + ended and enough
     wanted = (
         ("Available", enough, "AllReady" if enough else "NotAllReady", f"{ready} of {slots} pods are ready"),
         (

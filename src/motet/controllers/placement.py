@@ -3,7 +3,8 @@
 An App is a set of *slots*, each of which wants one pod: numbers 1 to n when replicated, node names when global. A
 slot whose pods are all of an older template is renewed: `stop-first` ends the old pod and starts the new one when it is gone,
 `start-first` the other way round. At most `parallelism` slots (0: all) are between old and new at a time, and `delay_seconds` pass
-after a renewed slot became ready before the next begins. A slot that lost its pod gets a new one at once.
+after a renewed slot became ready before the next begins. A slot that lost its pod gets a new one at once; one whose pod ended for
+good, as its restart policy has it, is done until the template changes.
 """
 
 from __future__ import annotations
@@ -50,18 +51,19 @@ class Plan:
 
 @dataclass(slots=True)
 class _Slot:
-    """The pods of one slot. `going` are those of an older template that were told to stop."""
+    """The pods of one slot. `going` are those of an older template that were told to stop; `done`: the work has been done."""
 
     new: list[PodView] = field(default_factory=list)
     old: list[PodView] = field(default_factory=list)
     going: list[PodView] = field(default_factory=list)
+    done: bool = False
 
     def ready(self) -> bool:
         return any(podview.is_ready(pod) for pod in self.new)
 
     def under_way(self) -> bool:
         """Without a working pod of the current template, and not untouched either."""
-        return not self.ready() and bool(self.new or not self.old)
+        return not self.ready() and not self.done and bool(self.new or not self.old)
 
 
 def slot_of(pod: PodView) -> str:
@@ -82,6 +84,8 @@ def decide(slots: Mapping[str, Want], pods: Iterable[PodView], template: str, up
                 delete.append(pod)
             else:
                 (slot.new if current else slot.old).append(pod)
+        elif slot is not None and current and podview.has_done_its_work(pod):
+            slot.done = True
         elif slot is not None and not current and not podview.is_finished(pod) and not _abandoned(pod):
             slot.going.append(pod)
     create: list[str] = []
@@ -91,6 +95,8 @@ def decide(slots: Mapping[str, Want], pods: Iterable[PodView], template: str, up
         if slot.new:
             if slot.ready():
                 delete += slot.old[:1] and _best(slot.old)
+        elif slot.done:
+            delete += _best(slot.old)
         elif slot.old:
             outdated.append(name)
         elif slots[name] is Want.RUN and not slot.going:

@@ -29,12 +29,14 @@ class ContainerStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 
 class PodStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     phase: str = "Pending"
+    reason: str = ""
     conditions: tuple[Condition, ...] | None = None
     container_statuses: tuple[ContainerStatus, ...] | None = None
 
 
 class PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     node_name: str = ""
+    restart_policy: str = "Always"
 
 
 class PodView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -52,6 +54,13 @@ def instant(text: str) -> datetime:
 def is_finished(pod: PodView) -> bool:
     """It ran to its end and will not run again."""
     return pod.status.phase in ("Succeeded", "Failed")
+
+
+def has_done_its_work(pod: PodView) -> bool:
+    """It ended by itself and is not to run again. What a node evicted or lost (there is a reason then) has not."""
+    if pod.metadata.deletion_timestamp is not None or pod.status.reason:
+        return False
+    return pod.status.phase == "Succeeded" or (pod.status.phase == "Failed" and pod.spec.restart_policy == "Never")
 
 
 def is_active(pod: PodView) -> bool:
