@@ -13,6 +13,9 @@ from motet.cli.compose.model import FileSource, Project
 from motet.cli.compose.service import ServiceReader
 from motet.cli.compose.source import Fields, Source, Value, load, text
 
+# Namespaces that every cluster has.
+_RESERVED = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
+
 
 def read(file: Path, environment: Mapping[str, str] | None = None, *, project: str = "") -> Project:
     """Read a Compose file, with variables from `environment` and the `.env` beside the file. Raises ComposeError."""
@@ -20,7 +23,7 @@ def read(file: Path, environment: Mapping[str, str] | None = None, *, project: s
     source, root = load(file, lambda value: fill_in(value, variables))
     fields = Fields(source, root)
     fields.get("version")
-    name = _project_name(fields, file, project)
+    name = _project_name(fields, file, project, variables)
     volumes = tuple(_volume(source, key, value) for key, value in fields.each("volumes"))
     warnings = tuple(_networks(fields))
     secrets = tuple(_file_sources(fields, "secrets", file.parent, variables))
@@ -47,11 +50,32 @@ def _variables(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
         raise
 
 
-def _project_name(fields: Fields, file: Path, given: str) -> str:
-    wanted = given or fields.text("name") or os.environ.get("COMPOSE_PROJECT_NAME", "")
+def project_name(file: Path, environment: Mapping[str, str] | None = None) -> str:
+    """The project's name alone, whatever else may be wrong with the file. Raises ComposeError when it cannot be read at all."""
+    variables = _variables(file, os.environ if environment is None else environment)
+
+    def leave_broken(value: str) -> str:
+        try:
+            return fill_in(value, variables)
+        except ValueError:
+            return value
+
+    source, root = load(file, leave_broken)
+    name = _project_name(Fields(source, root), file, "", variables)
+    source.check()
+    return name
+
+
+def _project_name(fields: Fields, file: Path, given: str, variables: Mapping[str, str]) -> str:
+    wanted = given or fields.text("name") or variables.get("COMPOSE_PROJECT_NAME", "")
+    fields.get("name")
     name = wanted or re.sub(r"[^a-z0-9-]", "", file.absolute().parent.name.lower()).strip("-") or "default-app"
     if problem := names.label_error(name):
         fields.source.problem(fields.items.get("name", fields.at), f"the project name {name!r}: {problem}")
+    elif name in _RESERVED:
+        fields.source.problem(
+            fields.items.get("name", fields.at), f"the name {name!r} belongs to the cluster; choose another one with -p"
+        )
     return name
 
 

@@ -1,0 +1,293 @@
+"""How a service is doing, judged from its App and its pods: pure.
+
+A pod counts only if it is of the App's present template, so that an old version's troubles are not the new one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from motet.base.timestamps import parse_time
+from motet.controllers.placement import TEMPLATE_LABEL
+from motet.controllers.rollout import template_hash
+from motet.store.document import Document, Meta
+
+# Reasons a container waits for that do not go away by waiting.
+_HOPELESS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+    }
+)
+# Crashes are forgiven this often: a program may be waiting for another one in its own way.
+FORGIVEN_RESTARTS = 2
+# A node may still be coming, or a volume be made.
+UNSCHEDULABLE_GRACE = 20.0
+
+
+class Phase(StrEnum):
+    """From the point of view of somebody who waits."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why waiting any longer is pointless."""
+
+    reason: str
+    message: str
+    pod: str = ""
+    container: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """One service. `started`, `healthy` and `completed` are the conditions that others can wait for."""
+
+    name: str
+    phase: Phase
+    detail: str = ""
+    ready: int = 0
+    wanted: int = 0
+    started: bool = False
+    completed: bool = False
+    failure: Failure | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return self.phase is Phase.READY
+
+    @property
+    def settled(self) -> bool:
+        """There is nothing left to wait for."""
+        return self.phase in (Phase.READY, Phase.COMPLETED)
+
+    def meets(self, condition: str) -> bool:
+        """Whether a dependant that asks for `started`, `healthy` or `completed` may go on."""
+        return {"started": self.started or self.completed, "healthy": self.healthy, "completed": self.completed}[
+            condition
+        ]
+
+
+class _Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    pass
+
+
+class _Terminated(_Struct, frozen=True):
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class _Waiting(_Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class _State(_Struct, frozen=True):
+    waiting: _Waiting | None = None
+    running: dict[str, Any] | None = None
+    terminated: _Terminated | None = None
+
+
+class ContainerStatus(_Struct, frozen=True):
+    name: str
+    ready: bool = False
+    restart_count: int = 0
+    state: _State = _State()
+    last_state: _State = _State()
+
+
+class _Condition(_Struct, frozen=True):
+    type: str
+    status: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+
+
+class _PodSpec(_Struct, frozen=True):
+    restart_policy: str = "Always"
+    node_name: str = ""
+
+
+class _PodStatus(_Struct, frozen=True):
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[_Condition, ...] | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] | None = None
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+
+
+class PodView(_Struct, frozen=True):
+    """What is read of a pod."""
+
+    metadata: Meta
+    spec: _PodSpec = _PodSpec()
+    status: _PodStatus = _PodStatus()
+
+    @property
+    def ready(self) -> bool:
+        return any(item.type == "Ready" and item.status == "True" for item in self.status.conditions or ())
+
+    @property
+    def restarts(self) -> int:
+        return max((item.restart_count for item in self.status.container_statuses or ()), default=0)
+
+    @property
+    def statuses(self) -> tuple[ContainerStatus, ...]:
+        return (*(self.status.init_container_statuses or ()), *(self.status.container_statuses or ()))
+
+
+class _Replicated(_Struct, frozen=True):
+    replicas: int = 1
+
+
+class _Mode(msgspec.Struct, gc=False, frozen=True):
+    replicated: _Replicated | None = None
+
+
+class _AppSpec(_Struct, frozen=True):
+    mode: _Mode = _Mode()
+    template: dict[str, Any] = {}
+
+
+class _AppStatus(_Struct, frozen=True):
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    conditions: tuple[_Condition, ...] | None = None
+
+
+class AppView(_Struct, frozen=True):
+    """What is read of an App."""
+
+    metadata: Meta
+    spec: _AppSpec = _AppSpec()
+    status: _AppStatus = _AppStatus()
+
+    @property
+    def everywhere(self) -> bool:
+        return self.spec.mode.replicated is None
+
+    @property
+    def wanted(self) -> int:
+        return self.status.replicas if self.spec.mode.replicated is None else self.spec.mode.replicated.replicas
+
+    @property
+    def updating(self) -> bool:
+        """The controller has not yet brought everything to the present template."""
+        if self.status.observed_generation < self.metadata.generation:
+            return True
+        return not any(item.type == "Progressing" and item.status == "False" for item in self.status.conditions or ())
+
+
+def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceState:
+    """The state of the service whose App and pods (of any template) are given."""
+    view = app.view(AppView)
+    template = template_hash(view.spec.template)
+    current = [
+        pod.view(PodView)
+        for pod in pods
+        if (pod.meta.labels or {}).get(TEMPLATE_LABEL) == template and pod.meta.deletion_timestamp is None
+    ]
+    ready = sum(pod.ready for pod in current)
+    ended = [pod for pod in current if pod.status.phase == "Succeeded"]
+    wanted = max(view.wanted, 1) if view.everywhere else view.wanted
+    running = sum(pod.status.phase == "Running" for pod in current)
+    started = running + len(ended) >= wanted
+    completed = bool(ended) and len(ended) >= wanted
+    failure = next((found for pod in current if (found := failure_of(pod, now)) is not None), None)
+
+    def state(phase: Phase, detail: str) -> ServiceState:
+        return ServiceState(app.name, phase, detail, ready, wanted, started, completed, failure)
+
+    if failure is not None:
+        return state(Phase.FAILED, f"{failure.reason}: {failure.message}")
+    if completed:
+        return state(Phase.COMPLETED, "has done its work")
+    if ready + len(ended) >= wanted and (not view.updating or ended):
+        return state(Phase.READY, f"{ready} of {wanted} ready")
+    return state(Phase.STARTING, _detail(view, current, ready, wanted))
+
+
+def failure_of(pod: PodView, now: datetime) -> Failure | None:
+    """Why there is no use in waiting for this pod; None when there is."""
+    name = pod.metadata.name
+    for status in pod.statuses:
+        waiting = status.state.waiting
+        if waiting is not None and waiting.reason in _HOPELESS:
+            return Failure(waiting.reason, waiting.message or "no details", name, status.name)
+        ended = status.last_state.terminated or status.state.terminated
+        if waiting is not None and waiting.reason == "CrashLoopBackOff" and status.restart_count >= FORGIVEN_RESTARTS:
+            code = ended.exit_code if ended else 1
+            message = f"ended {status.restart_count + 1} times, the last time with {describe_code(code, ended)}"
+            return Failure("CrashLoopBackOff", message, name, status.name, status.restart_count)
+    if pod.status.phase == "Failed":
+        return _failed(pod)
+    for condition in pod.status.conditions or ():
+        if condition.type == "PodScheduled" and condition.status == "False" and condition.last_transition_time:
+            waited = (now - parse_time(condition.last_transition_time)).total_seconds()
+            if waited > UNSCHEDULABLE_GRACE:
+                return Failure("Unschedulable", condition.message or "no node takes the pod", name)
+    return None
+
+
+def _failed(pod: PodView) -> Failure | None:
+    """A pod that will not run again. One that a node lost or evicted is replaced, so that is not the end."""
+    for status in pod.statuses:
+        ended = status.state.terminated
+        if ended is not None and ended.exit_code != 0:
+            message = f"ended with {describe_code(ended.exit_code, ended)}"
+            return Failure(ended.reason or "Error", message, pod.metadata.name, status.name)
+    if pod.spec.restart_policy == "Always":
+        return None
+    return Failure(pod.status.reason or "Failed", pod.status.message or "the pod failed", pod.metadata.name)
+
+
+def describe_code(code: int, ended: _Terminated | None) -> str:
+    if ended is not None and ended.reason == "OOMKilled":
+        return "out of memory (OOMKilled)"
+    return f"exit code {code}"
+
+
+def _detail(app: AppView, pods: Sequence[PodView], ready: int, wanted: int) -> str:
+    if not pods:
+        return "its old pods make room" if app.status.replicas else "waiting for its pods"
+    slowest = min(pods, key=lambda pod: (pod.ready, pod.status.phase == "Running", bool(pod.spec.node_name)))
+    said = _pod_detail(slowest)
+    return said if wanted == 1 else f"{ready} of {wanted} ready; {said}"
+
+
+def _pod_detail(pod: PodView) -> str:
+    for condition in pod.status.conditions or ():
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return f"no node takes it yet: {condition.message}"
+    if not pod.spec.node_name:
+        return "waiting for a node"
+    for status in pod.statuses:
+        waiting, ended = status.state.waiting, status.last_state.terminated or status.state.terminated
+        if waiting is not None and waiting.reason == "CrashLoopBackOff":
+            return f"starts again after {describe_code(ended.exit_code if ended else 1, ended)}"
+    if pod.status.phase == "Running":
+        return "running, not ready yet" if not pod.ready else "ready; its controller is finishing"
+    return "its container is being made"

@@ -1,0 +1,79 @@
+"""Which project a verb is about: the one of `-p`, the one of the file given or found here, or the only one there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from motet.base import selectors
+from motet.base.errors import MotetError
+from motet.cli.compose.model import Project
+from motet.cli.compose.read import project_name, read
+from motet.cli.compose.translate import PROJECT
+from motet.client.interface import Client
+from motet.kinds import namespace
+
+FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+PROJECTS = selectors.Selector((selectors.Requirement(PROJECT, "exists"),))
+
+
+def project_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`-p NAME`."""
+    return click.option(
+        "-p", "--project-name", "project", default="", metavar="NAME", help="The project, if not the one of the file."
+    )(function)
+
+
+def found_file(folder: Path | None = None) -> Path | None:
+    """The Compose file of a folder, the present one by default."""
+    folder = folder or Path()
+    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+
+
+def load(file: Path | None, project: str) -> Project:
+    """The project of `file`, or of the one found here. Raises ComposeError, MotetError."""
+    file = file or found_file()
+    if file is None:
+        raise MotetError(f"there is no {FILES[0]} in {Path().absolute()}; name the file: motet up FILE")
+    if file.is_dir():
+        inside = found_file(file)
+        if inside is None:
+            raise MotetError(f"there is no {FILES[0]} in {file}")
+        file = inside
+    return read(file, project=project)
+
+
+async def names(client: Client) -> list[str]:
+    """The projects in the cluster."""
+    return sorted(document.name for document in await client.list(namespace.KIND, labels=PROJECTS))
+
+
+async def select(client: Client, project: str, file: Path | None = None) -> str:
+    """The name of the project meant. Raises MotetError when that is not clear."""
+    if chosen := named(project, file):
+        return chosen
+    known = await names(client)
+    if not known:
+        raise MotetError("there is no project in the cluster; start one: motet up FILE")
+    if len(known) > 1:
+        raise MotetError(f"there are several projects; say which one with -p: {', '.join(known)}")
+    return known[0]
+
+
+def named(project: str, file: Path | None = None) -> str:
+    """The project that option and folder name; empty when they name none. Raises ComposeError."""
+    if project:
+        return project
+    file = file or found_file()
+    return "" if file is None else project_name(file)
+
+
+async def require(client: Client, name: str) -> None:
+    """Raises MotetError when there is no such project."""
+    known = await names(client)
+    if name not in known:
+        others = f"there are: {', '.join(known)}" if known else "there is none"
+        raise MotetError(f"there is no project {name!r} in the cluster ({others}); see: motet ps")
