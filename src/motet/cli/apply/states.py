@@ -132,6 +132,7 @@ class _PodStatus(_Struct, frozen=True):
     phase: str = "Pending"
     reason: str = ""
     message: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
     conditions: tuple[_Condition, ...] | None = None
     init_container_statuses: tuple[ContainerStatus, ...] | None = None
     container_statuses: tuple[ContainerStatus, ...] | None = None
@@ -268,6 +269,17 @@ def describe_code(code: int, ended: _Terminated | None) -> str:
     if ended is not None and ended.reason == "OOMKilled":
         return "out of memory (OOMKilled)"
     return f"exit code {code}"
+
+
+def pod_word(pod: PodView) -> str:
+    """The state of a pod in a word: what `ps -a` shows."""
+    if pod.metadata.deletion_timestamp is not None:
+        return "ending"
+    for status in pod.statuses:
+        if status.state.waiting is not None and status.state.waiting.reason not in ("", "PodInitializing"):
+            return "starting" if status.state.waiting.reason == "ContainerCreating" else status.state.waiting.reason
+    words = {"Running": "running" if pod.ready else "not ready", "Succeeded": "completed", "Failed": "failed"}
+    return pod.status.reason or words.get(pod.status.phase, "starting" if pod.spec.node_name else "waiting")
 
 
 def _detail(app: AppView, pods: Sequence[PodView], ready: int, wanted: int) -> str:
