@@ -79,6 +79,16 @@ async def test_the_initial_delay_counts_from_the_start_of_the_container():
     assert actions.asked == 0
 
 
+async def test_a_runtime_that_cannot_be_asked_says_nothing_about_the_container():
+    class Away(Scripted):
+        async def command(self, container_id: str, command: Sequence[str], timeout: float) -> Answer:
+            return Answer(False, "nobody answers", unknown=True)
+
+    changes, said = await history(spec(livenessProbe={}), Away(False), 100)
+    assert changes == []
+    assert set(said) == {"Liveness probe errored: nobody answers"}
+
+
 @given(st.lists(st.booleans()), st.integers(1, 4), st.integers(1, 4))
 def test_a_verdict_needs_exactly_as_many_equal_answers_as_its_threshold(
     answers: list[bool], passes: int, failures: int

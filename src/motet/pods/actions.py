@@ -22,8 +22,11 @@ _SERVING = 1
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`unknown`: it could not be asked, which says nothing about the container."""
+
     ok: bool
     output: str = ""
+    unknown: bool = False
 
 
 def port_number(container: ContainerSpec, port: IntOrString) -> int | None:
@@ -53,7 +56,7 @@ class Actions:
         except TimeoutError:
             return Answer(False, f"command {' '.join(command)!r} timed out after {timeout:g}s")
         except RuntimeFailure as failure:
-            return Answer(False, str(failure))
+            return Answer(False, str(failure), unknown=True)
         output = (result.stdout + result.stderr)[:_MOST_OUTPUT].decode(errors="replace")
         return Answer(result.exit_code == 0, output)
 

@@ -116,7 +116,12 @@ def sandbox_config(tools: Tools, pod: Pod, attempt: int) -> SandboxConfig:
         for port in container.ports or ()
         if port.host_port and not spec.host_network
     ]
-    labels = {model.POD_NAME: meta.name, model.POD_NAMESPACE: meta.namespace, model.POD_UID: meta.uid}
+    labels = {
+        model.POD_NAME: meta.name,
+        model.POD_NAMESPACE: meta.namespace,
+        model.POD_UID: meta.uid,
+        model.NODE: config.place.node_name,
+    }
     return SandboxConfig(
         name=meta.name,
         namespace=meta.namespace,

@@ -16,7 +16,7 @@ from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
 from motet.pods import logs
 from motet.pods.execute import Tools
-from motet.pods.model import Observed
+from motet.pods.model import NODE, Observed
 from motet.pods.observe import RuntimeView
 from motet.pods.publish import StatusWriter
 from motet.pods.spec import Pod, PodSpec
@@ -148,12 +148,16 @@ class Manager:
                 await self._tools.clock.sleep(1.0)
                 continue
             for uid, observed in everything.items():
-                if uid and uid not in self._workers:
+                if uid and uid not in self._workers and self._ours(observed):
                     self._employ(uid, None, _orphan(uid, observed))
             for uid in self._tools.volumes.on_disk():
                 if uid not in self._workers and uid not in everything:
                     self._employ(uid, None, _orphan(uid, Observed()))
             await self._tools.clock.sleep(_TIDY_EVERY)
+
+    def _ours(self, observed: Observed) -> bool:
+        node = self._tools.config.place.node_name
+        return any(sandbox.labels.get(NODE) == node for sandbox in observed.sandboxes)
 
     async def _rotate(self) -> None:
         config, runtime = self._tools.config, self._tools.runtime

@@ -18,6 +18,8 @@ POD_NAMESPACE = "io.kubernetes.pod.namespace"
 POD_UID = "io.kubernetes.pod.uid"
 CONTAINER_NAME = "io.kubernetes.container.name"
 GRACE = "io.kubernetes.pod.terminationGracePeriod"
+# Which node made a sandbox: a runtime may be shared, and another's pods are not ours to remove.
+NODE = "motet.dev/node"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"

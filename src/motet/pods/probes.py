@@ -83,6 +83,10 @@ class Prober:
         tally = Tally()
         while True:
             answer = await self._ask(probe)
+            if answer.unknown:
+                self._say("Warning", "Unhealthy", f"{kind} probe errored: {answer.output}".rstrip())
+                await self._clock.sleep(max(1, probe.period_seconds))
+                continue
             tally = tally.after(answer.ok)
             if not answer.ok:
                 self._say("Warning", "Unhealthy", f"{kind} probe failed: {answer.output}".rstrip())

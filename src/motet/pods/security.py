@@ -25,6 +25,9 @@ def of(pod: Pod, container: ContainerSpec, image: Image | None) -> Security:
     name = ""
     if user is None and image is not None:
         user, name = image.uid, image.username
+    if user is None and not name and group is not None:
+        # The runtime takes a group only together with a user.
+        user = 0
     non_root = own.run_as_non_root if own.run_as_non_root is not None else whole.run_as_non_root
     if non_root:
         _check_non_root(pod, container, user, name)

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from motet.base.clock import Clock
-from motet.base.errors import ApiError, NotFound, ServerError
+from motet.base.errors import NotFound, ServerError
 from motet.client.interface import Client
 from motet.kinds import configmap, persistentvolume, persistentvolumeclaim, secret, service
 from motet.kinds.kind import Kind
@@ -23,6 +23,8 @@ from motet.store.table import Table
 
 # How long an answer is believed, in seconds.
 _BELIEVED = 5.0
+# Objects kept for when the API is away.
+_REMEMBERED = 1000
 
 
 class ConfigMapView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -153,16 +155,10 @@ class ApiSources:
                 if not known or document is None:
                     raise
                 return document
+            self._seen.pop(key, None)
             self._seen[key] = (self._clock.monotonic(), document)
+            while len(self._seen) > _REMEMBERED:
+                oldest = next(iter(self._seen))
+                del self._seen[oldest]
+                self._locks.pop(oldest, None)
             return document
-
-    def forget(self, namespaces_in_use: set[str]) -> None:
-        """Drop what no pod here can ask for any more."""
-        for key in [key for key in self._seen if key[1] and key[1] not in namespaces_in_use]:
-            self._seen.pop(key)
-            self._locks.pop(key, None)
-
-
-def why(error: ApiError) -> str:
-    """One sentence for a status or event when the API could not be asked."""
-    return f"the API server could not be asked: {error.message}"

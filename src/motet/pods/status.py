@@ -166,8 +166,8 @@ def _terminated(container: Container, records: Records) -> Json:
     message = records.messages.get(container.id) or (container.message if container.exit_code else "")
     if message:
         state["message"] = message
-    state["startedAt"] = _time(container.started_at)
-    state["finishedAt"] = _time(container.finished_at)
+    times = {"startedAt": _time(container.started_at), "finishedAt": _time(container.finished_at)}
+    state.update({name: text for name, text in times.items() if text})
     state["containerID"] = container_id(container)
     return state
 
