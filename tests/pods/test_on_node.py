@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from motet.kinds import configmap, event, persistentvolume, persistentvolumeclaim, secret, service
+from motet.kinds import pod as pod_kind
 from support.fake_client import FakeClient
 from support.node import LiveNode
 from support.pod_node import Agent, agent, shell
@@ -228,6 +229,16 @@ async def test_prestop_runs_then_the_grace_period_then_sigkill(made: Agent):
     states = [item["status"]["containerStatuses"][0]["state"] for item in seen]  # type: ignore[index]
     assert any(state.get("terminated", {}).get("exitCode") == 137 for state in states)
     assert pod["status"]["phase"] == "Running"
+
+
+async def test_a_shorter_grace_breaks_off_a_long_stop(made: Agent):
+    await made.run_pod(shell("trap '' TERM; while true; do sleep 0.1; done"), name="patient")
+    await made.running("patient")
+    await made.client.delete(pod_kind.KIND, "patient", "default", grace_seconds=600)
+    async with asyncio.timeout(10):
+        while "Killing" not in await reasons(made, "patient"):
+            await asyncio.sleep(0.02)
+    await made.gone("patient", grace=1)
 
 
 async def test_a_termination_message_is_reported(made: Agent):

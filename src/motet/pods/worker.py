@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from motet.base.errors import ApiError, MotetError
+from motet.base.errors import ApiError
 from motet.pods import backoff, execute, termination, unsupported
 from motet.pods.decide import decide
 from motet.pods.execute import Tools
@@ -56,6 +56,8 @@ _RUNTIME_AWAY = 1.0
 # First and longest delay between tries, in seconds, by what failed.
 _DELAYS = {EnsureImage: (10.0, 300.0), Prepare: (0.5, 122.0), CreateSandbox: (1.0, 60.0), CreateContainer: (2.0, 60.0)}
 _OTHER_DELAYS = (1.0, 30.0)
+# What steps without a subject of their own are remembered under.
+_ENDING = "/ending"
 _STARTS = (CreateSandbox, CreateContainer, StartContainer)
 
 
@@ -299,39 +301,33 @@ class Worker:
             _log.debug("the last status of pod %s could not be written in time", pod.address)
 
     async def _failed(self, pod: Pod, step: Step, error: Exception) -> None:
-        """Remember a failure so that the next decision waits; failures on the way out are simply tried again."""
-        tools = self._tools
+        """Remember a failure so that the next decision waits it out; what fails on the way out is tried again from here."""
         self._release_start()
         subject = _subject(step)
-        reason = error.reason if isinstance(error, MotetError) and hasattr(error, "reason") else type(error).__name__
-        message = str(error)
-        first, longest = _DELAYS.get(type(step), _OTHER_DELAYS)
         before = self._failures.get(subject)
-        delay = backoff.grown(before.delay if before else None, first, longest)
-        spec = pod.container(subject)
-        if isinstance(step, Prepare):
-            reason = "FailedMount" if reason not in ("CgroupFailed",) else reason
-            tools.say(pod, "Warning", reason, message)
-        elif isinstance(step, CreateSandbox):
-            tools.say(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {message}")
-        elif isinstance(step, CreateContainer):
-            reason = (
-                reason
-                if reason == "CreateContainerConfigError" or isinstance(error, ApiError)
-                else "CreateContainerError"
-            )
-            reason = "CreateContainerConfigError" if isinstance(error, ApiError) else reason
-            tools.say(pod, "Warning", "Failed", f"Error: {message}", spec)
-        elif isinstance(step, StartContainer):
-            tools.say(pod, "Warning", "Failed", f"Error: {message}", spec)
-        elif not isinstance(step, EnsureImage):
-            _log.warning("pod %s: %s failed: %s", pod.address, step, message)
-        if isinstance(step, StopContainers):
-            tools.say(pod, "Warning", "FailedKillPod", f"error killing pod: {message}")
-        self._failures[subject] = Failure(reason, message, tools.clock.now().timestamp(), delay)
-        if not subject.startswith("/") or isinstance(step, Prepare | CreateSandbox):
-            return
-        await self._first_of(tools.clock.sleep(delay), self._woken)
+        delay = backoff.grown(before.delay if before else None, *_DELAYS.get(type(step), _OTHER_DELAYS))
+        failure = Failure(_reason(step, error), str(error), self._tools.clock.now().timestamp(), delay)
+        self._failures[subject] = failure
+        self._say_failed(pod, step, failure)
+        if subject == _ENDING:
+            await self._first_of(self._tools.clock.sleep(delay), self._woken)
+
+    def _say_failed(self, pod: Pod, step: Step, failure: Failure) -> None:
+        match step:
+            case Prepare():
+                self._tools.say(pod, "Warning", failure.reason, failure.message)
+            case CreateSandbox():
+                message = f"Failed to create pod sandbox: {failure.message}"
+                self._tools.say(pod, "Warning", "FailedCreatePodSandBox", message)
+            case CreateContainer(container=name) | StartContainer(container=name):
+                self._tools.say(pod, "Warning", "Failed", f"Error: {failure.message}", pod.container(name))
+            case EnsureImage():
+                # `images` has told more than could be said here.
+                return
+            case StopContainers():
+                self._tools.say(pod, "Warning", "FailedKillPod", f"error killing pod: {failure.message}")
+            case _:
+                _log.warning("pod %s: %s failed: %s", pod.address, step, failure.message)
 
     def _release_start(self) -> None:
         if self._holds_start:
@@ -430,7 +426,22 @@ def _subject(step: Step) -> str:
         case CreateSandbox():
             return SANDBOX
         case _:
-            return "/ending"
+            return _ENDING
+
+
+def _reason(step: Step, error: Exception) -> str:
+    """What upstream would call this failure in a container's waiting state."""
+    own = error.reason if isinstance(error, RuntimeFailure) else ""
+    match step:
+        case Prepare():
+            return own if own == "CgroupFailed" else "FailedMount"
+        case CreateSandbox():
+            return "FailedCreatePodSandBox"
+        case CreateContainer():
+            referring = own == "CreateContainerConfigError" or isinstance(error, ApiError)
+            return "CreateContainerConfigError" if referring else "CreateContainerError"
+        case _:
+            return own or type(error).__name__
 
 
 def _follows_api(pod: Pod) -> bool:
