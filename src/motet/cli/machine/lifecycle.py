@@ -154,7 +154,8 @@ async def remove(machine: Machine, *, keep_data: bool = False) -> None:
         ContainerdConfig.below(machine.agent_dir, machine.run_dir, cgroup_root=machine.cgroup_root)
     ).destroy()
     if settings is not None:
-        NodeNetwork.remove(network_config(machine, settings))
+        # In a thread: its netlink library cannot share a running event loop.
+        await asyncio.to_thread(NodeNetwork.remove, network_config(machine, settings))
     for directory in (machine.agent_dir, machine.builder):
         mounts.unmount_below(directory)
     for directory in (machine.run_dir, machine.pod_logs, machine.agent_dir):
