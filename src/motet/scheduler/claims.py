@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from motet.base import quantity
 from motet.scheduler import filters
 from motet.scheduler.classes import PodClass
 from motet.scheduler.views import ClaimView, NodeSelector, StorageClassView, VolumeView
@@ -12,6 +13,10 @@ from motet.store.document import Document
 from motet.store.table import Table
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_NO_PROVISIONER = "kubernetes.io/no-provisioner"
+
+# (namespace, claim) -> node, for claims promised in this turn and not annotated yet.
+Promises = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,8 @@ class Storage:
     volumes: Table
     classes: Table
 
-    def of(self, pod: PodClass) -> Claims:
+    def of(self, pod: PodClass, promises: Promises) -> Claims:
         """Look at every claim the class of pods mounts."""
-        reachable: list[NodeSelector] = []
         extra: list[filters.Filter] = []
         unbound: list[Document] = []
         for name in pod.claims:
@@ -47,20 +51,68 @@ class Storage:
                 volume = self.volumes.get(view.spec.volume_name)
                 if volume is None:
                     return Claims(problem=f'persistentvolume "{view.spec.volume_name}" not found')
-                affinity = volume.view(VolumeView).spec.node_affinity
-                if affinity is not None and affinity.required is not None:
-                    reachable.append(affinity.required)
-            elif not self._waits_for_a_node(view.spec.storage_class_name):
-                return Claims(problem="pod has unbound immediate PersistentVolumeClaims")
+                affinity = _reach(volume.view(VolumeView))
+                if affinity is not None:
+                    extra.append(filters.volumes([affinity]))
+            else:
+                storage_class = self._class(view.spec.storage_class_name)
+                if storage_class is None or storage_class.volume_binding_mode != "WaitForFirstConsumer":
+                    return Claims(problem="pod has unbound immediate PersistentVolumeClaims")
+                extra.extend(self._possible(claim, view, storage_class))
             if view.status.phase != "Bound":
                 unbound.append(claim)
-                promised = (claim.meta.annotations or {}).get(SELECTED_NODE)
+                promised = promises.get((claim.namespace, claim.name)) or selected_node(claim)
                 if promised:
                     extra.append(filters.chosen(promised))
-        if reachable:
-            extra.append(filters.volumes(reachable))
         return Claims(filters=tuple(extra), unbound=tuple(unbound))
 
-    def _waits_for_a_node(self, storage_class: str) -> bool:
-        found = self.classes.get(storage_class) if storage_class else None
-        return found is not None and found.view(StorageClassView).volume_binding_mode == "WaitForFirstConsumer"
+    def _class(self, name: str) -> StorageClassView | None:
+        found = self.classes.get(name) if name else None
+        return found.view(StorageClassView) if found is not None else None
+
+    def _possible(self, claim: Document, view: ClaimView, storage_class: StorageClassView) -> Sequence[filters.Filter]:
+        """Where a claim that waits for its first consumer can get a volume at all."""
+        if storage_class.allowed_topologies:
+            return [filters.topology(storage_class.allowed_topologies)]
+        if storage_class.provisioner != _NO_PROVISIONER:
+            return []
+        candidates = [volume.view(VolumeView) for volume in self.volumes if volume.meta.deletion_timestamp is None]
+        return [filters.bindable([_reach(volume) for volume in candidates if _suits(volume, claim, view)])]
+
+    def all_bound(self, pod: PodClass) -> bool:
+        """Whether nothing is left to be bound."""
+        found = [self.claims.get(name, pod.namespace) for name in pod.claims]
+        return all(claim is not None and claim.view(ClaimView).status.phase == "Bound" for claim in found)
+
+    def kept(self, pod: PodClass, node: str) -> bool:
+        """Whether every claim is there and the unbound ones are still meant for the node."""
+        for name in pod.claims:
+            claim = self.claims.get(name, pod.namespace)
+            if claim is None:
+                return False
+            if claim.view(ClaimView).status.phase != "Bound" and selected_node(claim) != node:
+                return False
+        return True
+
+
+def selected_node(claim: Document) -> str:
+    """The node a claim is promised to, or an empty string."""
+    return (claim.meta.annotations or {}).get(SELECTED_NODE, "")
+
+
+def _reach(volume: VolumeView) -> NodeSelector | None:
+    affinity = volume.spec.node_affinity
+    return affinity.required if affinity is not None else None
+
+
+def _suits(volume: VolumeView, claim: Document, view: ClaimView) -> bool:
+    """Whether a volume that exists could become the claim's: free or reserved for it, of its class, modes and size."""
+    spec = volume.spec
+    if spec.claim_ref is not None and (spec.claim_ref.namespace, spec.claim_ref.name) != (claim.namespace, claim.name):
+        return False
+    if spec.storage_class_name != view.spec.storage_class_name:
+        return False
+    if not set(view.spec.access_modes or ()) <= set(spec.access_modes or ()):
+        return False
+    wanted = (view.spec.resources.requests or {}).get("storage", 0)
+    return quantity.parse((spec.capacity or {}).get("storage", 0)) >= quantity.parse(wanted)

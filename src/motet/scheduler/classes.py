@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil, floor
 
 from motet.base import quantity
 from motet.scheduler.views import (
@@ -13,8 +15,11 @@ from motet.scheduler.views import (
     NodeAffinity,
     PodSpec,
     PodView,
+    Resources,
+    SpreadConstraint,
     Toleration,
     affinity_decoder,
+    spread_decoder,
     tolerations_decoder,
 )
 from motet.store.document import Document
@@ -23,7 +28,12 @@ from motet.store.document import Document
 DEFAULT_MILLICORES = 100
 DEFAULT_BYTES = 200 * 2**20
 
+# Amounts are cut here, so that sums of hundreds of them still fit 64 bits: 32 PiB.
+_MOST = 2**55
+
 HostPort = tuple[str, str, int]
+# All of a pod that the filters and fixed scores read: node selector, affinity and tolerations, to be compared only.
+Rules = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,21 +41,26 @@ class PodClass:
     """Everything the scheduler needs to know of a pod but its name.
 
     `requests` maps resource names to whole units: millicores for `cpu`, bytes or counts for the rest; `pods` is 1.
-    `scored` is (millicores, bytes) with the defaults of a pod that asks for nothing.
+    `scored` is (millicores, bytes) with the defaults of a pod that asks for nothing. Two classes with equal `rules` are the
+    same to every filter that looks at labels and taints.
     """
 
     owner: str
     namespace: str
     requests: Mapping[str, int]
     scored: tuple[int, int]
+    rules: Rules
     node_selector: Mapping[str, str]
     node_affinity: NodeAffinity | None
     tolerations: tuple[Toleration, ...]
     host_ports: frozenset[HostPort]
     claims: tuple[str, ...]
     priority: int
-    # Names of fields that the scheduler does not honour yet; such a pod is refused, not placed wrongly.
+    # Names of the fields that the scheduler does not honour yet; such a pod is refused, not placed wrongly.
     unsupported: tuple[str, ...] = ()
+
+
+_MOST_KNOWN = 20_000
 
 
 @dataclass(slots=True)
@@ -59,22 +74,27 @@ class Classes:
         spec = pod.view(PodView).spec
         controller = pod.meta.controller()
         owner = controller.uid if controller else pod.meta.uid
+        rules = (
+            bytes(spec.affinity),
+            bytes(spec.tolerations),
+            tuple(sorted(spec.node_selector.items())) if spec.node_selector else (),
+        )
+        volumes = spec.volumes or ()
         key = (
             owner,
             pod.namespace,
-            bytes(spec.affinity),
-            bytes(spec.tolerations),
-            tuple(sorted((spec.node_selector or {}).items())),
+            rules,
             _resource_key(spec),
-            _claims(spec),
+            tuple(volume for volume in volumes if volume.persistent_volume_claim or volume.ephemeral),
             spec.priority,
             bytes(spec.topology_spread_constraints),
+            bytes(spec.resource_claims),
         )
         found = self._known.get(key)
         if found is None:
-            if len(self._known) > 20_000:
+            if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            found = self._known[key] = _parse(owner, pod.namespace, spec)
+            found = self._known[key] = _parse(owner, pod.namespace, spec, rules)
         return found
 
 
@@ -82,59 +102,66 @@ def _resource_key(spec: PodSpec) -> tuple[object, ...]:
     """Requests and host ports as something to compare, without parsing a quantity."""
     asked = tuple(
         (
-            tuple(sorted((container.resources.requests or {}).items())) if container.resources else (),
-            tuple(port for port in container.ports or () if port.host_port),
+            _items(container.resources),
+            tuple(port for port in container.ports if port.host_port) if container.ports else (),
             container.restart_policy,
         )
         for container in (*spec.containers, *(spec.init_containers or ()))
     )
-    return asked, len(spec.containers), tuple(sorted((spec.overhead or {}).items()))
+    return asked, len(spec.containers), tuple(sorted((spec.overhead or {}).items())), _items(spec.resources)
+
+
+def _items(resources: Resources | None) -> tuple[object, ...]:
+    return tuple(sorted(resources.requests.items())) if resources and resources.requests else ()
 
 
 def _claims(spec: PodSpec) -> tuple[str, ...]:
-    return tuple(
-        volume.persistent_volume_claim.claim_name
-        for volume in spec.volumes or ()
-        if volume.persistent_volume_claim is not None
-    )
+    sources = (volume.persistent_volume_claim for volume in spec.volumes or ())
+    return tuple(dict.fromkeys(source.claim_name for source in sources if source is not None))
 
 
-def _parse(owner: str, namespace: str, spec: PodSpec) -> PodClass:
+def _parse(owner: str, namespace: str, spec: PodSpec, rules: Rules) -> PodClass:
     affinity: Affinity = affinity_decoder.decode(spec.affinity) or Affinity()
     requests = total_requests(spec)
-    unsupported = []
-    if _asks(affinity.pod_affinity, b"requiredDuringScheduling"):
-        unsupported.append("spec.affinity.podAffinity")
-    if _asks(affinity.pod_anti_affinity, b"requiredDuringScheduling"):
-        unsupported.append("spec.affinity.podAntiAffinity")
-    if _asks(spec.topology_spread_constraints, b"DoNotSchedule"):
-        unsupported.append("spec.topologySpreadConstraints")
+    sidecars = (container for container in spec.init_containers or () if container.restart_policy == "Always")
     return PodClass(
         owner=owner,
         namespace=namespace,
         requests=requests,
         scored=(requests.get("cpu") or DEFAULT_MILLICORES, requests.get("memory") or DEFAULT_BYTES),
+        rules=rules,
         node_selector=spec.node_selector or {},
         node_affinity=affinity.node_affinity,
         tolerations=tolerations_decoder.decode(spec.tolerations) or (),
         host_ports=frozenset(
             (port.protocol, port.host_ip, port.host_port)
-            for container in spec.containers
+            for container in (*spec.containers, *sidecars)
             for port in container.ports or ()
             if port.host_port
         ),
         claims=_claims(spec),
         priority=spec.priority,
-        unsupported=tuple(unsupported),
+        unsupported=tuple(_unsupported(spec, affinity)),
     )
 
 
-def _asks(raw: object, word: bytes) -> bool:
-    return word in bytes(raw)  # type: ignore[call-overload]
+def _unsupported(spec: PodSpec, affinity: Affinity) -> Iterator[str]:
+    if affinity.pod_affinity is not None and affinity.pod_affinity.required:
+        yield "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+    if affinity.pod_anti_affinity is not None and affinity.pod_anti_affinity.required:
+        yield "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+    constraints: tuple[SpreadConstraint, ...] = spread_decoder.decode(spec.topology_spread_constraints) or ()
+    if any(constraint.when_unsatisfiable == "DoNotSchedule" for constraint in constraints):
+        yield "spec.topologySpreadConstraints (whenUnsatisfiable: DoNotSchedule)"
+    if any(volume.ephemeral for volume in spec.volumes or ()):
+        yield "spec.volumes[].ephemeral"
+    if bytes(spec.resource_claims) not in (b"null", b"[]"):
+        yield "spec.resourceClaims"
 
 
 def total_requests(spec: PodSpec) -> dict[str, int]:
-    """A pod's demand: containers and restartable init containers together, or the largest init step if that is more.
+    """A pod's demand: containers and restartable init containers together, or the largest init step if that is more,
+    or what the pod as a whole asks for (`spec.resources`) where it does; and its overhead on top.
 
     Follows the resource section of the sidecar-containers enhancement (KEP-753): an init container runs beside the
     restartable ones that were started before it.
@@ -150,21 +177,32 @@ def total_requests(spec: PodSpec) -> dict[str, int]:
         else:
             peak = _maximum(peak, _plus(sidecars, asked))
     total = _maximum(_plus(running, sidecars), peak)
-    total = _plus(total, {name: quantity.parse(value) for name, value in (spec.overhead or {}).items()})
-    demand = {name: in_units(name, value) for name, value in total.items()}
+    total = {**total, **_amounts(spec.resources.requests if spec.resources else None)}
+    total = _plus(total, _amounts(spec.overhead))
+    demand = {name: min(ceil(_scaled(name, value)), _MOST) for name, value in total.items()}
     demand["pods"] = 1
     return demand
 
 
-def in_units(resource: str, value: Fraction) -> int:
-    """Millicores for `cpu`, whole units for anything else, rounded up."""
-    scaled = value * 1000 if resource == "cpu" else value
-    return -(-scaled.numerator // scaled.denominator)
+def offered(amounts: Mapping[str, str | int | float]) -> dict[str, int]:
+    """What a node offers in the units of `PodClass.requests`, rounded down. What cannot be read is not offered."""
+    found = {}
+    for name, text in amounts.items():
+        with suppress(ValueError):
+            found[name] = max(0, min(floor(_scaled(name, quantity.parse(text))), _MOST))
+    return found
+
+
+def _scaled(resource: str, value: Fraction) -> Fraction:
+    return value * 1000 if resource == "cpu" else value
+
+
+def _amounts(amounts: Mapping[str, str | int | float] | None) -> dict[str, Fraction]:
+    return {name: quantity.parse(value) for name, value in (amounts or {}).items()}
 
 
 def _of(container: Container) -> dict[str, Fraction]:
-    asked = container.resources.requests if container.resources else None
-    return {name: quantity.parse(value) for name, value in (asked or {}).items()}
+    return _amounts(container.resources.requests if container.resources else None)
 
 
 def _sum(containers: tuple[Container, ...]) -> dict[str, Fraction]:

@@ -6,12 +6,12 @@ The numbers (resources) are filtered for all nodes at once in `place`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from motet.scheduler.affinity import selected
 from motet.scheduler.classes import HostPort, PodClass
 from motet.scheduler.snapshot import Node
-from motet.scheduler.views import NodeSelector, Taint, Toleration
+from motet.scheduler.views import NodeSelector, Taint, Toleration, TopologyTerm
 
 Filter = Callable[[PodClass, Node], str]
 
@@ -59,6 +59,30 @@ def volumes(affinities: Iterable[NodeSelector]) -> Filter:
         return "" if fits else "node(s) had volume node affinity conflict"
 
     return reachable
+
+
+def bindable(reaches: Iterable[NodeSelector | None]) -> Filter:
+    """The places from which one of the volumes that a claim could get can be reached; None is anywhere."""
+    places = tuple(reaches)
+
+    def found(pod: PodClass, node: Node) -> str:
+        fits = any(place is None or selected(place, node.labels, node.name) for place in places)
+        return "" if fits else "node(s) didn't find available persistent volumes to bind"
+
+    return found
+
+
+def topology(allowed: Sequence[TopologyTerm]) -> Filter:
+    """`allowedTopologies` of a storage class: terms are alternatives, the expressions of a term hold together."""
+
+    def inside(pod: PodClass, node: Node) -> str:
+        fits = any(
+            all(node.labels.get(item.key) in item.values for item in term.match_label_expressions or ())
+            for term in allowed
+        )
+        return "" if fits else "node(s) didn't find available persistent volumes to bind"
+
+    return inside
 
 
 def chosen(node_name: str) -> Filter:

@@ -2,7 +2,8 @@
 
 Changes in the tables only update the snapshot and wake the loop. Each turn takes everything that waits, groups equal
 pods, places the groups highest priority first, and binds all in one batch; what arrives meanwhile is the next batch.
-A pod counts on its node from the moment it is placed, and is put back if its binding fails.
+A pod counts on its node from the moment it is placed, and is put back if its binding fails. Why a pod waits is written by a
+second task, so that no pod that fits waits for words about those that do not.
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ from motet.base.timestamps import format_time
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client, PatchType
 from motet.kinds import node, persistentvolume, persistentvolumeclaim, pod, storageclass
-from motet.scheduler.claims import SELECTED_NODE, Claims, Storage
+from motet.scheduler import filters
+from motet.scheduler.claims import SELECTED_NODE, Claims, Storage, selected_node
 from motet.scheduler.classes import Classes, PodClass
 from motet.scheduler.place import place
 from motet.scheduler.snapshot import Snapshot
-from motet.scheduler.views import ClaimView, PodView
+from motet.scheduler.views import PodView
 from motet.store.document import Document
+from motet.store.table import Table
 
 _log = logging.getLogger(__name__)
 
 OUR_NAMES = frozenset({"default-scheduler", "motet"})
 _RETRY_SOON = 0.2
 _RETRY_EVENTUALLY = 30.0
+# Bindings of one group commit, and reasons written side by side.
+_AT_A_TIME = 500
+_TOLD_AT_A_TIME = 32
 
 
 class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -66,6 +72,19 @@ class _State:
     counted: dict[str, tuple[str, PodClass]] = field(default_factory=dict)
     # Placed, waiting for their claims to be bound on the node: uid -> pod.
     promised: dict[str, Document] = field(default_factory=dict)
+    # What is still to be told to refused pods: uid -> reason.
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Decisions:
+    """What one turn decided, before anything is written."""
+
+    bindings: list[tuple[Document, str]] = field(default_factory=list)
+    # Pods whose claims are to be promised to their node.
+    promises: list[tuple[Document, str, Sequence[Document]]] = field(default_factory=list)
+    # Claims promised so far in this turn: (namespace, name) -> node.
+    claims: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Scheduler:
@@ -80,12 +99,14 @@ class Scheduler:
         self._state = _State()
         self._order = itertools.count()
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._pods: Table
         self._retry: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Schedule until cancelled."""
+        """Schedule until cancelled. To be called once."""
         nodes = await self._client.table(node.KIND)
-        pods = await self._client.table(pod.KIND)
+        pods = self._pods = await self._client.table(pod.KIND)
         claims = await self._client.table(persistentvolumeclaim.KIND)
         storage = Storage(
             claims,
@@ -104,10 +125,12 @@ class Scheduler:
                 self._node_changed(None, document)
             for document in pods:
                 self._pod_changed(None, document)
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._turn(storage)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._tell(), name="scheduler's reasons")
+                while True:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    await self._turn(storage)
         finally:
             for end in ends:
                 end()
@@ -151,10 +174,10 @@ class Scheduler:
 
     def _enqueue(self, document: Document) -> None:
         spec = document.view(PodView).spec
+        known = self._state.pending.get(document.meta.uid)
         if spec.scheduler_name not in OUR_NAMES or spec.scheduling_gates:
             self._state.pending.pop(document.meta.uid, None)
             return
-        known = self._state.pending.get(document.meta.uid)
         pod_class = self._classes.of(document)
         if known is not None and known.pod_class is pod_class:
             known.pod = document
@@ -170,6 +193,7 @@ class Scheduler:
     def _forget(self, uid: str) -> None:
         self._state.pending.pop(uid, None)
         self._state.promised.pop(uid, None)
+        self._state.reasons.pop(uid, None)
         known = self._state.counted.pop(uid, None)
         if known is not None:
             self._snapshot.remove(*known)
@@ -194,53 +218,79 @@ class Scheduler:
     # One turn
 
     async def _turn(self, storage: Storage) -> None:
+        decisions = self._decide(storage)
+        await asyncio.gather(*(self._promise(*promise) for promise in decisions.promises))
+        for at in range(0, len(decisions.bindings), _AT_A_TIME):
+            await self._bind(decisions.bindings[at : at + _AT_A_TIME])
+
+    def _decide(self, storage: Storage) -> _Decisions:
+        """Place what waits, all in one breath: nothing can change meanwhile."""
+        decisions = _Decisions()
+        # First what was placed earlier, so that a promise taken back is tried again in this turn.
+        decisions.bindings.extend(self._kept_promises(storage))
         ready = [waiting for waiting in self._state.pending.values() if not waiting.refused]
         groups: dict[PodClass, list[_Pending]] = {}
         for waiting in sorted(ready, key=lambda item: (-item.pod_class.priority, item.order)):
             groups.setdefault(waiting.pod_class, []).append(waiting)
-        bindings: list[tuple[Document, str, PodClass]] = []
-        refusals: list[tuple[Document, str]] = []
         for pod_class, group in groups.items():
-            claims = storage.of(pod_class)
+            claims = storage.of(pod_class, decisions.claims)
             placed, reason = self._place(pod_class, group, claims)
             for waiting in group[len(placed) :]:
-                waiting.refused = True
-                refusals.append((waiting.pod, reason))
+                self._refuse(waiting, reason)
             for waiting, node_name in zip(group, placed, strict=False):
-                uid = waiting.pod.meta.uid
-                self._state.pending.pop(uid, None)
-                self._state.counted[uid] = (node_name, pod_class)
-                if claims.unbound:
-                    self._state.promised[uid] = waiting.pod
-                    await self._promise(waiting.pod, claims.unbound, node_name)
-                else:
-                    bindings.append((waiting.pod, node_name, pod_class))
-        bindings.extend(self._kept_promises(storage))
-        if refusals:
-            self._try_again(_RETRY_EVENTUALLY)
-        await self._bind(bindings)
-        for document, reason in refusals:
-            await self._explain(document, reason)
+                self._settle(decisions, waiting, node_name, claims)
+        return decisions
 
     def _place(self, pod_class: PodClass, group: list[_Pending], claims: Claims) -> tuple[list[str], str]:
         """Node names for the first pods of the group, and why the rest have none."""
         if pod_class.unsupported:
-            return [], f"{', '.join(pod_class.unsupported)}: required terms are not supported yet"
+            return [], f"not supported yet: {', '.join(pod_class.unsupported)}"
         if claims.problem:
             return [], f"0/{len(self._snapshot)} nodes are available: {claims.problem}."
         # Pods that share a claim which is not bound yet must follow the first of them.
-        count = 1 if claims.unbound else len(group)
-        batch = place(self._snapshot, pod_class, count, claims.filters)
-        placed = list(batch.nodes)
+        first = place(self._snapshot, pod_class, 1 if claims.unbound else len(group), claims.filters)
+        placed, refusal = list(first.nodes), first.refusal
         if claims.unbound and placed and len(group) > 1:
-            self._try_again(_RETRY_SOON)
-            return placed, f"0/{len(self._snapshot)} nodes are available: waiting for a shared volume to be bound."
-        return placed, str(batch.refusal) if batch.refusal is not None else ""
+            rest = place(self._snapshot, pod_class, len(group) - 1, (*claims.filters, filters.chosen(placed[0])))
+            placed, refusal = [*placed, *rest.nodes], rest.refusal
+        return placed, str(refusal) if refusal is not None else ""
 
-    async def _promise(self, document: Document, claims: Sequence[Document], node_name: str) -> None:
+    def _settle(self, decisions: _Decisions, waiting: _Pending, node_name: str, claims: Claims) -> None:
+        uid = waiting.pod.meta.uid
+        del self._state.pending[uid]
+        self._state.reasons.pop(uid, None)
+        self._state.counted[uid] = (node_name, waiting.pod_class)
+        if claims.unbound:
+            self._state.promised[uid] = waiting.pod
+            decisions.promises.append((waiting.pod, node_name, claims.unbound))
+            decisions.claims.update(((claim.namespace, claim.name), node_name) for claim in claims.unbound)
+        else:
+            decisions.bindings.append((waiting.pod, node_name))
+
+    def _refuse(self, waiting: _Pending, reason: str) -> None:
+        waiting.refused = True
+        self._state.reasons[waiting.pod.meta.uid] = reason
+        self._news.set()
+        self._try_again(_RETRY_EVENTUALLY)
+
+    def _kept_promises(self, storage: Storage) -> list[tuple[Document, str]]:
+        """Placed pods whose claims are all bound now. A promise taken back puts the pod back into the queue."""
+        kept = []
+        for uid, document in list(self._state.promised.items()):
+            node_name, pod_class = self._state.counted[uid]
+            if storage.all_bound(pod_class):
+                del self._state.promised[uid]
+                kept.append((document, node_name))
+            elif node_name not in self._snapshot or not storage.kept(pod_class, node_name):
+                self._put_back(document, refused=False)
+        return kept
+
+    # What a turn writes
+
+    async def _promise(self, document: Document, node_name: str, claims: Sequence[Document]) -> None:
         """Tell the provisioner where the pod's claims are wanted."""
         for claim in claims:
-            if (claim.meta.annotations or {}).get(SELECTED_NODE) == node_name:
+            if selected_node(claim) == node_name:
                 continue
             annotation = {"metadata": {"annotations": {SELECTED_NODE: node_name}}}
             try:
@@ -250,47 +300,52 @@ class Scheduler:
                 self._put_back(document)
                 return
 
-    def _kept_promises(self, storage: Storage) -> list[tuple[Document, str, PodClass]]:
-        """Placed pods whose claims are all bound now. A promise taken back puts the pod back into the queue."""
-        kept = []
-        for uid, document in list(self._state.promised.items()):
-            node_name, pod_class = self._state.counted[uid]
-            found = [storage.claims.get(name, pod_class.namespace) for name in pod_class.claims]
-            if any(claim is None for claim in found):
-                self._put_back(document)
-            elif all(claim is not None and claim.view(ClaimView).status.phase == "Bound" for claim in found):
-                del self._state.promised[uid]
-                kept.append((document, node_name, pod_class))
-        return kept
-
-    async def _bind(self, bindings: list[tuple[Document, str, PodClass]]) -> None:
-        if not bindings:
-            return
+    async def _bind(self, bindings: Sequence[tuple[Document, str]]) -> None:
         answers = await self._client.bind(
-            (document.namespace, document.name, document.meta.uid, node_name) for document, node_name, _ in bindings
+            (document.namespace, document.name, document.meta.uid, node_name) for document, node_name in bindings
         )
-        for (document, node_name, _), answer in zip(bindings, answers, strict=True):
+        for (document, node_name), answer in zip(bindings, answers, strict=True):
             if answer is None:
                 message = f"Successfully assigned {document.namespace}/{document.name} to {node_name}"
                 self._recorder.event(_about(document), NORMAL, "Scheduled", message)
-            elif isinstance(answer, NotFound):
-                self._forget(document.meta.uid)
             else:
-                _log.warning("binding %s/%s to %s: %s", document.namespace, document.name, node_name, answer)
+                if not isinstance(answer, NotFound):
+                    _log.warning("binding %s/%s to %s: %s", document.namespace, document.name, node_name, answer)
                 self._put_back(document)
 
-    def _put_back(self, document: Document) -> None:
-        self._forget(document.meta.uid)
-        waiting = _Pending(document, self._classes.of(document), next(self._order), refused=True)
-        self._state.pending[document.meta.uid] = waiting
-        self._try_again(_RETRY_SOON)
-
-    async def _explain(self, document: Document, reason: str) -> None:
-        """Say on the pod itself, and as an event, why it waits; once per reason."""
-        if document.meta.uid not in self._state.pending:
+    def _put_back(self, document: Document, *, refused: bool = True) -> None:
+        """Take a pod off the node it was placed on, and look at it as it is now, a little later when `refused`."""
+        uid = document.meta.uid
+        self._forget(uid)
+        current = self._pods.get(document.name, document.namespace)
+        if current is None or current.meta.uid != uid:
             return
+        self._pod_changed(None, current)
+        waiting = self._state.pending.get(uid)
+        if waiting is not None and refused:
+            waiting.refused = True
+            self._try_again(_RETRY_SOON)
+
+    async def _tell(self) -> None:
+        """Write reasons as they come, the newest of each pod."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._state.reasons:
+                some = list(itertools.islice(self._state.reasons.items(), _TOLD_AT_A_TIME))
+                for uid, _ in some:
+                    del self._state.reasons[uid]
+                await asyncio.gather(*(self._explain(uid, reason) for uid, reason in some))
+
+    async def _explain(self, uid: str, reason: str) -> None:
+        """Say on the pod itself, and as an event, why it waits; once per reason."""
+        waiting = self._state.pending.get(uid)
+        if waiting is None:
+            return
+        document = waiting.pod
         conditions = document.view(PodView).status.conditions or ()
-        if any(item.type == "PodScheduled" and item.message == reason for item in conditions):
+        known = next((item for item in conditions if item.type == "PodScheduled" and item.status == "False"), None)
+        if known is not None and known.message == reason:
             return
         self._recorder.event(_about(document), WARNING, "FailedScheduling", reason)
         condition = {
@@ -298,7 +353,7 @@ class Scheduler:
             "status": "False",
             "reason": "Unschedulable",
             "message": reason,
-            "lastTransitionTime": format_time(self._clock.now()),
+            "lastTransitionTime": (known and known.last_transition_time) or format_time(self._clock.now()),
         }
         try:
             await self._client.patch(
@@ -309,10 +364,8 @@ class Scheduler:
                 patch_type=PatchType.STRATEGIC,
                 subresource="status",
             )
-        except NotFound:
-            self._forget(document.meta.uid)
         except ApiError as error:
-            _log.warning("pod %s/%s: %s", document.namespace, document.name, error)
+            _log.debug("pod %s/%s: %s", document.namespace, document.name, error)
 
 
 def _about(document: Document) -> About:

@@ -17,12 +17,15 @@ import numpy.typing as npt
 from motet.scheduler import filters
 from motet.scheduler.affinity import term_matches
 from motet.scheduler.classes import PodClass
-from motet.scheduler.snapshot import Node, Snapshot
+from motet.scheduler.snapshot import Node, Snapshot, Standing
 
-# Weights after upstream's default profile: spreading counts most, then room and balance.
-_SPREAD, _ROOM, _BALANCE, _PREFERRED, _PREFER_NO = 2.0, 1.0, 1.0, 2.0, 3.0
+# Spreading an owner's pods counts as much as room for the first of them, and less the more there are. "Room" is what is left of the
+# scarcer of processor and memory: the sum of upstream's "least allocated" and "balanced allocation" scores orders
+# nodes the same way. Every score only falls while a batch is placed, which `_candidates` relies on.
+_SPREAD, _ROOM, _PREFERRED, _PREFER_NO = 2.0, 2.0, 2.0, 3.0
 
-Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
+Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Refusal:
     def __str__(self) -> str:
         if not self.nodes:
             return "no nodes available to schedule pods"
-        listed = ", ".join(f"{count} {reason}" for reason, count in self.reasons)
+        listed = ", ".join(sorted(f"{count} {reason}" for reason, count in self.reasons))
         return f"0/{self.nodes} nodes are available: {listed}."
 
 
@@ -52,135 +55,136 @@ def place(snapshot: Snapshot, pod: PodClass, count: int, extra: Sequence[filters
 
     `extra` are filters that only this batch has, such as where its volumes are.
     """
-    reasons: Counter[str] = Counter()
-    rows = _allowed(snapshot, pod, extra, reasons)
+    standing = _allowed(snapshot, pod, extra)
     demand, missing = snapshot.demand(pod)
-    if missing:
-        reasons.update({f"Insufficient {resource}": len(rows) for resource in missing})
-        return Batch((), _refusal(snapshot, reasons))
-    rows = _roomy(snapshot, demand, rows, reasons)
-    if not len(rows):
-        return Batch((), _refusal(snapshot, reasons))
-    placed = _fill(snapshot, pod, count, rows, demand)
-    if len(placed) == count:
-        return Batch(placed)
-    return Batch(placed, explain(snapshot, pod, extra))
+    placed: list[str] = []
+    if not missing:
+        roomy = _fits(snapshot, demand, standing.rows).all(axis=1)
+        placed = _fill(snapshot, pod, count, standing.rows[roomy], standing.fixed[roomy], demand)
+    return Batch(placed, None if len(placed) == count else explain(snapshot, pod, extra))
 
 
 def explain(snapshot: Snapshot, pod: PodClass, extra: Sequence[filters.Filter] = ()) -> Refusal:
-    """Why a pod of this class fits nowhere as things stand."""
-    reasons: Counter[str] = Counter()
-    rows = _allowed(snapshot, pod, extra, reasons)
+    """Why a pod of this class fits nowhere as things stand. A node that lacks several resources counts under each."""
+    standing = _allowed(snapshot, pod, extra)
+    reasons = Counter(standing.reasons)
     demand, missing = snapshot.demand(pod)
-    reasons.update({f"Insufficient {resource}": len(rows) for resource in missing})
-    _roomy(snapshot, demand, rows, reasons)
-    return _refusal(snapshot, reasons)
-
-
-def _refusal(snapshot: Snapshot, reasons: Counter[str]) -> Refusal:
+    lacking = [len(standing.rows)] * len(missing)
+    lacking += (~_fits(snapshot, demand, standing.rows)).sum(axis=0).tolist()
+    for resource, nodes in zip([*missing, *(resource for resource, _, _ in demand)], lacking, strict=True):
+        if nodes:
+            reasons["Too many pods" if resource == "pods" else f"Insufficient {resource}"] += nodes
     return Refusal(len(snapshot), tuple(sorted(reasons.items())))
 
 
-def _allowed(
-    snapshot: Snapshot, pod: PodClass, extra: Iterable[filters.Filter], reasons: Counter[str]
-) -> npt.NDArray[np.intp]:
-    """Rows that pass every filter that is not a number; the others are counted under their first reason."""
-    checks: list[filters.Filter] = [*filters.STATIC, *extra]
-    if pod.host_ports:
-        checks.append(filters.ports)
+def _allowed(snapshot: Snapshot, pod: PodClass, extra: Iterable[filters.Filter]) -> Standing:
+    """The nodes that pass every filter that is not a number; the others are counted under their first reason."""
+    standing = snapshot.standing(pod.rules)
+    if standing is None:
+        standing = _filtered(snapshot, pod, snapshot.named(), filters.STATIC, Counter())
+        fixed = np.array([_fixed(pod, node) for node in _at(snapshot, standing.rows)], np.float64)
+        standing = Standing(standing.rows, fixed, standing.reasons)
+        snapshot.remember(pod.rules, standing)
+    checks = [*extra, *((filters.ports,) if pod.host_ports else ())]
+    if not checks:
+        return standing
+    nodes = zip(standing.rows.tolist(), _at(snapshot, standing.rows), strict=True)
+    rest = _filtered(snapshot, pod, nodes, checks, Counter(standing.reasons))
+    return Standing(rest.rows, standing.fixed[np.isin(standing.rows, rest.rows)], rest.reasons)
+
+
+def _filtered(
+    snapshot: Snapshot,
+    pod: PodClass,
+    nodes: Iterable[tuple[int, Node]],
+    checks: Sequence[filters.Filter],
+    reasons: Counter[str],
+) -> Standing:
     rows = []
-    for row, node in snapshot.named():
+    for row, node in nodes:
         for check in checks:
             if reason := check(pod, node):
                 reasons[reason] += 1
                 break
         else:
             rows.append(row)
-    return np.array(rows, np.intp)
+    return Standing(np.array(rows, np.intp), np.zeros(len(rows)), reasons)
 
 
-def _roomy(
-    snapshot: Snapshot, demand: list[tuple[str, int, int]], rows: npt.NDArray[np.intp], reasons: Counter[str]
-) -> npt.NDArray[np.intp]:
-    """Rows with enough of everything left. A node may lack several things and is then counted under each."""
-    fits: Mask = np.ones(len(rows), np.bool_)
-    for resource, column, amount in demand:
-        enough = snapshot.allocatable[rows, column] - snapshot.used[rows, column] >= amount
-        lacking = int(len(rows) - enough.sum())
-        if lacking:
-            reasons["Too many pods" if resource == "pods" else f"Insufficient {resource}"] += lacking
-        fits &= enough
-    return rows[fits]
+def _at(snapshot: Snapshot, rows: Rows) -> list[Node]:
+    return [node for row in rows.tolist() if (node := snapshot.nodes[row]) is not None]
+
+
+def _fits(snapshot: Snapshot, demand: Sequence[tuple[str, int, int]], rows: Rows) -> npt.NDArray[np.bool_]:
+    """For every row and every resource asked for, whether there is enough left."""
+    columns = np.array([column for _, column, _ in demand], np.intp)
+    amounts = np.array([amount for _, _, amount in demand], np.int64)
+    at = np.ix_(rows, columns)
+    return snapshot.allocatable[at] - snapshot.used[at] >= amounts
 
 
 def _fill(
-    snapshot: Snapshot, pod: PodClass, count: int, rows: npt.NDArray[np.intp], demand: list[tuple[str, int, int]]
+    snapshot: Snapshot,
+    pod: PodClass,
+    count: int,
+    rows: Rows,
+    fixed: Scores,
+    demand: Sequence[tuple[str, int, int]],
 ) -> list[str]:
     """Take the best node `count` times, or until none has room."""
-    nodes: list[Node] = [node for row in rows if (node := snapshot.nodes[row]) is not None]
+    chosen, scores = _candidates(snapshot, pod, count, rows, fixed)
+    rows, fixed = rows[chosen], fixed[chosen].tolist()
     copies = _room_for(snapshot, rows, demand, 1 if pod.host_ports else count)
     cpu, memory = pod.scored
     used: list[list[int]] = snapshot.scored[rows].tolist()
     capacity: list[list[int]] = np.maximum(snapshot.allocatable[rows, :2], 1).tolist()
-    here = [node.owners.get(pod.owner, 0) for node in nodes]
-    fixed = [_fixed(pod, node) for node in nodes]
-
-    def score(at: int) -> float:
-        busy_cpu = min(1.0, (used[at][0] + cpu) / capacity[at][0])
-        busy_memory = min(1.0, (used[at][1] + memory) / capacity[at][1])
-        room = 1.0 - (busy_cpu + busy_memory) / 2
-        balance = 1.0 - abs(busy_cpu - busy_memory) / 2
-        return fixed[at] + _SPREAD / (1 + here[at]) + _ROOM * room + _BALANCE * balance
-
-    heap = [(-score(at), at) for at in range(len(nodes))]
+    here: list[int] = snapshot.owned(pod.owner)[rows].tolist()
+    heap = list(zip((-scores).tolist(), range(len(rows)), strict=True))
     heapq.heapify(heap)
-    taken = [0] * len(nodes)
-    placed: list[str] = []
-    while len(placed) < count and heap:
+    order: list[int] = []
+    taken = [0] * len(rows)
+    while len(order) < count and heap:
         at = heap[0][1]
-        placed.append(nodes[at].name)
+        order.append(at)
         taken[at] += 1
-        used[at][0] += cpu
-        used[at][1] += memory
-        here[at] += 1
-        if taken[at] < copies[at]:
-            heapq.heapreplace(heap, (-score(at), at))
-        else:
+        if taken[at] == copies[at]:
             heapq.heappop(heap)
-    _settle(snapshot, pod, nodes, rows, taken, demand)
-    return placed
+            continue
+        busy = used[at]
+        busy[0] += cpu
+        busy[1] += memory
+        here[at] += 1
+        worst = min(1.0, max((busy[0] + cpu) / capacity[at][0], (busy[1] + memory) / capacity[at][1]))
+        heapq.heapreplace(heap, (-(fixed[at] + _SPREAD / (1 + here[at]) + _ROOM * (1.0 - worst)), at))
+    names = [node.name for node in _at(snapshot, rows)]
+    touched = [at for at, pods in enumerate(taken) if pods]
+    snapshot.add_many(pod, rows[touched].tolist(), [taken[at] for at in touched])
+    return [names[at] for at in order]
 
 
-def _room_for(
-    snapshot: Snapshot, rows: npt.NDArray[np.intp], demand: list[tuple[str, int, int]], most: int
-) -> list[int]:
+def _candidates(snapshot: Snapshot, pod: PodClass, count: int, rows: Rows, fixed: Scores) -> tuple[Rows, Scores]:
+    """The `count` best rows as ascending indices into `rows`, and their scores now.
+
+    Nobody else can be chosen: a score only falls, and fewer than `count` rows can have been taken from.
+    """
+    wanted = np.array(pod.scored, np.int64)
+    busy = (snapshot.scored[rows] + wanted) / np.maximum(snapshot.allocatable[rows, :2], 1)
+    worst = np.minimum(1.0, busy.max(axis=1, initial=0.0))
+    scores = fixed + _SPREAD / (1 + snapshot.owned(pod.owner)[rows]) + _ROOM * (1.0 - worst)
+    if count == 1 and len(rows):
+        best = np.array([scores.argmax()], np.intp)
+    else:
+        best = np.sort(np.argsort(-scores, kind="stable")[:count])
+    return best, scores[best]
+
+
+def _room_for(snapshot: Snapshot, rows: Rows, demand: Iterable[tuple[str, int, int]], most: int) -> list[int]:
     """How many copies each row can take, `most` at the most."""
     copies = np.full(len(rows), most, np.int64)
     for _, column, amount in demand:
         free = snapshot.allocatable[rows, column] - snapshot.used[rows, column]
         copies = np.minimum(copies, free // amount)
-    return [int(copy) for copy in copies]
-
-
-def _settle(
-    snapshot: Snapshot,
-    pod: PodClass,
-    nodes: list[Node],
-    rows: npt.NDArray[np.intp],
-    taken: list[int],
-    demand: list[tuple[str, int, int]],
-) -> None:
-    """Count the placed pods in the snapshot, all nodes at once."""
-    copies = np.array(taken, np.int64)
-    for _, column, amount in demand:
-        snapshot.used[rows, column] += copies * amount
-    snapshot.scored[rows, 0] += copies * pod.scored[0]
-    snapshot.scored[rows, 1] += copies * pod.scored[1]
-    for node, copy in zip(nodes, taken, strict=True):
-        if copy:
-            node.owners[pod.owner] += copy
-            for port in pod.host_ports:
-                node.ports[port] += copy
+    return copies.tolist()
 
 
 def _fixed(pod: PodClass, node: Node) -> float:

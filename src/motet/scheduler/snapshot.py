@@ -1,25 +1,27 @@
 """The nodes as arrays: one row per node, one column per resource, kept current instead of rebuilt.
 
-Rows of nodes that are gone are reused. `used` counts every pod that is bound or assumed and not finished.
+Rows of nodes that are gone are reused. `used` counts every pod that is bound or assumed and not finished; what was placed on a
+node is remembered by the node's name, so that a node may come after its pods, and go and come back.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from motet.base import quantity
-from motet.scheduler.classes import HostPort, PodClass, in_units
+from motet.scheduler.classes import HostPort, PodClass, Rules, offered
 from motet.scheduler.views import NodeView, Taint
 from motet.store.document import Document
 
-Vector = npt.NDArray[np.int64]
+_T = TypeVar("_T")
 
 _GROWTH = 64
+_MOST_STANDINGS = 1024
 
 
 @dataclass(slots=True)
@@ -31,8 +33,18 @@ class Node:
     taints: tuple[Taint, ...]
     unschedulable: bool
     ports: Counter[HostPort] = field(default_factory=Counter)
-    # Pods of each owner on this node, for spreading.
-    owners: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How all nodes stand to pods with certain rules, their numbers aside.
+
+    `rows` may run them; `fixed` is the part of each row's score that no placement changes; `reasons` counts the others.
+    """
+
+    rows: npt.NDArray[np.intp]
+    fixed: npt.NDArray[np.float64]
+    reasons: Counter[str]
 
 
 class Snapshot:
@@ -47,21 +59,17 @@ class Snapshot:
         self.used: npt.NDArray[np.int64] = np.zeros((_GROWTH, 3), np.int64)
         # (millicores, bytes) with defaults for pods that ask for nothing: what scores look at.
         self.scored: npt.NDArray[np.int64] = np.zeros((_GROWTH, 2), np.int64)
-        # Pods placed on nodes that are not known (yet): name -> classes.
-        self._waiting: dict[str, list[PodClass]] = {}
-        # Grows whenever anything a cached mask depends on changed.
-        self.generation = 0
+        # What counts on each node, known or not: name -> class -> pods.
+        self._placed: dict[str, Counter[PodClass]] = {}
+        # Where the pods of each owner are, for spreading: owner -> row -> pods.
+        self._spread: dict[str, Counter[int]] = {}
+        self._standings: dict[Rules, Standing] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __contains__(self, name: str) -> bool:
         return name in self._rows
-
-    @property
-    def height(self) -> int:
-        """Rows in use, including empty ones between."""
-        return len(self.nodes)
 
     def row(self, name: str) -> int:
         """The row of a node. Raises KeyError."""
@@ -71,90 +79,113 @@ class Snapshot:
         """Row and node of every node."""
         return ((row, node) for row, node in enumerate(self.nodes) if node is not None)
 
-    def column(self, resource: str) -> int | None:
-        """The column of a resource, or None when no node has it."""
-        return self._columns.get(resource)
+    def owned(self, owner: str) -> npt.NDArray[np.int64]:
+        """How many pods of an owner each row has."""
+        counts = np.zeros(len(self.nodes), np.int64)
+        for row, pods in self._spread.get(owner, {}).items():
+            counts[row] = pods
+        return counts
+
+    def standing(self, rules: Rules) -> Standing | None:
+        """What was remembered for these rules and still holds."""
+        return self._standings.get(rules)
+
+    def remember(self, rules: Rules, standing: Standing) -> None:
+        """Keep a standing until a node's labels, taints or presence change."""
+        if len(self._standings) >= _MOST_STANDINGS:
+            self._standings.clear()
+        self._standings[rules] = standing
 
     def set_node(self, document: Document) -> bool:
         """Take in a node, new or changed. Answers whether anything the scheduler reads is different."""
         view = document.view(NodeView)
-        offered = view.status.allocatable or view.status.capacity or {}
-        amounts = {name: in_units(name, quantity.parse(value)) for name, value in offered.items()}
-        for resource in amounts:
-            self._column_for(resource)
         row = self._rows.get(document.name)
         fresh = row is None
         if row is None:
             row = self._take_row(document.name)
-        node = self.nodes[row]
-        changed = Node(
-            name=document.name,
-            labels=dict(document.meta.labels or {}),
-            taints=view.spec.taints or (),
-            unschedulable=view.spec.unschedulable,
-        )
-        before = self.allocatable[row].copy()
+        before = self.allocatable[row].tolist()
+        amounts = offered(view.status.allocatable or view.status.capacity or {})
+        for resource in amounts:
+            self._column_for(resource)
         self.allocatable[row] = 0
         for resource, amount in amounts.items():
             self.allocatable[row, self._columns[resource]] = amount
-        if node is not None and not fresh:
-            changed.ports, changed.owners = node.ports, node.owners
-            if (node.labels, node.taints, node.unschedulable) == (
-                changed.labels,
-                changed.taints,
-                changed.unschedulable,
-            ) and bool((before == self.allocatable[row]).all()):
-                return False
-        self.nodes[row] = changed
-        self.generation += 1
-        for pod_class in self._waiting.pop(document.name, ()):
-            self.add(document.name, pod_class)
+        now = Node(document.name, document.meta.labels or {}, view.spec.taints or (), view.spec.unschedulable)
+        old = self.nodes[row]
+        if old is not None:
+            now.ports = old.ports
+            if now == old:
+                after = self.allocatable[row].tolist()
+                return before != after[: len(before)] or any(after[len(before) :])
+        self.nodes[row] = now
+        self._standings.clear()
+        if fresh:
+            for pod_class, pods in self._placed.get(document.name, Counter()).items():
+                self._count(row, pod_class, pods)
         return True
 
     def remove_node(self, name: str) -> None:
-        """Forget a node and what ran on it."""
+        """Forget a node. What ran on it counts again should it come back, unless `remove` is called meanwhile."""
         row = self._rows.pop(name, None)
         if row is None:
             return
+        for pod_class, pods in self._placed.get(name, Counter()).items():
+            self._count(row, pod_class, -pods)
         self.nodes[row] = None
-        self.allocatable[row] = self.used[row] = 0
-        self.scored[row] = 0
+        self.allocatable[row] = 0
         self._free_rows.append(row)
-        self.generation += 1
+        self._standings.clear()
 
     def add(self, node_name: str, pod_class: PodClass) -> None:
-        """A pod now counts on a node."""
+        """A pod now counts on a node, known or not."""
+        self._placed.setdefault(node_name, Counter())[pod_class] += 1
         row = self._rows.get(node_name)
-        if row is None:
-            self._waiting.setdefault(node_name, []).append(pod_class)
+        if row is not None:
+            self._count(row, pod_class, 1)
+
+    def add_many(self, pod_class: PodClass, rows: Sequence[int], copies: Sequence[int]) -> None:
+        """`copies[i]` pods of a class now count on `rows[i]`. No row may appear twice."""
+        if not rows:
             return
-        self._count(row, pod_class, 1)
+        at, amount = np.array(rows, np.intp), np.array(copies, np.int64)
+        for resource, each in pod_class.requests.items():
+            column = self._column_for(resource)  # first, as it may replace the arrays
+            self.used[at, column] += amount * each
+        for column, each in enumerate(pod_class.scored):
+            self.scored[at, column] += amount * each
+        spread = self._spread.setdefault(pod_class.owner, Counter())
+        for row, pods in zip(rows, copies, strict=True):
+            spread[row] += pods
+            node = self.nodes[row]
+            assert node is not None
+            self._placed.setdefault(node.name, Counter())[pod_class] += pods
+            for port in pod_class.host_ports:
+                node.ports[port] += pods
 
     def remove(self, node_name: str, pod_class: PodClass) -> None:
-        """A pod no longer counts on a node."""
+        """A pod that was added no longer counts. Raises KeyError when it never did."""
+        placed = self._placed[node_name]
+        _take(placed, pod_class, 1)
+        if not placed:
+            del self._placed[node_name]
         row = self._rows.get(node_name)
-        if row is None:
-            waiting = self._waiting.get(node_name, [])
-            if pod_class in waiting:
-                waiting.remove(pod_class)
-            return
-        self._count(row, pod_class, -1)
+        if row is not None:
+            self._count(row, pod_class, -1)
 
-    def _count(self, row: int, pod_class: PodClass, sign: int) -> None:
+    def _count(self, row: int, pod_class: PodClass, pods: int) -> None:
         node = self.nodes[row]
-        if node is None:
-            return
+        assert node is not None
         for resource, amount in pod_class.requests.items():
-            self.used[row, self._column_for(resource)] += sign * amount
-        self.scored[row, 0] += sign * pod_class.scored[0]
-        self.scored[row, 1] += sign * pod_class.scored[1]
-        node.owners[pod_class.owner] += sign
-        if not node.owners[pod_class.owner]:
-            del node.owners[pod_class.owner]
+            column = self._column_for(resource)  # first, as it may replace the arrays
+            self.used[row, column] += pods * amount
+        self.scored[row, 0] += pods * pod_class.scored[0]
+        self.scored[row, 1] += pods * pod_class.scored[1]
+        spread = self._spread.setdefault(pod_class.owner, Counter())
+        _take(spread, row, -pods)
+        if not spread:
+            del self._spread[pod_class.owner]
         for port in pod_class.host_ports:
-            node.ports[port] += sign
-            if not node.ports[port]:
-                del node.ports[port]
+            _take(node.ports, port, -pods)
 
     def demand(self, pod_class: PodClass) -> tuple[list[tuple[str, int, int]], list[str]]:
         """What a class asks for as (resource, column, amount), and the resources that no node has."""
@@ -194,3 +225,10 @@ class Snapshot:
         self.allocatable = np.vstack((self.allocatable, np.zeros((extra, self.allocatable.shape[1]), np.int64)))
         self.used = np.vstack((self.used, np.zeros((extra, self.used.shape[1]), np.int64)))
         self.scored = np.vstack((self.scored, np.zeros((extra, 2), np.int64)))
+
+
+def _take(counter: Counter[_T], what: _T, count: int) -> None:
+    """`count` fewer; nothing is kept of what has none left."""
+    counter[what] -= count
+    if not counter[what]:
+        del counter[what]

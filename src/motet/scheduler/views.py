@@ -11,8 +11,12 @@ class _Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     pass
 
 
-class Requests(_Struct, frozen=True):
+class Resources(_Struct, frozen=True):
     requests: dict[str, str | int | float] | None = None
+
+
+class _Anything(_Struct, frozen=True):
+    pass
 
 
 class ContainerPort(_Struct, frozen=True):
@@ -22,7 +26,7 @@ class ContainerPort(_Struct, frozen=True):
 
 
 class Container(_Struct, frozen=True):
-    resources: Requests | None = None
+    resources: Resources | None = None
     ports: tuple[ContainerPort, ...] | None = None
     restart_policy: str = ""
 
@@ -33,6 +37,8 @@ class ClaimSource(_Struct, frozen=True):
 
 class Volume(_Struct, frozen=True):
     persistent_volume_claim: ClaimSource | None = None
+    # Only whether it is there.
+    ephemeral: _Anything | None = None
 
 
 class NodeSelectorRequirement(_Struct, frozen=True):
@@ -62,10 +68,22 @@ class NodeAffinity(_Struct, frozen=True):
     )
 
 
+class PodAffinity(_Struct, frozen=True):
+    """Only whether there are terms that must hold."""
+
+    required: tuple[_Anything, ...] | None = msgspec.field(
+        default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
 class Affinity(_Struct, frozen=True):
     node_affinity: NodeAffinity | None = None
-    pod_affinity: msgspec.Raw = _EMPTY
-    pod_anti_affinity: msgspec.Raw = _EMPTY
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class SpreadConstraint(_Struct, frozen=True):
+    when_unsatisfiable: str = ""
 
 
 class Toleration(_Struct, frozen=True):
@@ -83,7 +101,9 @@ class PodSpec(_Struct, frozen=True):
     tolerations: msgspec.Raw = _EMPTY
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] | None = None
-    overhead: dict[str, str] | None = None
+    overhead: dict[str, str | int | float] | None = None
+    resources: Resources | None = None
+    resource_claims: msgspec.Raw = _EMPTY
     volumes: tuple[Volume, ...] | None = None
     priority: int = 0
     scheduling_gates: tuple[dict[str, str], ...] | None = None
@@ -95,6 +115,7 @@ class Condition(_Struct, frozen=True):
     status: str = ""
     reason: str = ""
     message: str = ""
+    last_transition_time: str | None = None
 
 
 class PodStatus(_Struct, frozen=True):
@@ -119,8 +140,8 @@ class NodeSpec(_Struct, frozen=True):
 
 
 class NodeStatus(_Struct, frozen=True):
-    allocatable: dict[str, str] | None = None
-    capacity: dict[str, str] | None = None
+    allocatable: dict[str, str | int | float] | None = None
+    capacity: dict[str, str | int | float] | None = None
 
 
 class NodeView(_Struct, frozen=True):
@@ -131,6 +152,8 @@ class NodeView(_Struct, frozen=True):
 class ClaimSpec(_Struct, frozen=True):
     volume_name: str = ""
     storage_class_name: str = ""
+    access_modes: tuple[str, ...] | None = None
+    resources: Resources = Resources()
 
 
 class ClaimStatus(_Struct, frozen=True):
@@ -142,16 +165,36 @@ class ClaimView(_Struct, frozen=True):
     status: ClaimStatus = ClaimStatus()
 
 
+class TopologyRequirement(_Struct, frozen=True):
+    key: str
+    values: tuple[str, ...] = ()
+
+
+class TopologyTerm(_Struct, frozen=True):
+    match_label_expressions: tuple[TopologyRequirement, ...] | None = None
+
+
 class StorageClassView(_Struct, frozen=True):
+    provisioner: str = ""
     volume_binding_mode: str = "Immediate"
+    allowed_topologies: tuple[TopologyTerm, ...] | None = None
 
 
 class VolumeNodeAffinity(_Struct, frozen=True):
     required: NodeSelector | None = None
 
 
+class ClaimRef(_Struct, frozen=True):
+    namespace: str = ""
+    name: str = ""
+
+
 class VolumeSpec(_Struct, frozen=True):
     node_affinity: VolumeNodeAffinity | None = None
+    storage_class_name: str = ""
+    access_modes: tuple[str, ...] | None = None
+    capacity: dict[str, str | int | float] | None = None
+    claim_ref: ClaimRef | None = None
 
 
 class VolumeView(_Struct, frozen=True):
@@ -160,3 +203,4 @@ class VolumeView(_Struct, frozen=True):
 
 affinity_decoder = msgspec.json.Decoder(Affinity | None)
 tolerations_decoder = msgspec.json.Decoder(tuple[Toleration, ...] | None)
+spread_decoder = msgspec.json.Decoder(tuple[SpreadConstraint, ...] | None)
