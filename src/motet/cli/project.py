@@ -11,10 +11,12 @@ import click
 from motet.base import selectors
 from motet.base.errors import MotetError
 from motet.cli.compose.model import Project
-from motet.cli.compose.read import project_name, read
+from motet.cli.compose.read import project_name, read, service_names
 from motet.cli.compose.translate import PROJECT
 from motet.client.interface import Client
 from motet.kinds import namespace
+
+__all__ = ["FILES", "found_file", "load", "named", "names", "project_option", "require", "select", "service_names"]
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 PROJECTS = selectors.Selector((selectors.Requirement(PROJECT, "exists"),))

@@ -183,6 +183,19 @@ class RemoteClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(error) from error
 
+    async def websocket(
+        self, path: str, query: Sequence[tuple[str, str]], protocols: Sequence[str]
+    ) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket to a subresource that is a stream (exec, attach). Raises ApiError when it is refused."""
+        try:
+            return await self._session().ws_connect(
+                self._server + path, params=query, protocols=protocols, max_msg_size=0, heartbeat=30
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise from_status({"code": error.status, "message": f"{path} was refused ({error.status})"}) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+
     async def pages(self, kind: Kind, namespace: str, query: dict[str, str]) -> AsyncIterator[Page]:
         """The pages of a list, all as of one revision."""
         query = {**query, "limit": _PAGE}

@@ -53,6 +53,20 @@ def _variables(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
 def project_name(file: Path, environment: Mapping[str, str] | None = None) -> str:
     """The project's name alone, whatever else may be wrong with the file. Raises ComposeError when it cannot be read at all."""
     variables = _variables(file, os.environ if environment is None else environment)
+    source, root = _leniently(file, variables)
+    name = _project_name(Fields(source, root), file, "", variables)
+    source.check()
+    return name
+
+
+def service_names(file: Path) -> list[str]:
+    """The names of the services alone. Raises ComposeError when the file cannot be read at all."""
+    source, root = _leniently(file, {})
+    return [name for name, _ in Fields(source, root).each("services")]
+
+
+def _leniently(file: Path, variables: Mapping[str, str]) -> tuple[Source, Value]:
+    """The tree of a file, with broken variables left as they are."""
 
     def leave_broken(value: str) -> str:
         try:
@@ -60,10 +74,7 @@ def project_name(file: Path, environment: Mapping[str, str] | None = None) -> st
         except ValueError:
             return value
 
-    source, root = load(file, leave_broken)
-    name = _project_name(Fields(source, root), file, "", variables)
-    source.check()
-    return name
+    return load(file, leave_broken)
 
 
 def _project_name(fields: Fields, file: Path, given: str, variables: Mapping[str, str]) -> str:
