@@ -71,7 +71,7 @@ def begin(kind: Kind, document: Json, now: datetime) -> None:
     metadata = document["metadata"]
     if metadata.get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    for field in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"):
+    for field in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         metadata.pop(field, None)
     metadata["uid"] = new_uid()
     if kind.status:
@@ -82,7 +82,7 @@ def begin(kind: Kind, document: Json, now: datetime) -> None:
 
 
 def carry(kind: Kind, document: Json, current: Document, old: Json) -> None:
-    """Bring over to an update what only the server may write. Raises Conflict, Invalid.
+    """Bring over to an update what only the server may write, but for managedFields. Raises Conflict, Invalid.
 
     Afterwards `metadata.resourceVersion` is the current one on both, so that equal documents compare equal.
     """
@@ -108,7 +108,6 @@ def carry(kind: Kind, document: Json, current: Document, old: Json) -> None:
             metadata[field] = before[field]
         else:
             metadata.pop(field, None)
-    metadata.pop("managedFields", None)
     metadata.pop("selfLink", None)
     metadata["resourceVersion"] = before["resourceVersion"]
 
@@ -129,9 +128,15 @@ def _late_finalizers(metadata: Json, before: Json) -> list[FieldError]:
 
 
 def keep_apart(kind: Kind, document: Json, old: Json, subresource: str) -> Json:
-    """The whole document after an update through `subresource` ("" or status): the other half stays as it was."""
+    """The whole document after an update through `subresource` ("" or status): the other half stays as it was.
+
+    `metadata.managedFields` tells of both halves and is the document's own.
+    """
     if subresource == "status":
-        whole = {**old, "status": document.get("status")}
+        metadata = {**old["metadata"], "managedFields": document["metadata"].get("managedFields")}
+        if metadata["managedFields"] is None:
+            del metadata["managedFields"]
+        whole = {**old, "metadata": metadata, "status": document.get("status")}
         if whole["status"] is None:
             del whole["status"]
         return whole

@@ -6,20 +6,10 @@ from typing import Any
 
 from motet.api.options import PatchType
 from motet.api.patch import apply_patch
-from motet.base.errors import UnsupportedMediaType
 from motet.kinds.kind import Json, Kind
 
 # The definition that patches of the scale subresource are read by.
 _SCALE = "io.k8s.api.autoscaling.v1.Scale"
-
-
-def check_type(patch_type: PatchType) -> None:
-    """Refuse what no engine answers, whatever the document. Raises UnsupportedMediaType."""
-    if patch_type == PatchType.APPLY:
-        raise UnsupportedMediaType(
-            "server-side apply (application/apply-patch+yaml) is not supported yet: apply client-side, "
-            "which is kubectl's default (--server-side=false)"
-        )
 
 
 def patched(kind: Kind, document: Json, patch: Any, patch_type: PatchType, subresource: str) -> Json:

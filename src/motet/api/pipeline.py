@@ -1,13 +1,14 @@
 """From what a caller sent to what may be stored: the stages of a write, in order.
 
-create: identify, schema, default, mutate, prepare, metadata, validate, admit.
-update: identify, schema, carry over what the server owns, default, mutate, prepare, generation, validate, admit.
+create: identify, schema, default, enter in the books, mutate, prepare, metadata, validate, admit.
+update: identify, schema, carry over what the server owns, default, enter in the books, mutate, prepare, generation,
+validate, admit.
 Nothing here touches the store; the registry encodes and submits what comes out.
 """
 
 from __future__ import annotations
 
-from motet.api import intake, meta
+from motet.api import intake, meta, ownership
 from motet.api.admission import Chain, Lookup, Request, Verb
 from motet.api.options import RequestOptions
 from motet.api.shortcuts import Templates
@@ -34,11 +35,24 @@ class Pipeline:
         return not self._admission.watchful(kind.resource, "UPDATE", "status")
 
     async def new(
-        self, kind: Kind, namespace: str, document: Json, user: User, options: RequestOptions, name: str = ""
+        self,
+        kind: Kind,
+        namespace: str,
+        document: Json,
+        user: User,
+        options: RequestOptions,
+        name: str = "",
+        *,
+        applied: bool = False,
     ) -> Json:
-        """A document ready to be created. Takes over `document`. Raises BadRequest, Forbidden, Invalid."""
+        """A document ready to be created. Takes over `document`. Raises BadRequest, Forbidden, Invalid.
+
+        `applied`: it is the outcome of a server-side apply and has its books already.
+        """
         meta.identify(kind, document)
-        spec = b"" if self._admission.watchful(kind.resource, "CREATE") else self._templates.key(kind, document)
+        tracked = not applied and ownership.tracked(kind, options)
+        watchful = self._admission.watchful(kind.resource, "CREATE")
+        spec = b"" if watchful else self._templates.key(kind, document, tracked=tracked)
         finished = self._templates.recall(spec, document) if spec else None
         sent = document
         document = finished or intake.receive(kind, sent, options)
@@ -49,20 +63,31 @@ class Pipeline:
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = names.generate(metadata["generateName"])
         request = self._request(kind, "CREATE", namespace, document, None, user, options, "")
+        if not applied:
+            metadata.pop("managedFields", None)
+        owned = self._templates.owned(spec) if finished is not None else {}
         if finished is None:
             kind.default(document)
-            await self._admission.mutate(request)
-            if kind.status:
+            if kind.status and not kind.status_on_create:
                 document.pop("status", None)
+            if tracked and remembered:
+                owned = {"f:spec": ownership.spec_of_new(kind, document)}
+        if tracked:
+            bare = {name: value for name, value in document.items() if f"f:{name}" not in owned and name != "status"}
+            books = ownership.of_new(kind, bare, options, self._clock.now(), owned)
+        if finished is None:
+            await self._admission.mutate(request)
             kind.prepare_create(document)
         meta.begin(kind, document, self._clock.now())
+        if tracked and books:
+            metadata["managedFields"] = books
         errors = validate_metadata(document, kind)
         if finished is None:
             errors = _merged(intake.complaints(kind, document), errors, kind.validate(document, None))
         refuse(kind, document, errors)
         await self._admission.validate(request)
         if remembered:
-            self._templates.remember(spec, document)
+            self._templates.remember(spec, document, owned)
         return document
 
     async def changed(
@@ -74,21 +99,27 @@ class Pipeline:
         user: User,
         options: RequestOptions,
         subresource: str,
+        *,
+        applied: bool = False,
     ) -> Json:
         """A document ready to replace `old` (which stays untouched); equal to `old` when there is nothing to write.
 
-        Takes over `document`. Raises BadRequest, Conflict, Forbidden, Invalid.
+        Takes over `document`; `applied` as for `new`. Raises BadRequest, Conflict, Forbidden, Invalid.
         """
         meta.identify(kind, document)
         document = intake.receive(kind, document, options)
         meta.place(kind, document.setdefault("metadata", {}), current.namespace, current.name)
         asked = document["metadata"].get("resourceVersion") or ""
         meta.check_revision(kind, current, asked)
+        tracked = not applied and ownership.tracked(kind, options)
+        ownership.settle(document["metadata"], old["metadata"], own=tracked or applied)
         meta.carry(kind, document, current, old)
         document = meta.keep_apart(kind, document, old, subresource)
         if document == old:
             return document
         kind.default(document)
+        if tracked:
+            document = ownership.of_change(kind, document, old, options, self._clock.now(), subresource)
         request = self._request(kind, "UPDATE", current.namespace, document, old, user, options, subresource)
         await self._admission.mutate(request)
         # The others write only their own part, and may write what an ordinary update may not.

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from motet.api import binding, deletion, listing, meta, patching, scale, shortcuts
+from motet.api import binding, deletion, listing, meta, ownership, patching, scale, shortcuts
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.allocate import ServiceNumbers
 from motet.api.deletion import GONE, UNCHANGED, Fate
@@ -157,14 +157,20 @@ class Registry:
         options: RequestOptions = _YES,
         *,
         name: str = "",
+        applied: bool = False,
     ) -> Document:
-        """Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (its namespace)."""
+        """`applied`: the document is the outcome of a server-side apply.
+
+        Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (its namespace).
+        """
         received(kind, document)
+        if kind.projection is not None:
+            options = ownership.untracked(options)
         seen, kind = kind, stored_kind(kind)
         namespace = namespace_of(kind, namespace)
         sent = meta.of(document)
         generated = not sent.get("name") and not name and bool(sent.get("generateName"))
-        document = await self._pipeline.new(kind, namespace, document, user, options, name)
+        document = await self._pipeline.new(kind, namespace, document, user, options, name, applied=applied)
         metadata = document["metadata"]
         for _ in range(_GENERATED_ATTEMPTS if generated else 1):
             key = Key(kind.resource, namespace, metadata["name"])
@@ -221,6 +227,8 @@ class Registry:
         Without metadata.resourceVersion the last writer wins. Raises BadRequest, Conflict, Forbidden, Invalid, NotFound.
         """
         received(kind, document)
+        if kind.projection is not None:
+            options = ownership.untracked(options)
         seen, kind = kind, stored_kind(kind)
         _check_subresource(kind, subresource)
         namespace = namespace_of(kind, namespace)
@@ -236,8 +244,10 @@ class Registry:
 
         async def decide(current: Document) -> Json | bytes | Fate:
             nonlocal first
-            if short is not None and (value := self._put_status(kind, current, first or {}, short)) is not None:
-                return value
+            if short is not None:
+                value = self._put_status(kind, current, first or {}, short, options)
+                if value is not None:
+                    return value
             if first is not None:
                 sent, first = first, None
             elif pristine is not None:
@@ -265,7 +275,10 @@ class Registry:
 
         Raises BadRequest, Conflict, Forbidden, Invalid, NotFound, UnsupportedMediaType.
         """
-        patching.check_type(patch_type)
+        if patch_type == PatchType.APPLY:
+            return await self._apply(kind, namespace, name, patch, user, options, subresource)
+        if kind.projection is not None:
+            options = ownership.untracked(options)
         seen, kind = kind, stored_kind(kind)
         _check_subresource(kind, subresource)
         namespace = namespace_of(kind, namespace)
@@ -277,7 +290,8 @@ class Registry:
             if short is not None:
                 parts, before = shortcuts.current_status(current)
                 merged = merge_patch(before, patch["status"])
-                if (value := shortcuts.with_status(parts, before, merged, short)) is not None:
+                value = self._with_status(kind, current, parts, before, merged, short, options)
+                if value is not None:
                     return value
             old = current.decode()
             target = scale.show(kind, old) if subresource == "scale" else current.decode()
@@ -286,6 +300,42 @@ class Registry:
 
         changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
         return self._shown(seen, changed, subresource), False
+
+    async def _apply(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Any,
+        user: User,
+        options: RequestOptions,
+        subresource: str,
+    ) -> tuple[Document, bool]:
+        """Server-side apply: make it so, and own it. Raises Conflict naming the fields that others own."""
+        config = ownership.configuration(kind, body, name, options, subresource)
+        _check_subresource(kind, subresource)
+        namespace = namespace_of(kind, namespace)
+
+        async def decide(current: Document) -> Json | bytes | Fate:
+            now = self.clock.now()
+            wanted = ownership.applied(kind, current.decode(), config, options, now, subresource)
+            return await self._replace(
+                kind, current, current.decode(), wanted, user, options, subresource, applied=True
+            )
+
+        for _ in range(_GENERATED_ATTEMPTS):
+            there = self.table(kind).get(name, namespace) is not None
+            try:
+                if there or subresource:
+                    changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
+                    return changed, False
+                fresh = ownership.applied(kind, {}, config, options, self.clock.now())
+                return await self.create(kind, namespace, fresh, user, options, name=name, applied=True), True
+            except (AlreadyExists, NotFound):
+                # Unless somebody else made it, or took it away, since we looked, that is the answer.
+                if subresource or there == (self.table(kind).get(name, namespace) is not None):
+                    raise
+        raise conflict(kind.group, kind.plural, name)
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, user: User, options: DeleteOptions = DeleteOptions()
@@ -365,7 +415,24 @@ class Registry:
     def _short_status(self, kind: Kind, subresource: str) -> Gate | None:
         return shortcuts.status_gate(kind) if subresource == "status" and self._pipeline.plain_status(kind) else None
 
-    def _put_status(self, kind: Kind, current: Document, sent: Json, check: Gate) -> bytes | Fate | None:
+    def _with_status(
+        self,
+        kind: Kind,
+        current: Document,
+        parts: dict[str, msgspec.Raw],
+        old: Json,
+        new: Json,
+        check: Gate,
+        options: RequestOptions,
+    ) -> bytes | Fate | None:
+        """The value with another status, entered in the books if it has any; None when it takes the long way."""
+        if new != old and ownership.tracked(kind, options) and ownership.kept(current):
+            parts["metadata"] = ownership.of_status(kind, parts["metadata"], old, new, options, self.clock.now())
+        return shortcuts.with_status(parts, old, new, check)
+
+    def _put_status(
+        self, kind: Kind, current: Document, sent: Json, check: Gate, options: RequestOptions
+    ) -> bytes | Fate | None:
         """A PUT of status by the short way; None when it takes the long one, which also finds what is wrong with it."""
         metadata, status = sent.get("metadata"), sent.get("status")
         if not isinstance(metadata, dict) or not isinstance(status, dict):
@@ -380,7 +447,7 @@ class Registry:
         if not same:
             return None
         parts, before = shortcuts.current_status(current)
-        return shortcuts.with_status(parts, before, status, check)
+        return self._with_status(kind, current, parts, before, status, check, options)
 
     async def _replace(
         self,
@@ -391,6 +458,8 @@ class Registry:
         user: User,
         options: RequestOptions,
         subresource: str,
+        *,
+        applied: bool = False,
     ) -> Json | Fate:
         """What an update (or a patch's outcome) makes of the current document."""
         if subresource == "scale":
@@ -404,7 +473,7 @@ class Registry:
             sent = current.decode()
             sent["metadata"]["resourceVersion"] = revision
             sent["spec"] = {**(sent.get("spec") or {}), "finalizers": finalizers or []}
-        document = await self._pipeline.changed(kind, current, old, sent, user, options, subresource)
+        document = await self._pipeline.changed(kind, current, old, sent, user, options, subresource, applied=applied)
         if document == old:
             return UNCHANGED
         return GONE if deletion.finished(kind, document) else document

@@ -9,6 +9,7 @@ does a deletion with all but metadata.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -36,17 +37,20 @@ _parts = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Templates:
-    """What became of specs seen lately: from the bytes that came in to the finished spec and first status."""
+    """What became of specs seen lately: from the bytes that came in to the finished spec, its fields, first status."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, tuple[msgspec.Raw, msgspec.Raw]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[msgspec.Raw, msgspec.Raw, Mapping[str, msgspec.Raw]]] = OrderedDict()
 
-    def key(self, kind: Kind, document: Json) -> bytes:
-        """What the document's spec is remembered by; empty when it is not a case for remembering."""
+    def key(self, kind: Kind, document: Json, *, tracked: bool) -> bytes:
+        """What the document's spec is remembered by; empty when it is not a case for remembering.
+
+        `tracked`: whether the fields of the spec have to be known with it.
+        """
         if kind.resource != PODS or not document.keys() <= _KNOWN_PARTS:
             return b""
         key = _encode(document.get("spec"))
-        return key if len(key) <= _LARGEST else b""
+        return b"" if len(key) > _LARGEST else key + b"+" if tracked else key
 
     def recall(self, key: bytes, document: Json) -> Json | None:
         """The document finished but for its metadata, spec and status as bytes; None when the spec is new."""
@@ -55,7 +59,7 @@ class Templates:
         if found is None or not gate(table.get(_META_SCHEMA))(metadata):
             return None
         self._known.move_to_end(key)
-        spec, status = found
+        spec, status, _ = found
         return {
             "apiVersion": document["apiVersion"],
             "kind": document["kind"],
@@ -64,11 +68,16 @@ class Templates:
             "status": status,
         }
 
-    def remember(self, key: bytes, document: Json) -> None:
-        """Keep what a spec became."""
+    def owned(self, key: bytes) -> Mapping[str, msgspec.Raw]:
+        """The parts of FieldsV1 that go with a spec that was just recalled."""
+        return self._known[key][2]
+
+    def remember(self, key: bytes, document: Json, owned: Mapping[str, Any]) -> None:
+        """Keep what a spec became, and the parts of FieldsV1 that go with it."""
         if not key:
             return
-        self._known[key] = (msgspec.Raw(_encode(document["spec"])), msgspec.Raw(_encode(document["status"])))
+        parts = {name: msgspec.Raw(_encode(part)) for name, part in owned.items()}
+        self._known[key] = (msgspec.Raw(_encode(document["spec"])), msgspec.Raw(_encode(document["status"])), parts)
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
 

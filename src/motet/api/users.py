@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+NODES = "system:nodes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from motet.api.options import DeleteOptions, ListOptions, PatchType, RequestOptions
+from motet.api.options import QUIET, DeleteOptions, ListOptions, PatchType
 from motet.api.registry import Registry
 from motet.api.users import CONTROLLERS, User
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
@@ -24,8 +24,9 @@ class LocalClient:
     def __init__(self, registry: Registry, user: User = CONTROLLERS) -> None:
         self._registry = registry
         self._user = user
-        # In-process callers write what they mean; nobody is there to read warnings about unknown fields.
-        self._options = RequestOptions(field_validation="Ignore", field_manager=user.name)
+        # In-process callers write what they mean; nobody is there to read warnings about unknown fields. They name no
+        # field manager: what the manager's own loops write is not entered in managedFields.
+        self._options = QUIET
         self._unlisten: list[Callable[[], None]] = []
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Document:

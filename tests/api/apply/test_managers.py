@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motet.api.apply import apply, fields, track
+from motet.api.apply import apply, created, fields, track
 from motet.base.errors import Conflict
 from motet.kinds.schema import table
 
@@ -214,3 +214,11 @@ def test_fields_survive_their_wire_form(document):
     assert fields.decode(tree) == places
     assert all(fields.holds(tree, place) for place in places)
     assert not fields.holds(tree, ("f:spec", "f:neverSet"))
+
+
+@given(deployments, st.dictionaries(st.sampled_from("xy"), st.just("1")))
+def test_a_new_object_is_booked_the_same_by_the_short_way(document, labels):
+    document["metadata"]["labels"] = labels
+    document["spec"]["selector"] = {"matchLabels": labels}
+    tracked = updated({}, document)
+    assert created(DEPLOYMENT, document, manager="editor", time=NOON) == tracked["metadata"].get("managedFields", [])

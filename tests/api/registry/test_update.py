@@ -8,7 +8,7 @@ from tests.api.registry.cluster import ADMIN, config, deployment, pod
 
 from motet.api.options import DeleteOptions, PatchType, RequestOptions
 from motet.api.registry import Registry
-from motet.base.errors import BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
+from motet.base.errors import BadRequest, Conflict, Invalid, NotFound
 from motet.kinds import configmap, lease
 from motet.kinds import deployment as deployments
 from motet.kinds import pod as pods
@@ -120,11 +120,6 @@ async def test_concurrent_patches_all_land(registry: Registry, made: Document) -
     await asyncio.gather(*(patched(registry, {"data": {f"k{number}": "v"}}) for number in range(40)))
     data = (await registry.get(configmap.KIND, "default", "a", ADMIN)).decode()["data"]
     assert len(data) == 41
-
-
-async def test_server_side_apply_says_that_it_is_not_there_yet(registry: Registry) -> None:
-    with pytest.raises(UnsupportedMediaType, match="server-side apply"):
-        await patched(registry, {"data": {}}, PatchType.APPLY)
 
 
 async def test_a_dry_run_of_a_patch_writes_nothing(registry: Registry, made: Document) -> None:

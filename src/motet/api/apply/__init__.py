@@ -4,6 +4,6 @@ Pure functions over documents and their `metadata.managedFields`. Follows Kubern
 form of structured-merge-diff: `fields` names places, `merging` merges by them, `managers` keeps the books.
 """
 
-from motet.api.apply.managers import apply, track
+from motet.api.apply.managers import apply, created, track
 
-__all__ = ["apply", "track"]
+__all__ = ["apply", "created", "track"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ Fields = frozenset[Place]
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _SELF = "."
+_first = itemgetter(0)
 
 
 def is_atomic(schema: Schema | None, value: Any) -> bool:
@@ -145,6 +147,20 @@ def _whole(schema: Schema | None, step: str, inner: Schema | None, part: Any, pl
         yield place
     for next_step, deeper, smaller in steps(inner, part):
         yield from _whole(inner, next_step, deeper, smaller, (*place, next_step))
+
+
+def tree(schema: Schema | None, value: Any) -> Json:
+    """The FieldsV1 form of all that a new value sets: `encode(changes(schema, {}, value).added)`, many times faster."""
+    return {step: _branch(schema, step, inner, part) for step, inner, part in sorted(steps(schema, value), key=_first)}
+
+
+def _branch(schema: Schema | None, step: str, inner: Schema | None, part: Any) -> Json:
+    if not part or is_atomic(inner, part):
+        return {}
+    parts = tree(inner, part)
+    known = member(schema, step[2:]) if step.startswith("f:") else None
+    always_there = known is not None and not known.pointer and inner is not None and inner.type == "struct"
+    return parts if always_there else {_SELF: {}, **parts}
 
 
 def encode(places: Iterable[Place]) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from motet.api.apply import fields, merging
 from motet.api.apply.fields import Fields, Json, Place
@@ -16,6 +17,8 @@ _UNOWNED_METADATA = (
     "name", "namespace", "generateName", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
     "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds",
 )  # fmt: skip
+_IDENTITY = ("apiVersion", "kind", "metadata")
+_NOTHING: Mapping[str, Any] = {}
 _UNOWNED: Fields = frozenset(
     {("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{name}") for name in _UNOWNED_METADATA)}
 )
@@ -123,6 +126,22 @@ def track(schema: Schema, live: Json, new: Json, *, manager: str, time: str, sub
     elif old is not None and len(old.among(written)) < len(written):
         books[who] = _Entry.owning(old.owned | written, time)
     return write(bare, books)
+
+
+def created(schema: Schema, new: Json, *, manager: str, time: str, known: Mapping[str, Any] = _NOTHING) -> list[Json]:
+    """The books of a new object: `track` from an empty `live`, many times faster.
+
+    `known` has parts of the FieldsV1 form that need no looking at, such as `f:spec`; `new` may then be without them.
+    """
+    metadata = new.get("metadata")
+    rest = {name: value for name, value in new.items() if name not in _IDENTITY}
+    tree = fields.tree(schema, rest)
+    if isinstance(metadata, dict):
+        owned = {name: value for name, value in metadata.items() if name not in _UNOWNED_METADATA}
+        inner = fields.tree(fields.below(schema, "metadata"), owned)
+        tree = {"f:metadata": inner, **tree} if inner else tree
+    entry = _Entry({**tree, **known}, time)
+    return [_rendered(Manager(manager, "Update", str(new.get("apiVersion", ""))), entry)] if entry.tree else []
 
 
 def conflict(disputed: Mapping[Manager, Fields]) -> Conflict:

@@ -11,7 +11,7 @@ from aiohttp import web
 from motet.api.http import negotiate
 from motet.api.http.negotiate import Form
 from motet.api.http.routes import Target
-from motet.api.users import User
+from motet.api.users import NODES, User
 from motet.base.errors import RequestEntityTooLarge
 from motet.kinds.kind import Kind
 
@@ -46,7 +46,12 @@ class Call:
 
     @property
     def default_manager(self) -> str:
-        """What upstream names a field manager that did not name itself: the first word of the user agent."""
+        """What upstream names a field manager that did not name itself: the first word of the user agent.
+
+        Empty for nodes: what they write all day long is not entered in managedFields unless they ask for it.
+        """
+        if NODES in self.user.groups:
+            return ""
         agent = self.request.headers.get("User-Agent", "")
         return agent.partition("/")[0][:128] or "unknown"
 

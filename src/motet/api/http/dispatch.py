@@ -184,7 +184,7 @@ class Dispatcher:
             case "update":
                 return await self.objects.update(call)
             case "patch":
-                return await self.objects.patch(call)
+                return await self.objects.patch(call, self.authorizer)
             case "delete":
                 return await self.objects.delete(call)
             case _:

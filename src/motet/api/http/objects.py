@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from motet.api import ownership
 from motet.api.http import answers, negotiate, parameters, tables
 from motet.api.http.authorize import Attributes, Authorizer, refusal
 from motet.api.http.calls import ResourceCall
@@ -100,7 +101,8 @@ class Objects:
         call.warnings.extend(options.warnings)
         return await self._one(call, updated, form, status=201 if created else 200)
 
-    async def patch(self, call: ResourceCall) -> web.StreamResponse:
+    async def patch(self, call: ResourceCall, authorizer: Authorizer) -> web.StreamResponse:
+        """An apply that would make a new object is asked about as a create too."""
         form = call.form
         media = negotiate.media_of(call.request.headers.get("Content-Type", ""))
         try:
@@ -110,9 +112,13 @@ class Objects:
                 "the body of the request was in an unknown format - accepted media types include: "
                 + ", ".join(kind.value for kind in PatchType)
             ) from None
-        options = parameters.of_write(call.query, _patch_manager(call, patch_type))
+        applying = patch_type is PatchType.APPLY
+        options = parameters.of_write(call.query, "" if applying else call.default_manager)
+        ownership.check(options, applying=applying, force_given="force" in call.query)
+        if applying and self._registry.table(call.kind).get(call.target.name, call.namespace) is None:
+            _authorize_create(call, call.target.name, authorizer)
         data = await call.body()
-        patch = negotiate.yaml_value(data) if patch_type is PatchType.APPLY else negotiate.json_value(data)
+        patch = negotiate.yaml_value(data) if applying else negotiate.json_value(data)
         patched, created = await self._registry.patch(
             call.kind,
             call.namespace,
@@ -194,8 +200,11 @@ async def _written(call: ResourceCall, data: bytes, form: Form, status: int) -> 
 def _authorize_name(call: ResourceCall, document: Json, authorizer: Authorizer) -> None:
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str) or not name:
-        return
+    if isinstance(name, str) and name:
+        _authorize_create(call, name, authorizer)
+
+
+def _authorize_create(call: ResourceCall, name: str, authorizer: Authorizer) -> None:
     target = call.target
     asked = Attributes("create", target.group, target.plural, namespace=call.namespace, name=name)
     decision = authorizer.decide(call.user, asked)
@@ -216,17 +225,6 @@ def _match_kind(document: Json, kind: Kind) -> None:
             f'{name} in version "{version}" cannot be handled as a {kind.kind}: the URL is that of {kind.plural}'
         )
     document["apiVersion"], document["kind"] = version, name
-
-
-def _patch_manager(call: ResourceCall, patch_type: PatchType) -> str:
-    """Server-side apply must name its manager. Raises BadRequest."""
-    if patch_type is not PatchType.APPLY:
-        return call.default_manager
-    if not call.query.get("fieldManager"):
-        raise BadRequest(
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-        )
-    return ""
 
 
 async def _delete_body(call: ResourceCall) -> Mapping[str, Any] | None:

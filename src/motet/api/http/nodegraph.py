@@ -1,0 +1,281 @@
+"""What each node's pods use: the object graph behind the node authorizer (Kubernetes "Using Node Authorization").
+
+Kept by listening to the tables, so that a decision is a look-up and never a walk: a pod bound to a node adds what it names, a pod
+that is gone takes it away, and what two pods name is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from motet.store.cache import Cache
+from motet.store.document import Document
+
+CLAIMS = "persistentvolumeclaims"
+# (resource, namespace, name)
+Reference = tuple[str, str, str]
+
+_HOSTNAME = "kubernetes.io/hostname"
+
+
+class _Named(msgspec.Struct, gc=False, frozen=True):
+    name: str = ""
+
+
+class _SecretName(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    secret_name: str = ""
+
+
+class _ClaimName(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    claim_name: str = ""
+
+
+class _ValueFrom(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    config_map_key_ref: _Named | None = None
+    secret_key_ref: _Named | None = None
+
+
+class _Env(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    value_from: _ValueFrom | None = None
+
+
+class _EnvFrom(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    config_map_ref: _Named | None = None
+    secret_ref: _Named | None = None
+
+
+class _Container(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    env: tuple[_Env, ...] | None = None
+    env_from: tuple[_EnvFrom, ...] | None = None
+
+
+class _Source(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    config_map: _Named | None = None
+    secret: _Named | None = None
+
+
+class _Projected(msgspec.Struct, gc=False, frozen=True):
+    sources: tuple[_Source, ...] | None = None
+
+
+class _Csi(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_publish_secret_ref: _Named | None = None
+
+
+class _Volume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    name: str = ""
+    config_map: _Named | None = None
+    secret: _SecretName | None = None
+    projected: _Projected | None = None
+    persistent_volume_claim: _ClaimName | None = None
+    ephemeral: dict[str, Any] | None = None
+    csi: _Csi | None = None
+
+
+class _PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_name: str = ""
+    service_account_name: str = ""
+    containers: tuple[_Container, ...] | None = None
+    init_containers: tuple[_Container, ...] | None = None
+    ephemeral_containers: tuple[_Container, ...] | None = None
+    volumes: tuple[_Volume, ...] | None = None
+    image_pull_secrets: tuple[_Named, ...] | None = None
+
+
+class _PodNode(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
+class _PodNodeView(msgspec.Struct, gc=False, frozen=True):
+    spec: _PodNode = _PodNode()
+
+
+class PodView(msgspec.Struct, gc=False, frozen=True):
+    spec: _PodSpec = _PodSpec()
+
+
+class _ClaimSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    volume_name: str = ""
+
+
+class _ClaimView(msgspec.Struct, gc=False, frozen=True):
+    spec: _ClaimSpec = _ClaimSpec()
+
+
+class _ClaimRef(msgspec.Struct, gc=False, frozen=True):
+    namespace: str = ""
+    name: str = ""
+
+
+class _Expression(msgspec.Struct, gc=False, frozen=True):
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] | None = None
+
+
+class _Term(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    match_expressions: tuple[_Expression, ...] | None = None
+
+
+class _Required(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_selector_terms: tuple[_Term, ...] | None = None
+
+
+class _Affinity(msgspec.Struct, gc=False, frozen=True):
+    required: _Required | None = None
+
+
+class _VolumeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    claim_ref: _ClaimRef | None = None
+    node_affinity: _Affinity | None = None
+
+
+class _VolumeView(msgspec.Struct, gc=False, frozen=True):
+    spec: _VolumeSpec = _VolumeSpec()
+
+
+class _EventSource(msgspec.Struct, gc=False, frozen=True):
+    host: str = ""
+
+
+class _EventView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    source: _EventSource | None = None
+    reporting_instance: str | None = None
+
+
+# Read past the document's memory of views: it is wanted once for each change, and there are many pods.
+_pods = msgspec.json.Decoder(PodView)
+
+
+def references(pod: Document) -> frozenset[Reference]:
+    """Everything a pod names that its node has to read."""
+    return frozenset(found for found in _references(pod) if found[2])
+
+
+def _references(pod: Document) -> Iterator[Reference]:
+    spec = _pods.decode(pod.raw).spec
+    where = pod.namespace
+    yield "serviceaccounts", where, spec.service_account_name
+    for secret in spec.image_pull_secrets or ():
+        yield "secrets", where, secret.name
+    for container in (*(spec.containers or ()), *(spec.init_containers or ()), *(spec.ephemeral_containers or ())):
+        for source in container.env_from or ():
+            yield from _either(where, source.config_map_ref, source.secret_ref)
+        for variable in container.env or ():
+            if variable.value_from is not None:
+                yield from _either(where, variable.value_from.config_map_key_ref, variable.value_from.secret_key_ref)
+    for volume in spec.volumes or ():
+        yield from _either(where, volume.config_map, None)
+        if volume.secret is not None:
+            yield "secrets", where, volume.secret.secret_name
+        if volume.csi is not None:
+            yield from _either(where, None, volume.csi.node_publish_secret_ref)
+        if volume.persistent_volume_claim is not None:
+            yield CLAIMS, where, volume.persistent_volume_claim.claim_name
+        if volume.ephemeral is not None:
+            yield CLAIMS, where, f"{pod.name}-{volume.name}"
+        for part in (volume.projected.sources or ()) if volume.projected is not None else ():
+            yield from _either(where, part.config_map, part.secret)
+
+
+def _either(where: str, config_map: _Named | None, secret: _Named | None) -> Iterator[Reference]:
+    if config_map is not None:
+        yield "configmaps", where, config_map.name
+    if secret is not None:
+        yield "secrets", where, secret.name
+
+
+class NodeGraph:
+    """Answers in constant time what belongs to which node. Reads the cache's tables; the cache must be started."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._pods = cache.table("core/pods")
+        self._claims = cache.table("core/persistentvolumeclaims")
+        self._volumes = cache.table("core/persistentvolumes")
+        self._events = cache.table("core/events")
+        self._uses: defaultdict[str, Counter[Reference]] = defaultdict(Counter)
+        self._unlisten: list[Callable[[], None]] = [self._pods.listen(self._changed)]
+        for pod in self._pods:
+            self._changed(None, pod)
+
+    def close(self) -> None:
+        for unlisten in self._unlisten:
+            unlisten()
+        self._unlisten.clear()
+
+    def node_of(self, namespace: str, pod: str) -> str | None:
+        """The node a pod is bound to, empty when it is bound to none; None when there is no such pod."""
+        found = self._pods.get(pod, namespace)
+        return None if found is None else found.view(_PodNodeView).spec.node_name
+
+    def uses(self, node: str, resource: str, namespace: str, name: str) -> bool:
+        """Whether a pod bound to `node` names this object."""
+        used = self._uses.get(node)
+        return used is not None and (resource, namespace, name) in used
+
+    def volume_of(self, node: str, name: str) -> bool:
+        """Whether a persistent volume lies on `node`, or serves a claim that a pod there uses."""
+        found = self._volumes.get(name)
+        if found is None:
+            return False
+        ref = found.view(_VolumeView).spec.claim_ref
+        if ref is not None and self.uses(node, CLAIMS, ref.namespace, ref.name):
+            claim = self._claims.get(ref.name, ref.namespace)
+            if claim is not None and claim.view(_ClaimView).spec.volume_name == name:
+                return True
+        return self.lies_on(node, found)
+
+    def leaving_volume_of(self, node: str, name: str) -> bool:
+        """Whether a persistent volume lies on `node` and waits there for its data to be removed."""
+        found = self._volumes.get(name)
+        return found is not None and found.meta.deletion_timestamp is not None and self.lies_on(node, found)
+
+    @staticmethod
+    def lies_on(node: str, volume: Document) -> bool:
+        """Whether a volume's data is on one node only, and that is `node`."""
+        affinity = volume.view(_VolumeView).spec.node_affinity
+        terms = (affinity.required.node_selector_terms or ()) if affinity and affinity.required else ()
+        return bool(terms) and all(
+            any(
+                each.key == _HOSTNAME and each.operator == "In" and each.values == (node,)
+                for each in term.match_expressions or ()
+            )
+            for term in terms
+        )
+
+    def event_from(self, node: str, namespace: str, name: str) -> bool | None:
+        """Whether `node` told an event; None when there is no such event."""
+        found = self._events.get(name, namespace)
+        if found is None:
+            return None
+        view = found.view(_EventView)
+        return node in (view.source.host if view.source else "", view.reporting_instance)
+
+    def _changed(self, old: Document | None, new: Document | None) -> None:
+        before = old.view(_PodNodeView).spec.node_name if old is not None else ""
+        after = new.view(_PodNodeView).spec.node_name if new is not None else ""
+        if old is not None and new is not None and before == after and _same_spec(old, new):
+            return
+        if old is not None and before:
+            self._count(before, references(old), -1)
+        if new is not None and after:
+            self._count(after, references(new), 1)
+
+    def _count(self, node: str, found: frozenset[Reference], by: int) -> None:
+        used = self._uses[node]
+        for reference in found:
+            used[reference] += by
+            if not used[reference]:
+                del used[reference]
+        if not used:
+            del self._uses[node]
+
+
+def _same_spec(old: Document, new: Document) -> bool:
+    """Whether only the status or the labels of a pod changed: its generation counts changes of the rest."""
+    was, now = old.meta, new.meta
+    return bool(now.generation) and (now.uid, now.generation) == (was.uid, was.generation)
