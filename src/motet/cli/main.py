@@ -22,6 +22,7 @@ _VERBS = {
     "agent": "motet.cli.agent",
     "kubeconfig": "motet.cli.kubeconfig",
     "image": "motet.cli.image",
+    "completion": "motet.cli.completion",
     "stop": "motet.cli.stop",
     "reset": "motet.cli.reset",
     "daemon": "motet.cli.daemon",
