@@ -20,6 +20,8 @@ from motet.base.files import write_atomically
 Say = Callable[[str], None]
 
 _LAST_LINES = 25
+# What a build writes must be readable by the image's users, however private the caller's own files are.
+_UMASK = 0o022
 _REGISTRIES = 'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "permissive"\n'
 
 
@@ -104,6 +106,7 @@ class Buildah:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            umask=_UMASK,
         )
         assert process.stdout is not None
         assert process.stderr is not None

@@ -57,6 +57,7 @@ async def _debootstrap(tree: Path, suite: str, say: Say) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        umask=0o022,
     )
     assert process.stdout is not None
     last = ""
