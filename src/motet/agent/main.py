@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
 import msgspec
@@ -163,6 +163,7 @@ def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:
         domain=config.domain,
         bridge=config.bridge,
         table=config.table,
+        address=IPv4Address(config.address),
         cni_config=config.containerd.cni_conf_dir,
         cni_state=config.data_dir / "cni" / "networks",
     )

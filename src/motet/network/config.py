@@ -22,8 +22,14 @@ class NetworkConfig:
     domain: str = "cluster.local"
     bridge: str = "motet0"
     table: str = "motet"
-    # Bytes; 0 takes that of the interface with the default route.
+    # Bytes a pod may send at once; 0 takes what fits into the tunnel to other nodes.
     mtu: int = 0
+    # What other nodes send this node's packets to; None keeps the node to itself.
+    address: IPv4Address | None = None
+    # The tunnel's device, network identifier and UDP port; the last two are the same on all nodes.
+    overlay: str = "motet-overlay"
+    vni: int = 4242
+    vxlan_port: int = 4789
     cni_config: Path
     cni_state: Path
     # Where names outside the cluster are asked for; empty means those of /etc/resolv.conf.

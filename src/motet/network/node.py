@@ -1,15 +1,21 @@
-"""The network of one node put together: bridge, CNI, service proxy and names, each restarted on its own if it fails."""
+"""The network of one node put together: bridge, CNI, the way to other nodes, service proxy, policies and names.
+
+Each part is restarted on its own if it fails.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from motet.base.supervise import forever
 from motet.client.interface import Client
 from motet.network import bridge, cni
 from motet.network.config import NetworkConfig
 from motet.network.dns.loop import Dns
+from motet.network.overlay import kernel, translation
+from motet.network.overlay.loop import Overlay
 from motet.network.proxy.loop import Proxy
 from motet.network.proxy.nft import Nft
 
@@ -27,6 +33,8 @@ class NodeNetwork:
 
     def prepare(self) -> None:
         """What must be there before the first pod. Raises NetworkError."""
+        if not self._config.mtu:
+            self._config = replace(self._config, mtu=kernel.pod_mtu(self._config.address))
         cni.write(self._config, bridge.ensure(self._config))
 
     async def run(self) -> None:
@@ -34,12 +42,16 @@ class NodeNetwork:
         async with asyncio.TaskGroup() as group:
             group.create_task(forever("the service proxy", self._proxy, log=_log))
             group.create_task(forever("the name server", self._dns, log=_log))
+            if self._config.address is not None:
+                group.create_task(forever("the way to other nodes", self._overlay, log=_log))
             group.create_task(forever("repairing the bridge", self._repair, log=_log))
 
     @staticmethod
     def remove(config: NetworkConfig) -> None:
         """Leave nothing behind in the kernel. Raises NftError, NetworkError."""
-        Nft().remove_table(config.table)
+        for table in (config.table, translation.table(config)):
+            Nft().remove_table(table)
+        kernel.remove(config.overlay)
         bridge.remove(config)
 
     async def _proxy(self) -> None:
@@ -47,6 +59,9 @@ class NodeNetwork:
 
     async def _dns(self) -> None:
         await Dns(self._client, self._config).run()
+
+    async def _overlay(self) -> None:
+        await Overlay(self._client, self._config).run()
 
     async def _repair(self) -> None:
         while True:

@@ -1,0 +1,131 @@
+"""Keep the overlay true to the Node documents, and repair what somebody took away.
+
+Changes of nodes and of the kernel's own tables only wake the loop; it then looks at both as a whole and applies the
+difference. Talking to the kernel happens in a thread, since pyroute2 cannot share the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+from motet.client.interface import Client
+from motet.kinds import node
+from motet.network.bridge import NetworkError
+from motet.network.config import NetworkConfig
+from motet.network.overlay import kernel, peers, translation
+from motet.network.overlay.decide import Device, decide
+from motet.store.document import Document
+from motet.store.table import Table
+
+_log = logging.getLogger(__name__)
+
+# A burst of changes (nodes joining, a device going away) is one step.
+_GATHER_SECONDS = 0.1
+_RESYNC_SECONDS = 30.0
+# rtnetlink(7): what tells that something of ours may be gone, and the groups it is told in.
+_TELLING = frozenset({16, 17, 25, 29})  # RTM_NEWLINK (also when one goes down), DELLINK, DELROUTE, DELNEIGH
+_GROUPS = 0x1 | 0x4 | 0x40  # RTMGRP_LINK, RTMGRP_NEIGH, RTMGRP_IPV4_ROUTE
+_HEADER = struct.Struct("=IHHII")
+
+
+class Overlay:
+    """The way to other nodes' pods, of one node."""
+
+    def __init__(self, client: Client, config: NetworkConfig) -> None:
+        self._client = client
+        self._config = config
+        self._wake = asyncio.Event()
+        self._told: tuple[str, ...] = ()
+        self._peers: frozenset[str] = frozenset()
+
+    async def run(self) -> None:
+        """Repair until cancelled; the way to others stays when this ends."""
+        if self._config.address is None:
+            raise NetworkError("the node has no address for other nodes to reach it by")
+        nodes = await self._client.table(node.KIND)
+        end = nodes.listen(self._changed)
+        try:
+            with _kernel_changes(self._wake.set):
+                while True:
+                    await self._step(nodes)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), _RESYNC_SECONDS)
+                        await asyncio.sleep(_GATHER_SECONDS)
+                    self._wake.clear()
+        finally:
+            end()
+
+    def _changed(self, old: Document | None, new: Document | None) -> None:
+        if old is None or new is None or old.view(peers.NodeView) != new.view(peers.NodeView):
+            self._wake.set()
+
+    async def _step(self, nodes: Table) -> None:
+        config = self._config
+        found, complaints = peers.of_nodes(
+            ((document.name, document.view(peers.NodeView)) for document in nodes),
+            config.node_name,
+            config.pods,
+            config.all_pods,
+        )
+        if complaints != self._told:
+            self._told = complaints
+            for complaint in complaints:
+                _log.error("%s; its pods cannot be reached from here", complaint)
+        names = frozenset(peer.name for peer in found)
+        taken = await asyncio.to_thread(synchronize, config, found)
+        if taken and names == self._peers:
+            _log.warning("the overlay was damaged; repaired in %d steps", taken)
+        elif names != self._peers:
+            _log.info("pods of %d other nodes are within reach", len(names))
+        self._peers = names
+
+
+def synchronize(config: NetworkConfig, found: tuple[peers.Peer, ...]) -> int:
+    """Make the kernel hold the way to `found`; returns the number of steps it took. Blocking. Raises NetworkError, NftError."""
+    if config.address is None:
+        raise NetworkError("the node has no address for other nodes to reach it by")
+    mtu = config.mtu or kernel.pod_mtu(config.address)
+    device = Device(config.overlay, config.vni, config.vxlan_port, config.address, peers.mac_of(config.pods), mtu)
+    steps = decide(device, config.gateway, found, kernel.observe(config.overlay))
+    kernel.apply(config.overlay, steps)
+    return len(steps) + translation.ensure(config, wanted=bool(found))
+
+
+@contextlib.contextmanager
+def _kernel_changes(notify: Callable[[], None]) -> Iterator[None]:
+    """Call `notify` when the kernel says that links, routes or neighbours went, for as long as the block lasts."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as listener:
+        listener.bind((0, _GROUPS))
+
+        def readable() -> None:
+            try:
+                if tells(listener.recv(65536)):
+                    notify()
+            except BlockingIOError:
+                return
+            except OSError:
+                # More happened than the buffer holds (ENOBUFS): look at everything.
+                notify()
+
+        loop.add_reader(listener, readable)
+        try:
+            yield
+        finally:
+            loop.remove_reader(listener)
+
+
+def tells(messages: bytes) -> bool:
+    """Whether rtnetlink messages speak of something that may have been ours: a route, neighbour or link gone or down."""
+    at = 0
+    while at + _HEADER.size <= len(messages):
+        length, kind, *_ = _HEADER.unpack_from(messages, at)
+        if kind in _TELLING:
+            return True
+        at += max(_HEADER.size, (length + 3) & ~3)
+    return False
