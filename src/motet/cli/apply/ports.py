@@ -144,6 +144,11 @@ def _free(port: Port) -> bool:
     return True
 
 
+def everywhere(port: Port) -> str:
+    """The process that listens on the port on all addresses at once; empty when none does."""
+    return _owner(port) if any(_inodes(port, on_all=True)) else ""
+
+
 def _owner(port: Port) -> str:
     """`nginx (process 812)`, as far as /proc tells."""
     sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
@@ -158,13 +163,14 @@ def _owner(port: Port) -> str:
     return "another process"
 
 
-def _inodes(port: Port) -> Iterator[str]:
-    """Sockets bound to the port (proc(5), /proc/net/tcp)."""
+def _inodes(port: Port, *, on_all: bool = False) -> Iterator[str]:
+    """Sockets bound to the port, `on_all` addresses only (proc(5), /proc/net/tcp)."""
     name = port.protocol.lower()
     for table in (name, f"{name}6"):
         with contextlib.suppress(OSError):
             for line in Path("/proc/net", table).read_text().splitlines()[1:]:
                 fields = line.split()
+                address, _, number = fields[1].rpartition(":")
                 listening = name == "udp" or fields[3] == "0A"
-                if listening and int(fields[1].rpartition(":")[2], 16) == port.number:
+                if listening and int(number, 16) == port.number and not (on_all and address.strip("0")):
                     yield fields[9]

@@ -32,6 +32,9 @@ _HOPELESS = frozenset(
 )
 # Crashes are forgiven this often: a program may be waiting for another one in its own way.
 FORGIVEN_RESTARTS = 2
+# Without a health check, running for this long counts as working; after a crash it takes longer to be believed.
+STEADY_SECONDS = 3.0
+STEADY_AFTER_CRASH = 10.0
 # A node may still be coming, or a volume be made.
 UNSCHEDULABLE_GRACE = 20.0
 
@@ -96,6 +99,10 @@ class _Terminated(_Struct, frozen=True):
     message: str = ""
 
 
+class _Running(_Struct, frozen=True):
+    started_at: str | None = None
+
+
 class _Waiting(_Struct, frozen=True):
     reason: str = ""
     message: str = ""
@@ -103,7 +110,7 @@ class _Waiting(_Struct, frozen=True):
 
 class _State(_Struct, frozen=True):
     waiting: _Waiting | None = None
-    running: dict[str, Any] | None = None
+    running: _Running | None = None
     terminated: _Terminated | None = None
 
 
@@ -148,6 +155,14 @@ class PodView(_Struct, frozen=True):
     @property
     def ready(self) -> bool:
         return any(item.type == "Ready" and item.status == "True" for item in self.status.conditions or ())
+
+    def steady(self, now: datetime, *, checked: bool) -> bool:
+        """Ready, and not just for the moment between two crashes. `checked`: a health check says so."""
+        if not self.ready:
+            return False
+        needed = 0.0 if checked else STEADY_AFTER_CRASH if self.restarts else STEADY_SECONDS
+        begun = [item.state.running.started_at for item in self.status.container_statuses or () if item.state.running]
+        return all(at is None or (now - parse_time(at)).total_seconds() >= needed for at in begun)
 
     @property
     def restarts(self) -> int:
@@ -195,6 +210,12 @@ class AppView(_Struct, frozen=True):
         return self.status.replicas if self.spec.mode.replicated is None else self.spec.mode.replicated.replicas
 
     @property
+    def checked(self) -> bool:
+        """A health check says when it works."""
+        containers = (self.spec.template.get("spec") or {}).get("containers") or ()
+        return any("readinessProbe" in container for container in containers)
+
+    @property
     def updating(self) -> bool:
         """The controller has not yet brought everything to the present template."""
         if self.status.observed_generation < self.metadata.generation:
@@ -226,8 +247,11 @@ def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceStat
         return state(Phase.FAILED, f"{failure.reason}: {failure.message}")
     if completed:
         return state(Phase.COMPLETED, "has done its work")
-    if ready + len(ended) >= wanted and (not view.updating or ended):
-        return state(Phase.READY, f"{ready} of {wanted} ready")
+    if ready + len(ended) >= wanted and not view.updating:
+        checked = view.checked
+        if all(pod.steady(now, checked=checked) for pod in current if pod.status.phase != "Succeeded"):
+            return state(Phase.READY, f"{ready} of {wanted} ready")
+        return state(Phase.STARTING, "running; watching it for a moment")
     return state(Phase.STARTING, _detail(view, current, ready, wanted))
 
 
@@ -301,5 +325,5 @@ def _pod_detail(pod: PodView) -> str:
         if waiting is not None and waiting.reason == "CrashLoopBackOff":
             return f"starts again after {describe_code(ended.exit_code if ended else 1, ended)}"
     if pod.status.phase == "Running":
-        return "running, not ready yet" if not pod.ready else "ready; its controller is finishing"
+        return "running; watching it for a moment" if pod.ready else "running, not ready yet"
     return "its container is being made"

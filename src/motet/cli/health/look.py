@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from motet.base.errors import MotetError
-from motet.cli.apply.ports import Port, taken_here
+from motet.cli.apply.ports import Port, everywhere, taken_here
 from motet.cli.health import checks
 from motet.cli.health.checks import FEATURES, Facts, Finding
 from motet.cli.machine import lifecycle
@@ -120,10 +120,10 @@ def _ports(machine: Machine) -> dict[tuple[str, int], str]:
     except MotetError:
         settings = None
     api, agent = (settings.port, settings.agent_port) if settings else (_default("port"), _default("agent_port"))
-    return {
-        (port.protocol, port.number): owner
-        for port, owner in taken_here((Port("TCP", api), Port("TCP", agent))).items()
-    }
+    taken = taken_here((Port("TCP", api), Port("TCP", agent)))
+    # The node's name server has an address of its own, so only one that takes all addresses is in its way.
+    names = {port: owner for port in (Port("UDP", 53), Port("TCP", 53)) if (owner := everywhere(port))}
+    return {(port.protocol, port.number): owner for port, owner in {**taken, **names}.items()}
 
 
 def _default(name: str) -> int:
