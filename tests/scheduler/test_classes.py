@@ -135,3 +135,11 @@ def test_what_is_not_honoured_yet_is_named(spec: dict[str, Any], named: str) -> 
 )
 def test_mere_wishes_are_no_reason_to_refuse(spec: dict[str, Any]) -> None:
     assert classified(pod(**spec)).unsupported == ()
+
+
+def test_equal_pods_that_nobody_controls_share_a_class_within_their_namespace() -> None:
+    classes = Classes()
+    first, second, other = pod(), pod(), pod()
+    other["metadata"]["namespace"] = "other"
+    found = [classes.of(document("core/pods", body)) for body in (first, second, other)]
+    assert found[0] is found[1] is not found[2]

@@ -73,7 +73,8 @@ class Classes:
         """The class of a pod."""
         spec = pod.view(PodView).spec
         controller = pod.meta.controller()
-        owner = controller.uid if controller else pod.meta.uid
+        # Pods that nobody controls are spread as if their namespace did.
+        owner = controller.uid if controller else f"namespace/{pod.namespace}"
         rules = (
             bytes(spec.affinity),
             bytes(spec.tolerations),

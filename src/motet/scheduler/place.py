@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,9 @@ def place(snapshot: Snapshot, pod: PodClass, count: int, extra: Sequence[filters
     demand, missing = snapshot.demand(pod)
     placed: list[str] = []
     if not missing:
-        roomy = _fits(snapshot, demand, standing.rows).all(axis=1)
+        roomy = np.ones(len(standing.rows), np.bool_)
+        for enough in _fits(snapshot, demand, standing.rows):
+            roomy &= enough
         placed = _fill(snapshot, pod, count, standing.rows[roomy], standing.fixed[roomy], demand)
     return Batch(placed, None if len(placed) == count else explain(snapshot, pod, extra))
 
@@ -70,7 +72,7 @@ def explain(snapshot: Snapshot, pod: PodClass, extra: Sequence[filters.Filter] =
     reasons = Counter(standing.reasons)
     demand, missing = snapshot.demand(pod)
     lacking = [len(standing.rows)] * len(missing)
-    lacking += (~_fits(snapshot, demand, standing.rows)).sum(axis=0).tolist()
+    lacking += [int((~enough).sum()) for enough in _fits(snapshot, demand, standing.rows)]
     for resource, nodes in zip([*missing, *(resource for resource, _, _ in demand)], lacking, strict=True):
         if nodes:
             reasons["Too many pods" if resource == "pods" else f"Insufficient {resource}"] += nodes
@@ -115,12 +117,10 @@ def _at(snapshot: Snapshot, rows: Rows) -> list[Node]:
     return [node for row in rows.tolist() if (node := snapshot.nodes[row]) is not None]
 
 
-def _fits(snapshot: Snapshot, demand: Sequence[tuple[str, int, int]], rows: Rows) -> npt.NDArray[np.bool_]:
-    """For every row and every resource asked for, whether there is enough left."""
-    columns = np.array([column for _, column, _ in demand], np.intp)
-    amounts = np.array([amount for _, _, amount in demand], np.int64)
-    at = np.ix_(rows, columns)
-    return snapshot.allocatable[at] - snapshot.used[at] >= amounts
+def _fits(snapshot: Snapshot, demand: Iterable[tuple[str, int, int]], rows: Rows) -> Iterator[npt.NDArray[np.bool_]]:
+    """For every resource asked for, which rows have enough of it left."""
+    for _, column, amount in demand:
+        yield (snapshot.allocatable[:, column] - snapshot.used[:, column])[rows] >= amount
 
 
 def _fill(
@@ -167,9 +167,11 @@ def _candidates(snapshot: Snapshot, pod: PodClass, count: int, rows: Rows, fixed
 
     Nobody else can be chosen: a score only falls, and fewer than `count` rows can have been taken from.
     """
-    wanted = np.array(pod.scored, np.int64)
-    busy = (snapshot.scored[rows] + wanted) / np.maximum(snapshot.allocatable[rows, :2], 1)
-    worst = np.minimum(1.0, busy.max(axis=1, initial=0.0))
+    cpu, memory = (
+        (snapshot.scored[:, column] + wanted)[rows] / np.maximum(snapshot.allocatable[:, column], 1)[rows]
+        for column, wanted in enumerate(pod.scored)
+    )
+    worst = np.minimum(1.0, np.maximum(cpu, memory))
     scores = fixed + _SPREAD / (1 + snapshot.owned(pod.owner)[rows]) + _ROOM * (1.0 - worst)
     if count == 1 and len(rows):
         best = np.array([scores.argmax()], np.intp)
