@@ -74,14 +74,20 @@ def _outward_mtu(route: IPRoute) -> int:
 
 
 def _sysctls(bridge: str) -> None:
-    """Forwarding; bridged packets through nftables, without which a service's backend on the same bridge is unreachable;
-    and loopback connections to published ports."""
+    """What the kernel has to do differently on a node.
+
+    Forward; show bridged packets to nftables, without which a service's backend on the same bridge is unreachable; let
+    connections from loopback leave for pods (the proxy's rules keep pods from using that the other way); tell no pod of
+    shorter ways, of which services have none, and which use up the allowance of ICMP errors that refusals need.
+    """
     if not Path("/proc/sys/net/bridge").exists():
         subprocess.run(["modprobe", "br_netfilter"], check=False, capture_output=True)
     wanted = {
         "net/ipv4/ip_forward": "1",
         "net/bridge/bridge-nf-call-iptables": "1",
         f"net/ipv4/conf/{bridge}/route_localnet": "1",
+        f"net/ipv4/conf/{bridge}/send_redirects": "0",
+        "net/ipv4/conf/all/send_redirects": "0",
     }
     for name, value in wanted.items():
         path = Path("/proc/sys") / name

@@ -1,36 +1,52 @@
 """Which address and port leads to which endpoints: pure, from a service and its slices, or from a pod's host ports.
 
 Follows Kubernetes "Virtual IPs and Service Proxies": ready endpoints take traffic; when there are none, those that are
-terminating but still serve do.
+terminating but still serve do. With a Local policy only this node's count; of the external one those inside the cluster
+notice nothing. Everything here ends up in the text of a transaction, so an address that is none, or one that must not be
+reachable through a service, goes no further than this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address
 
-from motet.network.proxy.views import Endpoint, PodView, ServiceView, SliceView
+from motet.network.proxy.views import Condition, Endpoint, PodView, ServiceSpec, ServiceView, SliceView
 
 Address = tuple[str, int]
 
 _PUBLISHING = ("NodePort", "LoadBalancer")
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+# The load balancer controller's word that somebody else holds one of the ports.
+PORTS_ERROR = "LoadBalancerPortsError"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Frontend:
-    """Where connections arrive. An empty `address` stands for every address of this node."""
+    """Where connections arrive. An empty `address` stands for every address of this node.
+
+    One that is `inside` is only for senders in the cluster: pods and the node itself. It goes before one that is not.
+    """
 
     address: str
     protocol: str
     port: int
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Where they go, in a stable order. `sticky` seconds bind a client to its first choice; 0 does not."""
+    """Where they go, in a stable order. `sticky` seconds bind a client to its first choice; 0 does not.
+
+    Without endpoints connections are refused; if there are some `elsewhere`, on other nodes, they are ignored instead, as
+    whoever sends them should try another node.
+    """
 
     endpoints: tuple[Address, ...]
     sticky: int = 0
+    elsewhere: bool = False
 
 
 Routes = dict[Frontend, Backends]
@@ -41,69 +57,147 @@ def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str
     spec = service.spec
     if spec.type == "ExternalName":
         return {}
-    sticky = 0
-    if spec.session_affinity == "ClientIP":
-        configured = spec.session_affinity_config
-        sticky = configured.client_ip.timeout_seconds if configured and configured.client_ip else 10800
-    inside = node_name if spec.internal_traffic_policy == "Local" else ""
-    outside = node_name if spec.external_traffic_policy == "Local" else ""
+    outer = tuple(_outer_addresses(service))
     routes: Routes = {}
     for port in spec.ports or ():
+        if port.protocol not in _PROTOCOLS or not 0 < port.port < 65536:
+            continue
         protocol = port.protocol.lower()
-        within = Backends(_endpoints(slices, port.name, port.protocol, inside), sticky)
-        if spec.cluster_ip not in ("", "None"):
+        found = _Endpoints(slices, port.name, port.protocol, _stickiness(spec))
+        if _is_usable(spec.cluster_ip):
+            within = found.at(node_name) if spec.internal_traffic_policy == "Local" else found.anywhere()
             routes[Frontend(spec.cluster_ip, protocol, port.port)] = within
-        beyond = Backends(_endpoints(slices, port.name, port.protocol, outside), sticky)
-        for address in _outer_addresses(service):
-            routes[Frontend(address, protocol, port.port)] = beyond
-        if spec.type in _PUBLISHING and port.node_port:
-            routes[Frontend("", protocol, port.node_port)] = beyond
-        if spec.type == "LoadBalancer":
-            routes[Frontend("", protocol, port.port)] = beyond
+        entrances = [(address, port.port) for address in outer]
+        if spec.type in _PUBLISHING and 0 < port.node_port < 65536:
+            entrances.append(("", port.node_port))
+        if spec.type == "LoadBalancer" and _is_ours(service):
+            entrances.append(("", port.port))
+        for address, number in entrances:
+            if spec.external_traffic_policy == "Local":
+                routes[Frontend(address, protocol, number)] = found.at(node_name)
+                routes[Frontend(address, protocol, number, inside=True)] = found.anywhere()
+            else:
+                routes[Frontend(address, protocol, number)] = found.anywhere()
     return routes
 
 
 def of_pod(pod: PodView) -> Routes:
     """The host ports of one pod on this node."""
-    if pod.spec.host_network or not pod.status.pod_ip or pod.status.phase in ("Succeeded", "Failed"):
+    if pod.spec.host_network or not _is_usable(pod.status.pod_ip) or pod.status.phase in ("Succeeded", "Failed"):
         return {}
+    sidecars = (each for each in pod.spec.init_containers or () if each.restart_policy == "Always")
+    # An address that stands for every address is what an empty one does.
     return {
-        Frontend("" if port.host_ip in ("", "0.0.0.0") else port.host_ip, port.protocol.lower(), port.host_port): (
+        Frontend("" if port.host_ip in _EVERYWHERE else port.host_ip, port.protocol.lower(), port.host_port): (
             Backends(((pod.status.pod_ip, port.container_port),))
         )
-        for container in pod.spec.containers
+        for container in (*pod.spec.containers, *sidecars)
         for port in container.ports or ()
-        if port.host_port
+        if 0 < port.host_port < 65536
+        and port.protocol in _PROTOCOLS
+        and (port.host_ip in _EVERYWHERE or is_ipv4(port.host_ip))
     }
 
 
+_EVERYWHERE = ("", "0.0.0.0", "::")
+
+
+def _stickiness(spec: ServiceSpec) -> int:
+    if spec.session_affinity != "ClientIP":
+        return 0
+    configured = spec.session_affinity_config
+    return max(1, configured.client_ip.timeout_seconds) if configured and configured.client_ip else 10800
+
+
+def _is_ours(service: ServiceView) -> bool:
+    """Balanced by the nodes themselves, and not refused its ports."""
+    return not service.spec.load_balancer_class and not any(
+        condition.type == PORTS_ERROR and condition.status == "True" for condition in _conditions(service)
+    )
+
+
+def _conditions(service: ServiceView) -> Iterable[Condition]:
+    return service.status.conditions or ()
+
+
 def _outer_addresses(service: ServiceView) -> Iterator[str]:
-    yield from service.spec.external_ips or ()
-    balancer = service.status.load_balancer
-    yield from (item.ip for item in (balancer.ingress if balancer else None) or () if item.ip)
+    """Addresses from outside that this service's packets arrive with.
+
+    What a load balancer of ours shows in its status are the nodes' addresses, whose ports are taken anyway.
+    """
+    yield from (address for address in service.spec.external_ips or () if _is_usable(address))
+    if service.spec.load_balancer_class:
+        balancer = service.status.load_balancer
+        shown = (item for item in (balancer.ingress if balancer else None) or () if item.ip_mode != "Proxy")
+        yield from (item.ip for item in shown if _is_usable(item.ip))
 
 
-def _endpoints(slices: Iterable[SliceView], name: str, protocol: str, node_name: str) -> tuple[Address, ...]:
-    """Endpoints of one named port, on one node only if `node_name` says so."""
-    ready: set[Address] = set()
-    leaving: set[Address] = set()
-    for part in slices:
-        if part.address_type != "IPv4":
-            continue
-        numbers = [p.port for p in part.ports or () if (p.name or "") == name and p.protocol == protocol and p.port]
-        for endpoint in part.endpoints or ():
-            if node_name and endpoint.node_name != node_name:
+class _Endpoints:
+    """The endpoints of one named port."""
+
+    def __init__(self, slices: Sequence[SliceView], name: str, protocol: str, sticky: int) -> None:
+        self._slices, self._name, self._protocol, self._sticky = slices, name, protocol, sticky
+        self._all: tuple[Address, ...] | None = None
+
+    def anywhere(self) -> Backends:
+        if self._all is None:
+            self._all = self._select("")
+        return Backends(self._all, self._sticky)
+
+    def at(self, node_name: str) -> Backends:
+        endpoints = self._select(node_name)
+        return Backends(endpoints, self._sticky, elsewhere=not endpoints and bool(self.anywhere().endpoints))
+
+    def _select(self, node_name: str) -> tuple[Address, ...]:
+        ready: set[Address] = set()
+        leaving: set[Address] = set()
+        for part in self._slices:
+            if part.address_type != "IPv4":
                 continue
-            group = ready if _is_ready(endpoint) else leaving if _still_serves(endpoint) else None
-            if group is not None:
-                group.update((address, number) for address in endpoint.addresses[:1] for number in numbers)
-    return tuple(sorted(ready or leaving))
+            numbers = [
+                p.port
+                for p in part.ports or ()
+                if (p.name or "") == self._name and p.protocol == self._protocol and p.port and 0 < p.port < 65536
+            ]
+            for endpoint in part.endpoints or ():
+                if node_name and endpoint.node_name != node_name:
+                    continue
+                group = ready if is_ready(endpoint) else leaving if _still_serves(endpoint) else None
+                if group is not None:
+                    usable = (address for address in endpoint.addresses[:1] if _is_usable(address))
+                    group.update((address, number) for address in usable for number in numbers)
+        return tuple(sorted(ready or leaving))
 
 
-def _is_ready(endpoint: Endpoint) -> bool:
+def is_ready(endpoint: Endpoint) -> bool:
+    """Whether it takes new connections; unknown counts as ready."""
     return endpoint.conditions is None or endpoint.conditions.ready is not False
 
 
 def _still_serves(endpoint: Endpoint) -> bool:
     conditions = endpoint.conditions
     return conditions is not None and bool(conditions.serving) and bool(conditions.terminating)
+
+
+@lru_cache(maxsize=65536)
+def is_ipv4(text: str) -> bool:
+    """A plain dotted address."""
+    try:
+        return str(IPv4Address(text)) == text
+    except AddressValueError:
+        return False
+
+
+@lru_cache(maxsize=65536)
+def parsed(text: str) -> IPv4Address:
+    """The address that a text is. Raises ValueError."""
+    return IPv4Address(text)
+
+
+@lru_cache(maxsize=65536)
+def _is_usable(text: str) -> bool:
+    """An address that services may lead to or from: never the node's own loopback, nor its link-local neighbours."""
+    if not is_ipv4(text):
+        return False
+    address = IPv4Address(text)
+    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)

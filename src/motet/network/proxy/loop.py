@@ -1,23 +1,27 @@
 """Keep the kernel's rules true to services, slices and host ports.
 
 Changes mark one service or pod as dirty; what is dirty a moment later is recomputed and applied as one transaction. A
-transaction that fails is followed by a full rewrite, so an error cannot leave the node half-programmed for long.
+transaction that fails is followed by a full rewrite, so an error cannot leave the node half-programmed for long; so is
+somebody else's transaction that touched our table, which the kernel's generation number gives away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+import msgspec
 
 from motet.base.selectors import FieldSelector, FieldTerm, from_map
 from motet.client.interface import Client
 from motet.kinds import endpointslice, pod, service
 from motet.network.config import NetworkConfig
-from motet.network.proxy import conntrack, desired
+from motet.network.proxy import conntrack, desired, sticky
 from motet.network.proxy.desired import Backends, Frontend, Routes
+from motet.network.proxy.listeners import listening
 from motet.network.proxy.nft import Nft, NftError
-from motet.network.proxy.ruleset import Ruleset, base
+from motet.network.proxy.ruleset import Choice, Ruleset, base
 from motet.network.proxy.views import PodView, ServiceView, SliceView
 from motet.store.document import Document, Key
 from motet.store.table import Table
@@ -27,46 +31,80 @@ _log = logging.getLogger(__name__)
 SERVICE_LABEL = "kubernetes.io/service-name"
 # Long enough to gather the slices of one rollout step, short beside a second.
 _GATHER_SECONDS = 0.01
-_RESYNC_SECONDS = 30.0
+_LOOK_SECONDS = 2.0
+# How often ports that a process of the node has are tried again, in looks.
+_TRY_TAKEN_EVERY = 5
+
+
+def _say_nothing(about: Document, message: str) -> None:
+    pass
 
 
 class Proxy:
-    """The service proxy of one node."""
+    """The service proxy of one node. `warn(document, message)` tells of a service or pod that cannot have what it asks."""
 
-    def __init__(self, client: Client, config: NetworkConfig, nft: Nft) -> None:
+    def __init__(
+        self,
+        client: Client,
+        config: NetworkConfig,
+        nft: Nft,
+        warn: Callable[[Document, str], None] = _say_nothing,
+        listeners: Callable[[], set[tuple[str, int]]] = listening,
+    ) -> None:
         self._client = client
         self._config = config
         self._nft = nft
+        self._warn = warn
+        self._listeners = listeners
         self._ruleset = Ruleset(config)
-        # Who asks for which routes; the first to ask keeps a frontend that two want.
+        self._generation = -1
+        self._text = ""
         self._wanted: dict[Key, Routes] = {}
-        self._holders: dict[Frontend, list[Key]] = {}
+        # Who asks for a frontend; of several the oldest gets it.
+        self._holders: dict[Frontend, set[Key]] = {}
+        self._age: dict[Key, str] = {}
+        # Ports that a process of the node had before anybody published them.
+        self._taken: set[Frontend] = set()
         self._dirty: set[Key] = set()
         self._wake = asyncio.Event()
+        self._services: Table
+        self._slices: Table
+        self._pods: Table
 
     async def run(self) -> None:
         """Program the node until cancelled; the rules stay when this ends."""
-        services = await self._client.table(service.KIND)
-        slices = await self._client.table(endpointslice.KIND)
-        pods = await self._client.table(
-            pod.KIND, fields=FieldSelector((FieldTerm("spec.nodeName", self._config.node_name),))
-        )
-        ends = [services.listen(self._changed), slices.listen(self._slice_changed), pods.listen(self._changed)]
+        client, on_this_node = self._client, FieldTerm("spec.nodeName", self._config.node_name)
+        self._services = await client.table(service.KIND)
+        self._slices = await client.table(endpointslice.KIND)
+        self._pods = await client.table(pod.KIND, fields=FieldSelector((on_this_node,)))
+        ends = [
+            self._services.listen(self._changed),
+            self._slices.listen(self._slice_changed),
+            self._pods.listen(self._changed),
+        ]
         try:
-            self._dirty.update(document.key for table in (services, pods) for document in table)
-            await self._apply(services, slices, pods, fresh=True)
-            while True:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), _RESYNC_SECONDS)
-                except TimeoutError:
-                    await self._repair(services, slices, pods)
-                    continue
-                await asyncio.sleep(_GATHER_SECONDS)
-                self._wake.clear()
-                await self._apply(services, slices, pods)
+            self._dirty.update(document.key for table in (self._services, self._pods) for document in table)
+            self._recompute()
+            await self._rewrite()
+            await self._work()
         finally:
             for end in ends:
                 end()
+
+    async def _work(self) -> None:
+        looks = 0
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), _LOOK_SECONDS)
+            except TimeoutError:
+                looks += 1
+                await self._look()
+                if self._taken and looks % _TRY_TAKEN_EVERY == 0:
+                    await self._apply(set(self._taken))
+                continue
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._wake.clear()
+            await self._apply(self._recompute())
 
     def _changed(self, old: Document | None, new: Document | None) -> None:
         document = new or old
@@ -81,50 +119,81 @@ class Proxy:
                 self._dirty.add(Key(service.KIND.resource, document.namespace, name))
                 self._wake.set()
 
-    async def _apply(self, services: Table, slices: Table, pods: Table, *, fresh: bool = False) -> None:
+    def _recompute(self) -> set[Frontend]:
+        """Look again at everything dirty; gives the frontends whose answer may be another."""
         dirty, self._dirty = self._dirty, set()
         touched: set[Frontend] = set()
         for key in dirty:
-            routes = self._routes(key, services, slices, pods)
-            touched.update(self._claim(key, routes))
-        before = self._ruleset.endpoints() if touched else set()
-        added = {frontend: backends for frontend in touched if (backends := self._answer(frontend)) is not None}
+            touched.update(self._claim(key, self._routes(key)))
+        return touched
+
+    async def _apply(self, touched: set[Frontend]) -> None:
+        if not touched:
+            return
+        before = {frontend: self._ruleset.get(frontend) for frontend in touched}
+        unbound = self._bindings(before)
+        added = self._answers(touched)
         commands = self._ruleset.change(touched - added.keys(), added)
-        if fresh:
-            commands = base(self._config) + commands
         if not commands:
             return
         try:
-            self._nft.run(commands)
+            self._commit(commands)
+            if "add rule" in commands:
+                self._text = self._nft.text(self._config.table)
         except NftError as error:
             _log.error("%s; rewriting all rules", error)
-            self._rewrite()
-        await conntrack.forget(before - self._ruleset.endpoints())
-        self._purge_sticky(before - self._ruleset.endpoints())
+            await self._rewrite()
+        await conntrack.forget(added, before)
+        await self._unbind(unbound - self._bindings({frontend: self._ruleset.get(frontend) for frontend in touched}))
 
-    def _rewrite(self) -> None:
-        """All rules from nothing. Raises NftError when even that fails."""
+    async def _rewrite(self) -> None:
+        """All rules from nothing, but who is bound to which endpoint. Raises NftError when even that fails."""
+        bound = await asyncio.to_thread(sticky.read, self._nft, self._config.table)
         self._ruleset = Ruleset(self._config)
-        every = {f: backends for f in self._holders if (backends := self._answer(f)) is not None}
-        self._nft.run(base(self._config) + self._ruleset.change((), every))
+        commands = self._ruleset.change((), self._answers(self._holders))
+        self._commit("\n".join((base(self._config), commands, *sticky.write(self._config.table, bound, self._ruleset))))
+        self._text = self._nft.text(self._config.table)
 
-    async def _repair(self, services: Table, slices: Table, pods: Table) -> None:
-        """Somebody may have flushed the rules: write them again if the table is not there."""
+    def _commit(self, commands: str) -> None:
+        """One transaction, noticing whether anybody else's came between the last one of ours and this."""
+        expected = self._generation + 1
+        self._nft.run(commands)
+        now = self._nft.generation()
+        self._generation = now if now == expected else -1
+
+    async def _look(self) -> None:
+        """Somebody may have flushed the rules, or some of them: write them again."""
+        generation = self._nft.generation()
+        if generation == self._generation:
+            return
+        table = self._config.table
         try:
-            self._nft.run(f"list chain ip {self._config.table} services")
+            text, counts = await asyncio.to_thread(lambda: (self._nft.text(table), self._nft.counts(table)))
         except NftError:
-            _log.warning("table ip %s is gone; writing it again", self._config.table)
-            self._rewrite()
+            _log.warning("table ip %s is gone; writing it again", table)
+            await self._rewrite()
+            return
+        expected = self._ruleset.counts()
+        if text != self._text or any(counts.get(name, 0) != count for name, count in expected.items()):
+            _log.warning("somebody has changed table ip %s; writing it again", table)
+            await self._rewrite()
+            return
+        self._generation = generation
 
-    def _routes(self, key: Key, services: Table, slices: Table, pods: Table) -> Routes:
-        if key.resource == pod.KIND.resource:
-            found = pods.get(key.name, key.namespace)
-            return desired.of_pod(found.view(PodView)) if found else {}
-        found = services.get(key.name, key.namespace)
+    def _routes(self, key: Key) -> Routes:
+        found = (self._pods if key.resource == pod.KIND.resource else self._services).get(key.name, key.namespace)
         if found is None:
+            self._age.pop(key, None)
             return {}
-        parts = [part.view(SliceView) for part in slices_of(slices, key.namespace, key.name)]
-        return desired.of_service(found.view(ServiceView), parts, self._config.node_name)
+        self._age[key] = found.meta.creation_timestamp or ""
+        try:
+            if key.resource == pod.KIND.resource:
+                return desired.of_pod(found.view(PodView))
+            parts = [part.view(SliceView) for part in slices_of(self._slices, key.namespace, key.name)]
+            return desired.of_service(found.view(ServiceView), parts, self._config.node_name)
+        except msgspec.ValidationError as error:
+            _log.warning("%s is not served: %s", key, error)
+            return {}
 
     def _claim(self, key: Key, routes: Routes) -> Iterable[Frontend]:
         """Note what `key` wants now; gives every frontend whose answer may be another."""
@@ -137,20 +206,60 @@ class Proxy:
             if not holders:
                 del self._holders[frontend]
         for frontend in routes.keys() - old.keys():
-            self._holders.setdefault(frontend, []).append(key)
+            self._holders.setdefault(frontend, set()).add(key)
         return {f for f in old.keys() | routes.keys() if old.get(f) != routes.get(f)}
 
-    def _answer(self, frontend: Frontend) -> Backends | None:
-        holders = self._holders.get(frontend)
-        return self._wanted[holders[0]][frontend] if holders else None
+    def _answers(self, frontends: Iterable[Frontend]) -> dict[Frontend, Backends]:
+        """What these frontends lead to, without those that nobody wants or that a process of the node has."""
+        answers: dict[Frontend, Backends] = {}
+        listening: set[tuple[str, int]] | None = None
+        for frontend in sorted(frontends):
+            self._taken.discard(frontend)
+            holders = self._holders.get(frontend)
+            if not holders:
+                continue
+            key = min(holders, key=lambda holder: (self._age.get(holder, ""), holder))
+            backends = self._wanted[key][frontend]
+            if not frontend.address and self._ruleset.get(frontend) is None:
+                listening = self._listeners() if listening is None else listening
+                if (frontend.protocol, frontend.port) in listening and not self._is_on_host(frontend, backends):
+                    self._taken.add(frontend)
+                    self._tell_taken(key, frontend)
+                    continue
+            answers[frontend] = backends
+        return answers
 
-    def _purge_sticky(self, gone: set[tuple[str, int, str]]) -> None:
+    def _is_on_host(self, frontend: Frontend, backends: Backends) -> bool:
+        """The process that listens may be the very endpoint, a pod in the node's own network."""
+        pods = self._config.all_pods
+        return any(
+            port == frontend.port and desired.parsed(address) not in pods for address, port in backends.endpoints
+        )
+
+    def _tell_taken(self, key: Key, frontend: Frontend) -> None:
+        table = self._pods if key.resource == pod.KIND.resource else self._services
+        found = table.get(key.name, key.namespace)
+        if found is not None:
+            where = f"{frontend.port}/{frontend.protocol.upper()}"
+            node = self._config.node_name
+            self._warn(found, f"Port {where} of node {node} belongs to a process there; it is published when that ends")
+
+    def _bindings(self, frontends: dict[Frontend, Backends | None]) -> set[Choice]:
+        return {
+            (self._ruleset.number(frontend), *endpoint)
+            for frontend, backends in frontends.items()
+            if backends is not None and backends.sticky
+            for endpoint in backends.endpoints
+        }
+
+    async def _unbind(self, gone: set[Choice]) -> None:
         """Clients must not be sent back to an endpoint that is no more."""
         if not gone:
             return
-        stale = conntrack.sticky_keys(self._nft.run(f"list map ip {self._config.table} sticky"), gone)
-        if stale:
-            self._nft.run(f"delete element ip {self._config.table} sticky {{ {', '.join(stale)} }}")
+        listing = await asyncio.to_thread(self._nft.run, f"list map ip {self._config.table} sticky")
+        commands = sticky.forget(self._config.table, listing, gone)
+        if commands:
+            self._commit(commands)
 
 
 def slices_of(slices: Table, namespace: str, name: str) -> list[Document]:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import struct
+
 import nftables
 
 from motet.base.errors import MotetError
+
+# linux/netfilter/nfnetlink.h, nf_tables.h: ask for the number of the last transaction of the namespace.
+_NETLINK_NETFILTER = 12
+_GETGEN = 10 << 8 | 16
+_REQUEST = 1
+_GEN_ID = 1
+_ELEMENTS = re.compile(r"^\s*elements = \{(.*?)\}\n", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^\t(?:map|set) (\S+) \{\n(.*?)^\t\}\n", re.MULTILINE | re.DOTALL)
 
 
 class NftError(MotetError):
@@ -27,6 +39,40 @@ class Nft:
             raise NftError(f"nftables: {error.strip()[:500]}")
         return str(output)
 
+    def generation(self) -> int:
+        """A number that every transaction in this namespace raises by one, whoever makes it. Raises NftError."""
+        try:
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as netlink:
+                netlink.settimeout(1.0)
+                netlink.send(struct.pack("=IHHIIBBH", 20, _GETGEN, _REQUEST, 0, 0, 0, 0, 0))
+                answer = netlink.recv(4096)
+        except OSError as error:
+            raise NftError(f"nftables: {error}") from error
+        at = 20
+        while at + 8 <= len(answer):
+            size, kind = struct.unpack_from("=HH", answer, at)
+            if kind == _GEN_ID:
+                return int.from_bytes(answer[at + 4 : at + 8], "big")
+            at += max(4, (size + 3) & ~3)
+        raise NftError("nftables: the kernel does not tell its generation")
+
+    def text(self, table: str) -> str:
+        """A table of ours without the elements of its maps and sets. Raises NftError when it is not there."""
+        before = self._context.set_terse_output(True)
+        try:
+            return self.run(f"list table ip {table}")
+        finally:
+            self._context.set_terse_output(before)
+
+    def counts(self, table: str) -> dict[str, int]:
+        """How many elements each map and set of a table of ours has. Raises NftError when it is not there."""
+        return {name: _count(body) for name, body in _BLOCK.findall(self.run(f"list table ip {table}"))}
+
     def remove_table(self, table: str) -> None:
         """Take away a table of ours, whether it exists or not."""
         self.run(f"add table ip {table}\ndelete table ip {table}")
+
+
+def _count(body: str) -> int:
+    found = _ELEMENTS.search(body)
+    return found[1].count(",") + 1 if found else 0

@@ -1,77 +1,114 @@
 """Routes as nftables: a fixed set of chains, and maps whose elements are all that ever changes.
 
-A connection's first packet is looked up by destination in `virtual` or `local`, which gives the service's number as the
-connection mark; `balance` sends it to a chain for that many endpoints; the chain draws one, and `endpoints` names its address.
+A connection's first packet is looked up by destination in `virtual` or `local` (for senders inside the cluster first in those
+of their own), which gives the frontend's number as the connection mark; `balance` sends it to a chain for that many endpoints;
+the chain draws one, and `endpoints_PROTOCOL` names its address. A frontend with nobody behind it is in `nobody` instead, which refuses.
 There is one chain for each *count* of endpoints and none per service, so a change is a handful of map elements in one transaction.
 (nft(8): numgen, vmap, concatenations. Written as text, since the JSON form cannot say map updates in rules.)
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
+import zlib
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from motet.network.config import NetworkConfig
-from motet.network.proxy.desired import Backends, Frontend
+from motet.network.proxy.desired import Backends, Frontend, parsed
 
 Elements = dict[str, dict[str, str]]
+# A frontend's number and one endpoint's address and port: what a client may be bound to.
+Choice = tuple[int, str, int]
 
 # Elements of one command; the parser's memory grows with the length of a command.
 _CHUNK = 2000
+_NUMBER_BITS = 20
+_PROTOCOLS = ("tcp", "udp", "sctp")
+_ENDPOINTS = tuple(f"endpoints_{protocol}" for protocol in _PROTOCOLS)
+_MAPS = ("virtual", "local", "virtual_inside", "local_inside", "balance", "nobody", "hairpin", *_ENDPOINTS)
 
 
 def base(config: NetworkConfig) -> str:
     """The table from nothing: replaces whatever an earlier process left, in the same transaction as what follows it."""
-    table, bridge = config.table, config.bridge
+    table, bridge, inside = config.table, config.bridge, config.all_pods
+    here = f"ip daddr != {config.dns_address} fib daddr type local"
     return f"""\
 add table ip {table}
 delete table ip {table}
 table ip {table} {{
   map virtual {{ type ipv4_addr . inet_proto . inet_service : mark; }}
   map local {{ type inet_proto . inet_service : mark; }}
+  map virtual_inside {{ type ipv4_addr . inet_proto . inet_service : mark; }}
+  map local_inside {{ type inet_proto . inet_service : mark; }}
   map balance {{ type mark : verdict; }}
-  map endpoints {{ type mark . mark : ipv4_addr . inet_service; }}
+  map nobody {{ type mark : verdict; }}
+  map endpoints_tcp {{ typeof ct mark . numgen random mod 2 : ip daddr . tcp dport; }}
+  map endpoints_udp {{ typeof ct mark . numgen random mod 2 : ip daddr . udp dport; }}
+  map endpoints_sctp {{ typeof ct mark . numgen random mod 2 : ip daddr . sctp dport; }}
   map sticky {{ type mark . ipv4_addr : ipv4_addr . inet_service; size 262144; flags timeout; }}
   set hairpin {{ type ipv4_addr . ipv4_addr; }}
-  chain services {{
-    ct mark set ip daddr . meta l4proto . th dport map @virtual
-    fib daddr type local ct mark 0 ct mark set meta l4proto . th dport map @local
+  chain chosen {{
     ct mark vmap @balance
+  }}
+  chain services {{
+    ct mark set ip daddr . meta l4proto . th dport map @virtual goto chosen
+    {here} ct mark set meta l4proto . th dport map @local goto chosen
+  }}
+  chain from_inside {{
+    ct mark set ip daddr . meta l4proto . th dport map @virtual_inside goto chosen
+    {here} ct mark set meta l4proto . th dport map @local_inside goto chosen
+    goto services
   }}
   chain returning {{
     meta l4proto tcp dnat ip to ct mark . ip saddr map @sticky
     meta l4proto udp dnat ip to ct mark . ip saddr map @sticky
+    meta l4proto sctp dnat ip to ct mark . ip saddr map @sticky
   }}
   chain remember {{
   }}
+  chain refuse {{
+    meta l4proto tcp reject with tcp reset
+    reject with icmp type port-unreachable
+  }}
   chain guard {{
     type filter hook prerouting priority -300; policy accept;
-    iifname != "lo" ip daddr 127.0.0.0/8 drop
+    iifname "{bridge}" ip daddr 127.0.0.0/8 drop
   }}
   chain arriving {{
     type nat hook prerouting priority -100; policy accept;
-    jump services
+    ip saddr {inside} goto from_inside
+    goto services
   }}
   chain local_out {{
     type nat hook output priority -100; policy accept;
-    jump services
+    goto from_inside
   }}
   chain leaving {{
     type nat hook postrouting priority 100; policy accept;
     ct status dnat jump remember
     ct status dnat ip saddr . ip daddr @hairpin masquerade
-    ct status dnat ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade
-    ip saddr {config.pods} ip daddr != {config.all_pods} oifname != "{bridge}" masquerade
+    ct status dnat ip saddr 127.0.0.0/8 oifname != "lo" masquerade
+    ct status dnat ip saddr != {inside} ip daddr != {config.pods} oifname != "lo" masquerade
+    ip saddr {config.pods} ip daddr != {inside} oifname != "{bridge}" masquerade
+  }}
+  chain delivering {{
+    type nat hook input priority 100; policy accept;
+    ct status dnat jump remember
   }}
   chain nowhere_forward {{
     type filter hook forward priority 0; policy accept;
-    ip daddr {config.services} reject with icmp type port-unreachable
+    ct state new ct mark vmap @nobody
+    ip daddr {config.services} goto refuse
+  }}
+  chain nowhere_input {{
+    type filter hook input priority 0; policy accept;
+    ct state new ct mark vmap @nobody
   }}
   chain nowhere_output {{
     type filter hook output priority 0; policy accept;
-    ip daddr {config.services} oifname != "lo" reject with icmp type port-unreachable
+    ct state new ct mark vmap @nobody
+    ip daddr {config.services} oifname != "lo" goto refuse
   }}
 }}
 """
@@ -81,85 +118,116 @@ table ip {table} {{
 class Ruleset:
     """The elements in the kernel, and how to get from them to other routes.
 
-    Service numbers are given on first use and reused after release; marks are 32 bits.
+    A frontend keeps its number for as long as it exists. Numbers start at one that depends on the table's name, so the marks
+    of two clusters on one machine mean nothing to each other; those that are free again are given out as late as possible.
     """
 
     config: NetworkConfig
+    _first: int = 0
     _numbers: dict[Frontend, int] = field(default_factory=dict)
-    _free: list[int] = field(default_factory=list)
+    _next: int = 0
+    _free: deque[int] = field(default_factory=deque)
     _routes: dict[Frontend, Backends] = field(default_factory=dict)
     _chains: set[str] = field(default_factory=set)
     _hairpin: Counter[str] = field(default_factory=Counter)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._first = (zlib.crc32(self.config.table.encode()) & 0x7FF) << _NUMBER_BITS
 
     def change(self, removed: Iterable[Frontend], added: dict[Frontend, Backends]) -> str:
         """The commands that make `added` true and `removed` gone; empty when nothing differs."""
         drop: Elements = {}
         put: Elements = {}
         commands: list[str] = []
-        hairpin_before = Counter(self._hairpin)
+        hairpin: Counter[str] = Counter()
+        released: list[int] = []
         for frontend in removed:
             if (old := self._routes.pop(frontend, None)) is not None:
                 self._elements(frontend, old, drop)
-                self._count_hairpin(old, -1)
-                heapq.heappush(self._free, self._numbers.pop(frontend))
+                self._count_hairpin(hairpin, old, -1)
+                released.append(self._numbers.pop(frontend))
         for frontend, backends in added.items():
             old = self._routes.get(frontend)
             if old == backends:
                 continue
             if old is not None:
                 self._elements(frontend, old, drop)
-                self._count_hairpin(old, -1)
+                self._count_hairpin(hairpin, old, -1)
             self._routes[frontend] = backends
             commands.extend(self._missing_chains(backends))
             self._elements(frontend, backends, put)
-            self._count_hairpin(backends, 1)
+            self._count_hairpin(hairpin, backends, 1)
+        self._free.extend(released)
         _cancel(drop, put)
-        self._hairpin_elements(hairpin_before, drop, put)
+        self._hairpin_elements(hairpin, drop, put)
         commands.extend(self._commands("delete", drop))
         commands.extend(self._commands("add", put))
+        for elements, sign in ((drop, -1), (put, 1)):
+            for name, items in elements.items():
+                self._counts[name] += sign * len(items)
         return "\n".join(commands)
 
-    def endpoints(self) -> set[tuple[str, int, str]]:
-        """Every (address, port, protocol) that some frontend leads to."""
-        return {
-            (address, port, frontend.protocol)
-            for frontend, backends in self._routes.items()
-            for address, port in backends.endpoints
-        }
+    def get(self, frontend: Frontend) -> Backends | None:
+        """What `frontend` leads to now."""
+        return self._routes.get(frontend)
+
+    def number(self, frontend: Frontend) -> int:
+        """The connection mark of a frontend there is. Raises KeyError."""
+        return self._numbers[frontend]
+
+    def counts(self) -> dict[str, int]:
+        """How many elements every map and set of ours should have, but for what the kernel itself adds."""
+        return {name: self._counts[name] for name in (*_MAPS, *self._sticky_sets())}
+
+    def _sticky_sets(self) -> Iterator[str]:
+        return (name for name in self._chains if name.startswith("sticky_"))
 
     def _number(self, frontend: Frontend) -> int:
         number = self._numbers.get(frontend)
         if number is None:
-            number = heapq.heappop(self._free) if self._free else len(self._numbers) + 1
+            if self._free:
+                number = self._free.popleft()
+            else:
+                self._next += 1
+                number = self._first + self._next
             self._numbers[frontend] = number
         return number
 
     def _elements(self, frontend: Frontend, backends: Backends, into: Elements) -> None:
         number = self._number(frontend)
+        where = "_inside" if frontend.inside else ""
         if frontend.address:
             key = f"{frontend.address} . {frontend.protocol} . {frontend.port}"
-            into.setdefault("virtual", {})[key] = str(number)
+            into.setdefault(f"virtual{where}", {})[key] = str(number)
         else:
-            into.setdefault("local", {})[f"{frontend.protocol} . {frontend.port}"] = str(number)
+            into.setdefault(f"local{where}", {})[f"{frontend.protocol} . {frontend.port}"] = str(number)
         if not backends.endpoints:
+            into.setdefault("nobody", {})[str(number)] = "drop" if backends.elsewhere else "goto refuse"
             return
         into.setdefault("balance", {})[str(number)] = f"goto {_chain(backends)}"
-        endpoints = into.setdefault("endpoints", {})
+        endpoints = into.setdefault(f"endpoints_{frontend.protocol}", {})
         for index, (address, port) in enumerate(backends.endpoints):
             endpoints[f"{number} . {index}"] = f"{address} . {port}"
         if backends.sticky:
             into.setdefault(f"sticky_{backends.sticky}", {})[str(number)] = ""
 
-    def _count_hairpin(self, backends: Backends, sign: int) -> None:
+    def _count_hairpin(self, counter: Counter[str], backends: Backends, sign: int) -> None:
+        """Only a pod of this node can be its own client through this node's rules."""
         for address, _ in backends.endpoints:
-            self._hairpin[address] += sign
+            if parsed(address) in self.config.pods:
+                counter[address] += sign
 
-    def _hairpin_elements(self, before: Counter[str], drop: Elements, put: Elements) -> None:
-        self._hairpin = +self._hairpin
-        for address in before.keys() - self._hairpin.keys():
-            drop.setdefault("hairpin", {})[f"{address} . {address}"] = ""
-        for address in self._hairpin.keys() - before.keys():
-            put.setdefault("hairpin", {})[f"{address} . {address}"] = ""
+    def _hairpin_elements(self, changes: Counter[str], drop: Elements, put: Elements) -> None:
+        for address, change in changes.items():
+            before = self._hairpin[address]
+            self._hairpin[address] = before + change
+            if before and not before + change:
+                drop.setdefault("hairpin", {})[f"{address} . {address}"] = ""
+            if change and not before:
+                put.setdefault("hairpin", {})[f"{address} . {address}"] = ""
+            if not self._hairpin[address]:
+                del self._hairpin[address]
 
     def _missing_chains(self, backends: Backends) -> Iterator[str]:
         """Chains and sets that this count of endpoints or this stickiness needs and nobody needed before."""
@@ -169,9 +237,9 @@ class Ruleset:
         if (name := f"balance_{count}") not in self._chains:
             self._chains.add(name)
             yield f"add chain ip {table} {name}"
-            yield f"add rule ip {table} {name} meta mark set numgen random mod {count}"
-            for protocol in ("tcp", "udp"):
-                yield f"add rule ip {table} {name} meta l4proto {protocol} dnat ip to ct mark . meta mark map @endpoints"
+            drawn = f"dnat ip to ct mark . numgen random mod {count} map"
+            for protocol in _PROTOCOLS:
+                yield f"add rule ip {table} {name} meta l4proto {protocol} {drawn} @endpoints_{protocol}"
         if not backends.sticky:
             return
         if (name := f"sticky_{backends.sticky}") not in self._chains:

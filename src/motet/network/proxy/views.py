@@ -33,18 +33,26 @@ class ServiceSpec(_Struct, frozen=True):
     session_affinity_config: SessionAffinityConfig | None = None
     external_traffic_policy: str = "Cluster"
     internal_traffic_policy: str = "Cluster"
+    load_balancer_class: str | None = None
 
 
 class Ingress(_Struct, frozen=True):
     ip: str = ""
+    ip_mode: str | None = None
 
 
 class LoadBalancer(_Struct, frozen=True):
     ingress: tuple[Ingress, ...] | None = None
 
 
+class Condition(_Struct, frozen=True):
+    type: str = ""
+    status: str = ""
+
+
 class ServiceStatus(_Struct, frozen=True):
     load_balancer: LoadBalancer | None = None
+    conditions: tuple[Condition, ...] | None = None
 
 
 class ServiceView(_Struct, frozen=True):
@@ -86,10 +94,12 @@ class ContainerPort(_Struct, frozen=True):
 
 class Container(_Struct, frozen=True):
     ports: tuple[ContainerPort, ...] | None = None
+    restart_policy: str | None = None
 
 
 class PodSpec(_Struct, frozen=True):
     containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] | None = None
     host_network: bool = False
     node_name: str = ""
 

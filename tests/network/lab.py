@@ -1,0 +1,270 @@
+"""A node's network for tests: a namespace that is the node, pods that are namespaces on its bridge, a client outside.
+
+Sockets belong to the namespace they were made in, so servers and clients all live in the test's own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import selectors
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+from motet.kinds import endpointslice, service
+from motet.network import bridge
+from motet.network.config import NetworkConfig
+from motet.network.proxy.loop import Proxy
+from motet.network.proxy.nft import Nft
+from support.fake_client import FakeClient
+
+_CLONE_NEWNET = 0x40000000
+T = TypeVar("T")
+CLIENT, NODE = "192.0.2.9", "192.0.2.1"
+
+
+def config(folder: Path, **changes: Any) -> NetworkConfig:
+    made = NetworkConfig(
+        node_name="n1", pods=IPv4Network("10.42.0.0/24"), cni_config=folder / "net.d", cni_state=folder / "state"
+    )
+    return replace(made, **changes)
+
+
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """This thread is in another network namespace for as long as the block lasts."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{namespace}") as there:
+        if libc.setns(there.fileno(), _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            yield
+        finally:
+            libc.setns(home.fileno(), _CLONE_NEWNET)
+
+
+def ip(*lines: str) -> None:
+    subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
+
+
+class Lab:
+    """Make one inside `with lab(...)`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"mn{uuid.uuid4().hex[:6]}"
+        self.config = config(folder)
+        self.client = FakeClient()
+        self.outside = f"{self.name}-out"
+        self._servers = _Servers()
+        self._names = [self.name, self.outside]
+
+    def build(self) -> None:
+        for name in self._names:
+            ip(f"netns add {name}")
+        ip(
+            f"link add eth0 netns {self.name} type veth peer name eth0 netns {self.outside}",
+        )
+        for name, address in ((self.name, NODE), (self.outside, CLIENT)):
+            self._in(name, f"address add {address}/24 dev eth0", "link set eth0 up", "link set lo up")
+        self._in(self.outside, f"route add default via {NODE}")
+
+    def destroy(self) -> None:
+        self._servers.close()
+        for name in self._names:
+            ip(f"netns delete {name}")
+        left = [name for name in self._names if Path(f"/run/netns/{name}").exists()]
+        assert left == []
+
+    @staticmethod
+    def _in(namespace: str, *lines: str) -> None:
+        subprocess.run(["ip", "-n", namespace, "-batch", "-"], input="\n".join(lines), text=True, check=True)
+
+    def pod(self, number: int, bridge_name: str = "", gateway: str = "") -> str:
+        """A pod's interface, as the CNI plugin makes it; returns its address."""
+        name, link = f"{self.name}-p{number}", f"veth{number}"
+        address = f"10.42.0.{number}"
+        ip(f"netns add {name}")
+        self._names.append(name)
+        bridge_name = bridge_name or self.config.bridge
+        self._in(self.name, f"link add {link} type veth peer name eth0 netns {name}")
+        self._in(self.name, f"link set {link} master {bridge_name} up")
+        self._in(self.name, f"link set {link} type bridge_slave hairpin on")
+        self._in(name, f"address add {address}/24 dev eth0", "link set eth0 up", "link set lo up")
+        self._in(name, f"route add default via {gateway or self.config.gateway}")
+        return address
+
+    def namespace(self, number: int) -> str:
+        return f"{self.name}-p{number}"
+
+    def serve(self, number: int, *ports: int) -> str:
+        """A pod that answers on these ports, TCP and UDP, with its own name and the sender's address."""
+        address = self.pod(number)
+        for port in ports:
+            self.listen(self.namespace(number), f"p{number}", port)
+        return address
+
+    def listen(self, namespace: str, name: str, port: int, address: str = "0.0.0.0") -> None:
+        with inside(namespace):
+            self._servers.add(name, address, port)
+
+    def ask(self, address: str, port: int, *, of: str = "", udp: bool = False, timeout: float = 2.0) -> str:
+        """What answers at (address, port), asked from a namespace (the node itself if none). Raises OSError."""
+        with self.connection(address, port, of=of, udp=udp, timeout=timeout) as made:
+            made.send(b"?")
+            return made.recv(200).decode()
+
+    def connection(
+        self, address: str, port: int, *, of: str = "", udp: bool = False, timeout: float = 2.0
+    ) -> socket.socket:
+        with inside(of or self.name):
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+        made.settimeout(timeout)
+        try:
+            made.connect((address, port))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def spread(self, address: str, port: int, *, of: str = "", times: int = 40, udp: bool = False) -> Counter[str]:
+        """How often each pod answered."""
+        return Counter(self.ask(address, port, of=of, udp=udp).split()[0] for _ in range(times))
+
+    @contextlib.asynccontextmanager
+    async def proxy(self, **options: Any) -> Any:
+        """The proxy at work in the node's namespace."""
+        nft = Nft()
+        running = asyncio.ensure_future(Proxy(self.client, self.config, nft, **options).run())  # type: ignore[arg-type]
+        try:
+            await until(
+                lambda: (
+                    subprocess.run(
+                        ["nft", "list", "map", "ip", self.config.table, "nobody"], capture_output=True
+                    ).returncode
+                    == 0
+                )
+            )
+            yield running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def publish(self, name: str, *ports: dict[str, Any], cluster_ip: str = "", **spec: Any) -> None:
+        body = {"clusterIP": cluster_ip, "type": "ClusterIP", "ports": list(ports), **spec}
+        await self.client.create(service.KIND, {"metadata": {"name": name}, "spec": body}, "default")
+
+    async def back(self, name: str, *addresses: str, port: int = 80, protocol: str = "TCP", node: str = "n1") -> None:
+        """Make these the endpoints of a service."""
+        metadata = {"name": f"{name}-1", "namespace": "default", "labels": {"kubernetes.io/service-name": name}}
+        body = {
+            "metadata": metadata,
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [each], "nodeName": node, "conditions": {"ready": True}} for each in addresses],
+            "ports": [{"name": "", "port": port, "protocol": protocol}],
+        }
+        try:
+            await self.client.update(endpointslice.KIND, body)
+        except Exception:
+            await self.client.create(endpointslice.KIND, body, "default")
+
+
+async def until(condition: Callable[[], T], seconds: float = 5.0) -> T:
+    """Ask again and again, in a thread, until the answer is true; refused and lost connections count as no answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := await asyncio.to_thread(condition):
+                return found
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, "it never came about"
+        await asyncio.sleep(0.01)
+
+
+class _Servers:
+    """All servers in one thread. Says `NAME PEER` for everything that arrives."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._new: list[tuple[socket.socket, Callable[[socket.socket], None]]] = []
+        self._open: list[socket.socket] = [self._wake, self._woken]
+        self._ending = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def add(self, name: str, address: str, port: int) -> None:
+        stream = socket.create_server((address, port))
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind((address, port))
+        self._new.append((stream, lambda sock: self._accept(name, sock)))
+        self._new.append((datagrams, lambda sock: self._echo(name, sock)))
+        self._wake.send(b"!")
+
+    def close(self) -> None:
+        self._ending = True
+        self._wake.send(b"!")
+        self._thread.join()
+        self._selector.close()
+        for each in self._open:
+            each.close()
+
+    def _run(self) -> None:
+        while not self._ending:
+            for key, _ in self._selector.select():
+                if key.data is None:
+                    self._woken.recv(100)
+                    self._take()
+                else:
+                    key.data(key.fileobj)
+
+    def _take(self) -> None:
+        while self._new:
+            sock, handler = self._new.pop()
+            sock.setblocking(False)
+            self._open.append(sock)
+            self._selector.register(sock, selectors.EVENT_READ, handler)
+
+    def _accept(self, name: str, sock: socket.socket) -> None:
+        made, peer = sock.accept()
+        self._open.append(made)
+        self._selector.register(made, selectors.EVENT_READ, lambda made: self._answer(name, peer[0], made))
+
+    def _answer(self, name: str, peer: str, sock: socket.socket) -> None:
+        try:
+            if sock.recv(100):
+                sock.send(f"{name} {peer}".encode())
+                return
+        except OSError:
+            pass
+        self._selector.unregister(sock)
+        self._open.remove(sock)
+        sock.close()
+
+    def _echo(self, name: str, sock: socket.socket) -> None:
+        _, peer = sock.recvfrom(100)
+        sock.sendto(f"{name} {peer[0]}".encode(), peer)
+
+
+@contextlib.contextmanager
+def lab(folder: Path) -> Iterator[Lab]:
+    """A node, with this thread in its namespace."""
+    made = Lab(folder)
+    made.build()
+    try:
+        with inside(made.name):
+            bridge.ensure(made.config)
+            yield made
+    finally:
+        made.destroy()
