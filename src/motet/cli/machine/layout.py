@@ -68,7 +68,7 @@ class Machine:
 
     @property
     def pod_logs(self) -> Path:
-        return Path("/var/log/motet/pods") if self.is_default else self.data_dir / "pod-logs"
+        return self.data_dir / "pod-logs"
 
     @property
     def builder(self) -> Path:
