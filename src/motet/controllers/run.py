@@ -17,6 +17,7 @@ from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.eviction import TaintEviction
 from motet.controllers.garbage import GarbageCollector
 from motet.controllers.leader import Alone, Leadership
+from motet.controllers.loadbalancers import LoadBalancers
 from motet.controllers.namespaces import Namespaces
 from motet.controllers.nodes import NodeHealth
 from motet.controllers.podcidr import PodCidrs
@@ -74,6 +75,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "taint-eviction": TaintEviction(client, clock, events("taint-eviction-controller")).run,
         "pod-gc": PodGarbage(client, clock, config.pod_gc).run,
         "volume": Volumes(client, clock, events("persistentvolume-controller"), config.volumes_directory).run,
+        "load-balancer": LoadBalancers(client, clock, events("service-controller")).run,
         "pod-cidr": PodCidrs(client, clock, node_events, config.pod_network, config.pod_prefix).run,
     }
     async with asyncio.TaskGroup() as group:
