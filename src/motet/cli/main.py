@@ -23,6 +23,8 @@ _VERBS = {
     "kubeconfig": "motet.cli.kubeconfig",
     "image": "motet.cli.image",
     "completion": "motet.cli.completion",
+    "backup": "motet.cli.backup",
+    "restore": "motet.cli.restore",
     "stop": "motet.cli.stop",
     "reset": "motet.cli.reset",
     "daemon": "motet.cli.daemon",

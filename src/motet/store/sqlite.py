@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from motet.store import journal, layout
+from motet.store import backup, journal, layout
 from motet.store.committer import Done, InlineCommitter, Job, ThreadCommitter
 from motet.store.engine import (
     Change,
@@ -402,17 +402,7 @@ class SqliteStore:
     async def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a complete copy, as of now, to `path` while the store goes on working. Raises StoreError."""
         self._check_open()
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
-        try:
-            await asyncio.to_thread(journal.copy, self.path, partial)
-            partial.replace(target)
-        except sqlite3.Error as error:
-            raise translate(error, target) from error
-        except OSError as error:
-            raise StoreError(f"cannot write the backup {target}: {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        await asyncio.to_thread(backup.take, self.path, Path(path))
 
     async def _chore(self, job: Job) -> None:
         future: asyncio.Future[None] = self._loop.create_future()

@@ -59,6 +59,11 @@ class Machine:
         return self.data_dir / "server"
 
     @property
+    def store(self) -> Path:
+        """The manager's database."""
+        return self.server_dir / "state.db"
+
+    @property
     def agent_dir(self) -> Path:
         return self.data_dir / "agent"
 
