@@ -67,8 +67,7 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
 
 def damaged(path: Path, detail: str) -> StoreDamaged:
     return StoreDamaged(
-        f"{path} is damaged ({detail}) and was left as it is. To restore: move {path.name}, {path.name}-wal and "
-        f"{path.name}-shm out of {path.parent}, copy the newest backup to {path}, and start again"
+        f"{path} is damaged ({detail}) and was left as it is; put a backup in its place with: motet restore BACKUP"
     )
 
 
