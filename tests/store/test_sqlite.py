@@ -229,7 +229,7 @@ async def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_text("this is no database, and was never one")
     error = await refuses(path)
     assert isinstance(error, StoreDamaged)
-    assert "To restore" in str(error)
+    assert "motet restore" in str(error)
 
 
 async def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
