@@ -1,0 +1,258 @@
+"""A testbed as a whole: brought up, looked at, broken and mended, taken down.
+
+What it is made of is written down before it is made, so that `down` finds everything also after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from motet.base.errors import ApiError
+from motet.cli.machine import lifecycle
+from motet.cli.machine.layout import Settings
+from motet.client.remote import RemoteClient
+from motet.identity import kubeconfig, tls
+from motet.identity.authority import Certificate
+from motet.kinds import node as node_kind
+from motet.runtime.cri import CriRuntime
+from motet.runtime.interface import RuntimeFailure
+from motet.testbed import plan as plans
+from motet.testbed import switch as switches
+from motet.testbed.box import Box
+from motet.testbed.plan import Member, Plan, TestbedError
+
+Say = Callable[[str], None]
+
+_PORT = 6443
+_READY_SECONDS = 120.0
+_LOOK_EVERY = 0.1
+
+
+class _Condition(msgspec.Struct, frozen=True):
+    type: str
+    status: str
+    message: str = ""
+
+
+class _Status(msgspec.Struct, frozen=True):
+    conditions: tuple[_Condition, ...] = ()
+
+
+class _NodeView(msgspec.Struct, frozen=True):
+    status: _Status = _Status()
+
+
+class Testbed:
+    """The testbed kept in `directory`."""
+
+    __test__ = False
+
+    def __init__(self, directory: Path, say: Say = lambda step: None) -> None:
+        self.directory = directory
+        self._say = say
+        self._switch = switches.Switch(plans.tag(directory))
+
+    @property
+    def plan(self) -> Plan:
+        """Raises TestbedError when there is no testbed."""
+        plan = plans.load(self.directory)
+        if plan is None:
+            raise TestbedError(f"there is no testbed in {self.directory}; make one: motet testbed up")
+        return plan
+
+    def box(self, name: str) -> Box:
+        """The machine of one node. Raises TestbedError for a name that is none."""
+        return self._box(self.plan.member(name))
+
+    def address(self, name: str) -> str:
+        return str(self.plan.address(self.plan.member(name)))
+
+    # -- up and down -----------------------------------------------------------------------------------------------
+
+    async def up(self, nodes: int, managers: int = 1) -> None:
+        """At least so many nodes, all of them ready. Turns on what is off. Raises TestbedError."""
+        plan = plans.load(self.directory)
+        if plan is None:
+            subnet = plans.free_subnet(switches.used_networks())
+            plan = Plan(str(subnet), forwarding_before=switches.forwarding())
+        plan = plan.grown(nodes, managers)
+        plans.save(self.directory, plan)
+        self._say("plugging in the switch")
+        self._switch.make(plan)
+        self._switch.lose(plan.members)
+        await asyncio.gather(*(self._start(plan, member) for member in plan.members if not self._box(member).pid))
+        await self.until_ready([member.name for member in plan.members])
+
+    async def down(self) -> bool:
+        """Take everything away, whatever state it is in. Answers whether there was anything."""
+        there = self.directory.exists()
+        try:
+            plan = plans.load(self.directory)
+        except TestbedError:
+            plan = None
+        boxes = [Box(path) for path in sorted((self.directory / "nodes").glob("*")) if path.is_dir()]
+        self._say("turning the nodes off")
+        for box in boxes:
+            box.power_off()
+        await asyncio.gather(*(box.remove() for box in boxes))
+        self._switch.remove(plan.forwarding_before if plan else "")
+        if there:
+            await asyncio.to_thread(shutil.rmtree, self.directory)
+        return there
+
+    async def start(self, name: str) -> None:
+        """Turn a node on that is off. Raises TestbedError."""
+        plan = self.plan
+        member = plan.member(name)
+        if self._box(member).pid:
+            raise TestbedError(f"node {name} is on already")
+        await self._start(plan, member)
+
+    def kill(self, name: str) -> None:
+        """Pull the plug of a node: every process of it ends at once."""
+        box = self.box(name)
+        if not box.pid:
+            raise TestbedError(f"node {name} is off already")
+        box.power_off()
+
+    async def _start(self, plan: Plan, member: Member) -> None:
+        box = self._box(member)
+        self._say(f"starting {member.name}")
+        self._switch.plug(plan, member, await asyncio.to_thread(box.boot))
+        machine = box.machine
+        log = machine.logs / "daemon.log"
+        if member.manager:
+            if machine.settings() is None:
+                machine.remember(Settings(node_name=member.name, address=str(plan.address(member))))
+            box.start((sys.executable, "-m", "motet", "daemon", "--data-dir", str(machine.data_dir)), log)
+        else:
+            await self._join(plan, member, box)
+
+    async def _join(self, plan: Plan, member: Member, box: Box) -> None:
+        from motet.testbed import worker
+
+        manager = self._box(plan.manager).machine
+        await self._until((manager.pki / "admin.key").exists, "the manager has no certificates yet")
+        machine = box.machine
+        if machine.settings() is None:
+            machine.remember(Settings(node_name=member.name, address=str(plan.address(member))))
+        await worker.certify(self.url(plan), manager, machine)
+        command = (sys.executable, "-m", "motet.testbed.worker", str(machine.data_dir), self.url(plan))
+        box.start(command, machine.logs / "agent.log")
+
+    # -- faults ----------------------------------------------------------------------------------------------------
+
+    def cut(self, name: str, *, cut: bool = True) -> None:
+        """Pull a node's network cable, or put it back."""
+        plan = self.plan
+        member = msgspec.structs.replace(plan.member(name), cut=cut)
+        plans.save(self.directory, plan.with_member(member))
+        self._switch.link(member, up=not cut)
+
+    def lose(self, name: str, percent: int) -> None:
+        """Have a node lose this share of its packets in either direction; 0 ends it. Raises TestbedError."""
+        if not 0 <= percent <= 100:
+            raise TestbedError(f"a loss is between 0% and 100%, not {percent}%")
+        plan = self.plan
+        plan = plan.with_member(msgspec.structs.replace(plan.member(name), loss=percent))
+        plans.save(self.directory, plan)
+        self._switch.lose(plan.members)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def url(self, plan: Plan) -> str:
+        return f"https://{plan.address(plan.manager)}:{_PORT}"
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[RemoteClient]:
+        """The administrator's. Raises TestbedError while there are no certificates."""
+        plan = self.plan
+        pki = self._box(plan.manager).machine.pki
+        try:
+            context = tls.client_context(pki / "ca.crt", pki / "admin.crt", pki / "admin.key")
+        except OSError as error:
+            raise TestbedError("the manager has not started yet") from error
+        async with RemoteClient(self.url(plan), context, user_agent="motet-testbed") as client:
+            yield client
+
+    def kubeconfig(self) -> bytes:
+        """For use on this machine. Raises TestbedError."""
+        plan = self.plan
+        pki = self._box(plan.manager).machine.pki
+        try:
+            admin = Certificate((pki / "admin.crt").read_bytes(), (pki / "admin.key").read_bytes())
+            return kubeconfig.render(self.url(plan), (pki / "ca.crt").read_bytes(), admin, cluster="motet-testbed")
+        except OSError as error:
+            raise TestbedError("the manager has not started yet") from error
+
+    async def states(self) -> dict[str, str]:
+        """`Ready`, or why not, by node. Raises ApiError while the API does not answer."""
+        async with self.client() as client:
+            found = {document.name: document.view(_NodeView) for document in await client.list(node_kind.KIND)}
+        return {member.name: _state(found.get(member.name)) for member in self.plan.members}
+
+    async def until_ready(self, names: Iterable[str], seconds: float = _READY_SECONDS) -> None:
+        """Return when all of `names` take pods. Raises TestbedError saying which do not and why."""
+        names = list(names)
+        waiting: dict[str, str] = dict.fromkeys(names, "the API does not answer yet")
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ApiError, TestbedError):
+                states = await self.states()
+                waiting = {name: states[name] for name in names if states[name] != "Ready"}
+                if not waiting:
+                    return
+            await asyncio.sleep(_LOOK_EVERY)
+        told = "; ".join(f"{name}: {why}" for name, why in waiting.items())
+        raise TestbedError(f"not ready after {seconds:.0f} s: {told}. Logs: {self.directory}/nodes/*/motet/logs")
+
+    # -- using -----------------------------------------------------------------------------------------------------
+
+    async def load_image(self, archive: Path) -> dict[str, list[str]]:
+        """Put the images of a tar file into every node that is on; the names by node. Raises RuntimeFailure."""
+        members = [member for member in self.plan.members if self._box(member).pid]
+        loaded = await asyncio.gather(*(self._load(self._box(member), archive) for member in members))
+        return {member.name: names for member, names in zip(members, loaded, strict=True)}
+
+    async def _load(self, box: Box, archive: Path) -> list[str]:
+        runtime = CriRuntime(box.machine.containerd_socket)
+        try:
+            return list(await runtime.import_image(str(archive)))
+        except RuntimeFailure as error:
+            raise TestbedError(f"{box.directory.name}: {error}") from error
+        finally:
+            await runtime.close()
+
+    def run(self, name: str, command: Sequence[str]) -> int:
+        """Run a command on a node, on this terminal; its exit code."""
+        return self.box(name).run(command)
+
+    def _box(self, member: Member) -> Box:
+        return Box(self.directory / "nodes" / member.name)
+
+    async def _until(self, holds: Callable[[], bool], why: str) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not holds():
+            if time.monotonic() > deadline:
+                raise TestbedError(f"{why} after {_READY_SECONDS:.0f} s; logs: {self.directory}/nodes/*/motet/logs")
+            await asyncio.sleep(_LOOK_EVERY)
+
+
+def _state(node: _NodeView | None) -> str:
+    if node is None:
+        return "has not joined"
+    ready = next((item for item in node.status.conditions if item.type == "Ready"), None)
+    if ready is None or ready.status != "True":
+        return f"NotReady: {ready.message}" if ready and ready.message else "NotReady"
+    return "Ready"
+
+
+require_root = lifecycle.require_root
