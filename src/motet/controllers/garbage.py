@@ -146,7 +146,9 @@ class GarbageCollector:
         """What a change may have turned into garbage, or may have been waited for. Most changes concern nobody."""
         if new is None:
             if old is not None:
-                yield old.meta.uid
+                # Nearly nothing that goes has left anything behind; what names it later is seen when it comes.
+                if any(table.owned_by(old.meta.uid) for _, table in self._tables.values()):
+                    yield old.meta.uid
                 yield from self._waiting_owners(old)
             return
         meta = new.meta

@@ -34,6 +34,17 @@ class Claims(Generic[T]):
 def claim(owner: Meta, selector: Selector, objects: Iterable[T]) -> Claims[T]:
     """Sort `objects` for `owner`. One on its way out itself takes and releases nothing any more."""
     leaving = owner.deletion_timestamp is not None
+    # Pods of one template share their labels, so few have to be matched.
+    known: dict[int, bool] = {}
+
+    def matches(labels: dict[str, str] | None) -> bool:
+        found = known.get(id(labels))
+        if found is None:
+            found = known[id(labels)] = selector.matches(labels)
+        return found
+
+    # So that an id means the same labels throughout.
+    objects = tuple(objects)
     mine: list[T] = []
     adopt: list[T] = []
     release: list[T] = []
@@ -42,8 +53,8 @@ def claim(owner: Meta, selector: Selector, objects: Iterable[T]) -> Claims[T]:
         controller = meta.controller()
         if controller is not None:
             if controller.uid == owner.uid:
-                (mine if leaving or selector.matches(meta.labels) else release).append(each)
-        elif not leaving and meta.deletion_timestamp is None and selector.matches(meta.labels):
+                (mine if leaving or matches(meta.labels) else release).append(each)
+        elif not leaving and meta.deletion_timestamp is None and matches(meta.labels):
             adopt.append(each)
     return Claims(tuple(mine), tuple(adopt), tuple(release))
 

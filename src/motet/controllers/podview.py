@@ -69,7 +69,10 @@ def is_active(pod: PodView) -> bool:
 
 
 def ready_condition(pod: PodView) -> Condition | None:
-    return next((condition for condition in pod.status.conditions or () if condition.type == "Ready"), None)
+    for condition in pod.status.conditions or ():
+        if condition.type == "Ready":
+            return condition
+    return None
 
 
 def is_ready(pod: PodView) -> bool:

@@ -150,10 +150,14 @@ def _status(
     wanted_labels = ((rs.spec.template.get("metadata") or {}).get("labels") or {}).items()
     labelled = ready = available = 0
     soonest: float | None = None
+    last_labels: dict[str, str] | None = None
+    last_fits = wanted_labels <= {}.items()
     for pod in active:
-        labels = pod.metadata.labels or {}
-        if wanted_labels <= labels.items():
-            labelled += 1
+        # Pods of one template share their labels, so comparing them once is mostly enough.
+        if pod.metadata.labels is not last_labels:
+            last_labels = pod.metadata.labels
+            last_fits = wanted_labels <= (last_labels or {}).items()
+        labelled += last_fits
         wait = podview.available_in(pod, rs.spec.min_ready_seconds, now)
         if wait is None:
             continue
@@ -206,6 +210,9 @@ def status_document(status: ReplicaSetStatus) -> dict[str, Any]:
     return document
 
 
+_owners_key = owner_key("ReplicaSet")
+
+
 class ReplicaSets:
     """The loop over ReplicaSets."""
 
@@ -215,11 +222,14 @@ class ReplicaSets:
         self._events = events
         self._sets: Table
         self._pods: Table
+        # Pods that nobody owns: namespace -> names.
+        self._orphans: dict[str, set[str]] = {}
 
     async def run(self) -> None:
         """Keep every ReplicaSet until cancelled."""
         self._sets = await self._client.table(replicaset_kind.KIND)
         self._pods = await self._client.table(pod_kind.KIND)
+        self._orphans = {}
         loop: Controller[ObjectKey] = Controller(
             "replicaset", self.reconcile, clock=self._clock, parallelism=8, pace=_PACE
         )
@@ -228,10 +238,19 @@ class ReplicaSets:
         await loop.run()
 
     def _sets_of(self, old: Document | None, new: Document | None) -> list[ObjectKey]:
-        keys = list(owner_key("ReplicaSet")(old, new))
+        self._note_orphan(old, new)
+        keys = list(_owners_key(old, new))
         if new is not None and new.meta.controller() is None and new.meta.deletion_timestamp is None:
             keys += self._could_adopt(new)
         return keys
+
+    def _note_orphan(self, old: Document | None, new: Document | None) -> None:
+        if new is not None and not new.meta.owner_references:
+            self._orphans.setdefault(new.namespace, set()).add(new.name)
+        elif old is None or not old.meta.owner_references:
+            gone = new or old
+            assert gone is not None
+            self._orphans.get(gone.namespace, set()).discard(gone.name)
 
     def _could_adopt(self, pod: Document) -> list[ObjectKey]:
         labels = pod.meta.labels
@@ -262,12 +281,10 @@ class ReplicaSets:
 
     def _decide(self, document: Document, failure: str = "") -> Plan:
         rs = document.view(ReplicaSetView)
-        selector = selectors.from_document(rs.spec.selector)
-        found = {pod.name: pod for pod in self._pods.owned_by(rs.metadata.uid)}
-        for pod in self._pods.select(document.namespace, selector):
-            if pod.meta.owner_references is None:
-                found.setdefault(pod.name, pod)
-        pods = [pod.view(PodView) for pod in found.values()]
+        owned = self._pods.owned_by(rs.metadata.uid)
+        names = self._orphans.get(document.namespace, ())
+        orphans = [pod for name in sorted(names) if (pod := self._pods.get(name, document.namespace)) is not None]
+        pods = [pod.view(PodView) for pod in (*owned, *orphans)]
         return decide(rs, pods, self._clock.now(), doubled=self._siblings(document), failure=failure)
 
     def _siblings(self, document: Document) -> Callable[[str], int]:

@@ -51,7 +51,10 @@ class Meta(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 
     def controller(self) -> OwnerReference | None:
         """The owner that manages this object, if there is one."""
-        return next((owner for owner in self.owner_references or () if owner.controller), None)
+        for owner in self.owner_references or ():
+            if owner.controller:
+                return owner
+        return None
 
 
 class _MetaView(msgspec.Struct, gc=False, frozen=True):
@@ -79,6 +82,8 @@ _encoder = msgspec.json.Encoder()
 _meta_decoder = msgspec.json.Decoder(_MetaView)
 _decode_any = msgspec.json.Decoder().decode
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+# Views that hold all of the metadata.
+_with_meta: set[type] = set()
 
 
 # Objects made from one template carry equal labels, annotations and owners: one copy serves them all.
@@ -172,7 +177,12 @@ class Document:
             decoder = _decoders.get(of)
             if decoder is None:
                 decoder = _decoders[of] = msgspec.json.Decoder(of)
+                if any(field.name == "metadata" and field.type is Meta for field in msgspec.structs.fields(of)):
+                    _with_meta.add(of)
             found = self._views[of] = decoder.decode(self.raw)
+            if of in _with_meta:
+                # The same metadata once: less memory, and equal labels are the same object.
+                msgspec.structs.force_setattr(found, "metadata", self.meta)
         return found  # type: ignore[no-any-return]
 
     def decode(self) -> dict[str, Any]:
