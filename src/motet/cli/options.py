@@ -15,7 +15,7 @@ def data_dir_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--data-dir`, or MOTET_DATA_DIR."""
     return click.option(
         "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, file_okay=False, readable=False),
         default=DATA_DIR,
         show_default=True,
         envvar="MOTET_DATA_DIR",

@@ -23,10 +23,10 @@ NOT_RUNNING = "Motet does not run on this machine; start it with: motet up FILE"
 async def connected(data_dir: Path) -> AsyncIterator[RemoteClient]:
     """The administrator's client. Raises MotetError with the next step when there is no cluster to talk to."""
     machine = Machine(data_dir)
-    settings = machine.settings()
-    if settings is None:
-        raise MotetError(NOT_RUNNING)
     try:
+        settings = machine.settings()
+        if settings is None:
+            raise MotetError(NOT_RUNNING)
         client = lifecycle.connect(machine, settings)
     except PermissionError:
         lifecycle.require_root()

@@ -13,7 +13,7 @@ import click
 from motet.base.clock import SystemClock
 from motet.base.errors import MotetError
 from motet.cli import addresses, doctor, output, project, session
-from motet.cli.apply import images, ports, trouble
+from motet.cli.apply import hostpaths, images, ports, trouble
 from motet.cli.apply.orphans import orphans, remove
 from motet.cli.apply.run import Outcome, Run, UpFailed
 from motet.cli.build.images import build_images
@@ -90,6 +90,7 @@ async def _apply(client: RemoteClient, wanted: Project, options: Options, progre
     await _refuse_taken_ports(client, wanted)
     made = await _images(wanted, options, progress)
     progress.say(f"bringing up {wanted.name}")
+    folders = hostpaths.make(wanted)
     run = Run(client, wanted, documents(wanted, made), progress, SystemClock(), options.timeout)
     try:
         return await run.up()
@@ -97,10 +98,12 @@ async def _apply(client: RemoteClient, wanted: Project, options: Options, progre
         progress.say("taking it back")
         explained = await trouble.explain(client, wanted.name, failed)
         undone = await run.undo()
+        hostpaths.remove(folders)
         raise MotetError("\n".join([explained, *undone.failed, undone.sentence()])) from failed
     except asyncio.CancelledError:
         progress.say("interrupted: taking back what was begun (again to stop at once)")
         undone = await asyncio.shield(asyncio.ensure_future(run.undo()))
+        hostpaths.remove(folders)
         click.echo(f"interrupted; {undone.sentence()}", err=True)
         raise
 

@@ -57,6 +57,8 @@ class HealthCheck:
     timeout: int = 30
     retries: int = 3
     start_period: int = 0
+    # Until it is healthy for the first time; 0 means not given.
+    start_interval: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Service:
     ports: tuple[PublishedPort, ...] = ()
     expose: tuple[tuple[int, str], ...] = ()
     mounts: tuple[Mount, ...] = ()
+    networks: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     secrets: tuple[FileReference, ...] = ()
     configs: tuple[FileReference, ...] = ()
@@ -120,6 +123,7 @@ class Project:
     file: Path
     services: tuple[Service, ...]
     volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     secrets: tuple[FileSource, ...] = ()
     configs: tuple[FileSource, ...] = ()
     warnings: tuple[str, ...] = field(default=())

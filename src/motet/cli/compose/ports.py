@@ -28,10 +28,17 @@ def read(source: Source, at: Value) -> Iterator[PublishedPort]:
 
 def _long(fields: Fields) -> Iterator[PublishedPort]:
     target = fields.number("target", least=1)
+    if not 1 <= target <= 65535:
+        fields.source.problem(fields.items.get("target", fields.at), "expected `target`, a port from 1 to 65535")
+        return
     published = fields.text("published")
     mode = fields.choice("mode", ("ingress", "host"), "ingress")
     protocol = fields.choice("protocol", _PROTOCOLS, "tcp")
-    host_ip = fields.text("host_ip")
+    try:
+        host_ip = _host_ip(fields.text("host_ip"))
+    except ValueError as error:
+        fields.source.problem(fields.items["host_ip"], str(error))
+        return
     fields.get("name")
     fields.finish()
     try:
@@ -54,17 +61,24 @@ def _short(spec: str) -> Iterator[PublishedPort]:
     if len(parts) > 3:
         raise ValueError(f"{spec!r}: expected [HOST_IP:][PUBLISHED:]TARGET[/PROTOCOL]")
     if len(parts) == 3:
-        host_ip = parts.pop(0)
-        try:
-            ipaddress.IPv4Address(host_ip)
-        except ValueError as error:
-            raise ValueError(f"{spec!r}: {host_ip!r} is not an IPv4 address") from error
+        host_ip = _host_ip(parts.pop(0))
     targets = _range(parts[-1])
     published = _range(parts[0]) if len(parts) == 2 and parts[0] else [0] * len(targets)
     if len(published) != len(targets):
         raise ValueError(f"{spec!r}: the two ranges have different lengths ({len(published)} and {len(targets)})")
     for outer, inner in zip(published, targets, strict=True):
         yield PublishedPort(inner, outer, protocol.upper(), host_ip, bool(host_ip))
+
+
+def _host_ip(address: str) -> str:
+    """The address to publish on; empty for all of them. Raises ValueError."""
+    if not address:
+        return ""
+    try:
+        parsed = ipaddress.IPv4Address(address)
+    except ValueError as error:
+        raise ValueError(f"{address!r} is not an IPv4 address") from error
+    return "" if parsed == ipaddress.IPv4Address(0) else address
 
 
 def _range(text_range: str) -> list[int]:
@@ -77,6 +91,6 @@ def _range(text_range: str) -> list[int]:
 
 
 def _number(digits: str) -> int:
-    if not digits.isdigit() or not 1 <= int(digits) <= 65535:
+    if not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits) <= 65535:
         raise ValueError(f"expected a port from 1 to 65535, found {digits!r}")
     return int(digits)

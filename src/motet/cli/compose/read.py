@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from motet.base import names
 from motet.cli.compose.interpolate import fill_in, read_env_file
-from motet.cli.compose.model import FileSource, Project
+from motet.cli.compose.model import FileSource, Project, Service
 from motet.cli.compose.service import ServiceReader
 from motet.cli.compose.source import Fields, Source, Value, load, text
+from motet.cli.compose.translate import service_names_of
 
 # Namespaces that every cluster has.
 _RESERVED = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
@@ -25,7 +26,7 @@ def read(file: Path, environment: Mapping[str, str] | None = None, *, project: s
     fields.get("version")
     name = _project_name(fields, file, project, variables)
     volumes = tuple(_volume(source, key, value) for key, value in fields.each("volumes"))
-    warnings = tuple(_networks(fields))
+    networks = tuple(_networks(fields))
     secrets = tuple(_file_sources(fields, "secrets", file.parent, variables))
     configs = tuple(_file_sources(fields, "configs", file.parent, variables))
     reader = ServiceReader(source, file.parent, variables)
@@ -33,7 +34,7 @@ def read(file: Path, environment: Mapping[str, str] | None = None, *, project: s
     if not services and not source.problems:
         source.problem(root, "expected a map `services` with at least one service")
     fields.finish()
-    found = Project(name, file, services, volumes, secrets, configs, warnings)
+    found = Project(name, file, services, volumes, networks, secrets, configs, tuple(_warnings(networks)))
     _references(source, fields, found)
     source.check()
     return found
@@ -102,18 +103,20 @@ def _volume(source: Source, name: str, at: Value) -> str:
 
 
 def _networks(fields: Fields) -> Iterator[str]:
-    """Names and aliases work; separation does not yet, which is said aloud."""
-    declared = []
     for name, value in fields.each("networks"):
-        declared.append(name)
+        yield name
         if value.content is not None:
             network = Fields(fields.source, value)
             network.choice("driver", ("bridge", "overlay"), "bridge")
             network.get("labels")
             network.finish()
-    if len(declared) > 1:
+
+
+def _warnings(networks: Sequence[str]) -> Iterator[str]:
+    """Names and aliases work; separation does not yet, which is said aloud."""
+    if len(networks) > 1:
         yield (
-            f"networks {', '.join(declared)}: services reach each other by name, but separate networks do not "
+            f"networks {', '.join(networks)}: services reach each other by name, but separate networks do not "
             "keep them apart yet"
         )
 
@@ -154,6 +157,7 @@ def _references(source: Source, fields: Fields, project: Project) -> None:
         "secrets": {item.name for item in project.secrets},
         "configs": {item.name for item in project.configs},
         "volumes": set(project.volumes),
+        "networks": {*project.networks, "default"},
     }
     at = dict(fields.each("services"))
     for service in project.services:
@@ -165,12 +169,22 @@ def _references(source: Source, fields: Fields, project: Project) -> None:
             "secrets": {item.source for item in service.secrets},
             "configs": {item.source for item in service.configs},
             "volumes": {mount.source for mount in service.mounts if mount.kind == "volume" and mount.source},
+            "networks": set(service.networks),
         }
         for key, sources in used.items():
             for missing in sorted(sources - declared[key]):
                 source.problem(_below(place, key), f"{missing!r} is not declared; add it to the top-level `{key}`")
+        for name in _taken(project, service):
+            source.problem(place, f"the name {name!r} belongs to another service already")
     if cycle := _cycle({service.name: [other for other, _ in service.depends_on] for service in project.services}):
         source.problem(_below(at[cycle[0]], "depends_on"), f"services wait for each other: {' -> '.join(cycle)}")
+
+
+def _taken(project: Project, service: Service) -> Iterator[str]:
+    """Names of one service that an earlier one goes by, too: in the cluster they would be one."""
+    earlier = project.services[: project.services.index(service)]
+    known = {name for other in earlier for name in service_names_of(other)}
+    yield from (name for name in service_names_of(service) if name in known)
 
 
 def _below(at: Value, key: str) -> Value:

@@ -53,6 +53,7 @@ class ServiceReader:
             ports=tuple(ports.read(self._source, published)) if published is not None else (),
             expose=tuple(self._expose(fields)),
             mounts=(*self._mounts(fields), *self._tmpfs(fields)),
+            networks=self._networks(fields),
             aliases=tuple(self._aliases(fields)),
             secrets=tuple(self._files(fields, "secrets", "/run/secrets/")),
             configs=tuple(self._files(fields, "configs", "/")),
@@ -63,14 +64,14 @@ class ServiceReader:
             limits=limits,
             reservations=reservations,
             restart=self._restart(fields, deploy),
-            labels=(*self._pairs(fields, "labels"), *self._pairs(deploy, "labels")),
+            labels=(*self._labels(fields), *self._labels(deploy)),
             user=self._user(fields),
             working_dir=fields.text("working_dir"),
-            hostname=fields.text("hostname"),
+            hostname=self._hostname(fields),
             read_only=fields.truth("read_only"),
             privileged=fields.truth("privileged"),
-            cap_add=fields.texts("cap_add"),
-            cap_drop=fields.texts("cap_drop"),
+            cap_add=self._capabilities(fields, "cap_add"),
+            cap_drop=self._capabilities(fields, "cap_drop"),
             stop_grace=self._seconds(fields, "stop_grace_period"),
             extra_hosts=tuple(self._extra_hosts(fields)),
         )
@@ -166,9 +167,13 @@ class ServiceReader:
 
     def _expose(self, fields: Fields) -> Iterator[tuple[int, str]]:
         at = fields.get("expose")
+        if at is not None and not at.is_list:
+            self._source.problem(at, f"expected a list, found {at.described()}")
         for item in at.content if at is not None and isinstance(at.content, list) else ():
             number, _, protocol = text(self._source, item).partition("/")
-            if number.isdigit() and 1 <= int(number) <= 65535:
+            if protocol not in ("", "tcp", "udp"):
+                self._source.problem(item, f"the protocol {protocol!r} is not supported; expected tcp or udp")
+            elif number.isascii() and number.isdigit() and 1 <= int(number) <= 65535:
                 yield int(number), (protocol or "tcp").upper()
             else:
                 self._source.problem(item, f"expected a port from 1 to 65535, found {number!r}")
@@ -180,10 +185,14 @@ class ServiceReader:
         if not isinstance(at.content, list):
             self._source.problem(at, f"expected a list, found {at.described()}")
             return
+        targets: set[str] = set()
         for item in at.content:
             mount = self._long_mount(Fields(self._source, item)) if item.is_map else self._short_mount(item)
             if mount is None:
                 continue
+            if mount.target in targets:
+                self._source.problem(item, f"two volumes are mounted at {mount.target}")
+            targets.add(mount.target)
             if not mount.target.startswith("/"):
                 self._source.problem(item, f"the path in the container must be absolute, found {mount.target!r}")
             yield mount
@@ -215,28 +224,43 @@ class ServiceReader:
         if kind == "bind":
             where = str((self._folder / Path(where).expanduser()).resolve())
             if (bind := fields.fields("bind")) is not None:
-                bind.truth("create_host_path", True)
+                create = bind.truth("create_host_path", True)
                 bind.finish()
+                if not create and not Path(where).exists():
+                    self._source.problem(fields.at, f"the host path {where} does not exist")
         fields.finish()
         return Mount(kind, target, where, read_only, size, subpath)
 
     def _tmpfs(self, fields: Fields) -> Iterator[Mount]:
         for item in fields.texts("tmpfs"):
             target, _, options = item.partition(":")
+            if not target.startswith("/"):
+                self._source.problem(
+                    fields.items["tmpfs"], f"the path in the container must be absolute, found {target!r}"
+                )
             size = next((o.removeprefix("size=") for o in options.split(",") if o.startswith("size=")), "0")
             try:
                 yield Mount("tmpfs", target, size=units.size(size))
             except ValueError as error:
                 self._source.problem(fields.items["tmpfs"], str(error))
 
+    def _networks(self, fields: Fields) -> tuple[str, ...]:
+        at = fields.get("networks")
+        if at is not None and at.is_map:
+            return tuple(name for name, _ in fields.each("networks"))
+        return fields.texts("networks")
+
     def _aliases(self, fields: Fields) -> Iterator[str]:
         at = fields.get("networks")
-        if at is None or at.is_list:
+        if at is None or not at.is_map:
             return
         for _, value in fields.each("networks"):
             if value.content is not None:
                 network = Fields(self._source, value)
-                yield from network.texts("aliases")
+                for alias in network.texts("aliases"):
+                    if problem := names.label_1035_error(alias.replace("_", "-").lower()):
+                        self._source.problem(value, f"the alias {alias!r}: {problem}")
+                    yield alias
                 network.finish()
 
     def _files(self, fields: Fields, key: str, folder: str) -> Iterator[FileReference]:
@@ -273,12 +297,12 @@ class ServiceReader:
             command = ("/bin/sh", "-c", text(self._source, at))
         elif at is not None:
             first, *rest = check.texts("test") or ("NONE",)
-            if first == "CMD":
+            if first == "CMD" and rest:
                 command = tuple(rest)
-            elif first == "CMD-SHELL":
+            elif first == "CMD-SHELL" and rest:
                 command = ("/bin/sh", "-c", " ".join(rest))
             elif first != "NONE":
-                self._source.problem(at, f"expected CMD, CMD-SHELL or NONE first, found {first!r}")
+                self._source.problem(at, f"expected CMD or CMD-SHELL and a command, or NONE, found {first!r}")
         if check.truth("disable"):
             command = ()
         made = HealthCheck(
@@ -287,6 +311,7 @@ class ServiceReader:
             timeout=self._seconds(check, "timeout") or 30,
             retries=check.number("retries", 3, least=1),
             start_period=self._seconds(check, "start_period") or 0,
+            start_interval=self._seconds(check, "start_interval") or 0,
         )
         check.finish()
         return made
@@ -302,6 +327,9 @@ class ServiceReader:
         for name, value in fields.each("depends_on"):
             item = Fields(self._source, value)
             condition = item.choice("condition", tuple(_CONDITIONS), "service_started")
+            item.truth("required", True)
+            if item.truth("restart"):
+                self._source.problem(item.items["restart"], "restarting with a dependency is not supported yet")
             item.finish()
             yield name, _CONDITIONS[condition]
 
@@ -350,14 +378,15 @@ class ServiceReader:
         if at is None:
             return
         if at.is_map:
-            yield from self._pairs(fields, "extra_hosts")
-            return
-        for item in fields.texts("extra_hosts"):
-            name, found, address = item.replace("=", ":", 1).partition(":")
-            if found and _is_address(address):
+            pairs = list(self._pairs(fields, "extra_hosts"))
+        else:
+            split = [re.split("[=:]", item, maxsplit=1) for item in fields.texts("extra_hosts")]
+            pairs = [(parts[0], parts[1] if len(parts) == 2 else "") for parts in split]
+        for name, address in pairs:
+            if _is_address(address):
                 yield name, address
             else:
-                self._source.problem(at, f"expected NAME:ADDRESS with an IP address, found {item!r}")
+                self._source.problem(at, f"expected NAME:ADDRESS with an IP address, found {name}:{address}")
 
     def _user(self, fields: Fields) -> str:
         """UID or UID:GID. A name is in the image's own /etc/passwd, which nobody has read yet."""
@@ -366,6 +395,24 @@ class ServiceReader:
             self._source.problem(fields.items["user"], f"expected UID or UID:GID in numbers, found {user!r}")
             return ""
         return user
+
+    def _hostname(self, fields: Fields) -> str:
+        name = fields.text("hostname")
+        if name and (problem := names.label_error(name)):
+            self._source.problem(fields.items["hostname"], f"the host name {name!r}: {problem}")
+        return name
+
+    def _labels(self, fields: Fields) -> Iterator[tuple[str, str]]:
+        """Labels become annotations, whose names have a form."""
+        for name, value in self._pairs(fields, "labels"):
+            if problem := names.qualified_name_error(name.lower()):
+                self._source.problem(fields.items["labels"], f"the label {name!r}: {problem}")
+            else:
+                yield name, value
+
+    @staticmethod
+    def _capabilities(fields: Fields, key: str) -> tuple[str, ...]:
+        return tuple(name.upper().removeprefix("CAP_") for name in fields.texts(key))
 
     def _seconds(self, fields: Fields, key: str) -> int | None:
         at = fields.get(key)

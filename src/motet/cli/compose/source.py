@@ -18,6 +18,8 @@ from motet.base.errors import MotetError
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
 _DEEPEST = 64
+# Aliases can make a small file unfold without end.
+_MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,14 @@ class _Reader:
     def __init__(self, source: Source, fill_in: Callable[[str], str]) -> None:
         self._source = source
         self._fill_in = fill_in
+        self._count = 0
 
     def value(self, node: Node, path: str, depth: int) -> Value:
         line = node.start_mark.line + 1
+        self._count += 1
+        if self._count > _MOST_VALUES:
+            where = [Problem(self._source.file, line, path, f"the file unfolds to more than {_MOST_VALUES} values")]
+            raise ComposeError(where)
         if depth > _DEEPEST:
             at = Value(path, line, None)
             self._source.problem(at, f"nested deeper than {_DEEPEST} levels")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,11 @@ CONTENT = "motet.dev/content"
 _RESTART = {"any": "Always", "on-failure": "OnFailure", "none": "Never"}
 _GRACE_SECONDS = 10
 _VOLUME_SIZE = "1Gi"
+_PUBLISHED, _PUBLISHED_ANY = "published", "published-any"
+# While starting, a health check runs this often, so that nobody waits for the first interval to pass.
+_START_INTERVAL = 1
+# An unhealthy container is not restarted (Compose leaves it alone).
+_FOREVER = 2**31 - 1
 
 
 def documents(project: Project, images: Mapping[str, str]) -> list[Json]:
@@ -43,6 +49,22 @@ def documents(project: Project, images: Mapping[str, str]) -> list[Json]:
 def object_name(name: str) -> str:
     """Compose names may have underscores and capitals, the kernel's may not."""
     return name.replace("_", "-").lower()
+
+
+def service_names_of(service: Service) -> list[str]:
+    """The names of all Service documents that a service becomes."""
+    found = [object_name(name) for name in dict.fromkeys((service.name, *service.aliases))]
+    published = [port for port in service.ports if not port.host]
+    if any(port.published for port in published):
+        found.append(object_name(f"{service.name}-{_PUBLISHED}"))
+    if any(not port.published for port in published):
+        found.append(object_name(f"{service.name}-{_PUBLISHED_ANY}"))
+    return found
+
+
+def literal(value: str) -> str:
+    """Text that the kernel's own $(NAME) expansion turns back into itself (core/v1 EnvVar.value)."""
+    return re.sub(r"\$(?=[$(])", "$$", value)
 
 
 def _named(api_version: str, kind: str, project: Project, name: str, *, namespaced: bool = True) -> Json:
@@ -80,7 +102,7 @@ def _services(project: Project, service: Service) -> Iterator[Json]:
         ("NodePort", [port for port in published if not port.published]),
     ):
         if ports:
-            suffix = "published" if kind == "LoadBalancer" else "published-any"
+            suffix = _PUBLISHED if kind == "LoadBalancer" else _PUBLISHED_ANY
             document = _named("v1", "Service", project, f"{service.name}-{suffix}")
             document["metadata"]["labels"][SERVICE] = object_name(service.name)
             spec: Json = {"type": kind, "selector": selector, "ports": [_port(port) for port in ports]}
@@ -175,17 +197,18 @@ def _process(service: Service) -> Json:
     """The container's own fields."""
     fields: Json = {}
     if service.entrypoint is not None:
-        fields["command"] = list(service.entrypoint)
+        fields["command"] = [literal(word) for word in service.entrypoint]
     if service.command is not None:
-        fields["args"] = list(service.command)
+        fields["args"] = [literal(word) for word in service.command]
     if service.environment:
-        fields["env"] = [{"name": name, "value": value.replace("$(", "$$(")} for name, value in service.environment]
+        fields["env"] = [{"name": name, "value": literal(value)} for name, value in service.environment]
     if service.working_dir:
         fields["workingDir"] = service.working_dir
     if host_ports := [port for port in service.ports if port.host]:
         fields["ports"] = [_host_port(port) for port in host_ports]
     if service.health is not None and service.health.command:
         fields["readinessProbe"] = _probe(service.health)
+        fields["startupProbe"] = _startup(service.health)
     resources = {
         key: amounts
         for key, given in (("limits", service.limits), ("requests", service.reservations))
@@ -250,6 +273,12 @@ def _probe(check: HealthCheck) -> Json:
         "timeoutSeconds": max(1, check.timeout),
         "failureThreshold": check.retries,
     }
+
+
+def _startup(check: HealthCheck) -> Json:
+    """The same check, more often, until it holds for the first time."""
+    period = check.start_interval or min(check.interval, _START_INTERVAL)
+    return {**_probe(check), "periodSeconds": max(1, period), "failureThreshold": _FOREVER}
 
 
 def _amounts(amounts: Amounts) -> Json:

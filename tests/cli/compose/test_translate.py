@@ -1,0 +1,142 @@
+"""What becomes of a Compose project in the kernel's words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from motet.cli.compose.translate import documents, literal
+from motet.kinds.catalogue import Catalogue
+from motet.kinds.schema.validate import check
+from motet.pods.env import expand
+from support.compose_world import compose
+
+RICH = """
+services:
+  web_1:
+    image: web
+    command: [sh, -c, "echo $$(date) $$$$"]
+    entrypoint: [tini]
+    environment: {A: "$$(B)"}
+    ports: ["8080:80", "90", "127.0.0.1:7000:7"]
+    volumes: ["data:/data", ./x:/x, /tmp/cache]
+    secrets: [s]
+    configs: [{source: c, mode: 0440}]
+    healthcheck: {test: [CMD, ok], interval: 20s, timeout: 4s}
+    deploy: {replicas: 2, resources: {limits: {memory: 64m, cpus: 0.5}}}
+    depends_on: {init: {condition: service_completed_successfully}}
+    networks: {default: {aliases: [www]}}
+    read_only: true
+    user: "10:20"
+    cap_drop: [ALL]
+    extra_hosts: [gate:192.0.2.1]
+    stop_grace_period: 3s
+    labels: {team: shop}
+  init: {image: init}
+  everywhere: {image: e, deploy: {mode: global}}
+volumes: {data: }
+secrets: {s: {content: hush}}
+configs: {c: {content: "a=1"}}
+"""
+
+
+def made(tmp_path: Path, text: str = RICH) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(item["kind"], item["metadata"]["name"]): item for item in documents(compose(tmp_path, text), {})}
+
+
+def container(tmp_path: Path) -> dict[str, Any]:
+    pod = made(tmp_path)["App", "web-1"]["spec"]["template"]["spec"]
+    found: dict[str, Any] = pod["containers"][0]
+    return found
+
+
+def test_a_project_becomes_these_documents_in_this_order(tmp_path: Path) -> None:
+    assert list(made(tmp_path)) == [
+        ("Namespace", "shop"),
+        ("Secret", "secret-s"),
+        ("ConfigMap", "config-c"),
+        ("PersistentVolumeClaim", "data"),
+        ("Service", "web-1"),
+        ("Service", "www"),
+        ("Service", "web-1-published"),
+        ("Service", "web-1-published-any"),
+        ("Service", "init"),
+        ("Service", "everywhere"),
+        ("App", "web-1"),
+        ("App", "init"),
+        ("App", "everywhere"),
+    ]
+
+
+def test_every_document_passes_its_kinds_own_rules(tmp_path: Path) -> None:
+    catalogue = Catalogue()
+    for document in made(tmp_path).values():
+        kind = catalogue.by_kind(document["apiVersion"], document["kind"])
+        assert kind is not None
+        kind.default(document)
+        assert check(kind.schema, document) == []
+        assert kind.validate(document, None) == []
+
+
+def test_replicas_and_global_become_modes(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    assert found["App", "web-1"]["spec"]["mode"] == {"replicated": {"replicas": 2}}
+    assert found["App", "everywhere"]["spec"]["mode"] == {"global": {}}
+
+
+def test_published_ports_are_balanced_chosen_or_on_the_host(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    published, chosen = found["Service", "web-1-published"]["spec"], found["Service", "web-1-published-any"]["spec"]
+    assert (published["type"], [port["port"] for port in published["ports"]]) == ("LoadBalancer", [8080])
+    assert (chosen["type"], [port["targetPort"] for port in chosen["ports"]]) == ("NodePort", [90])
+    assert container(tmp_path)["ports"] == [
+        {"containerPort": 7, "hostPort": 7000, "protocol": "TCP", "hostIP": "127.0.0.1"}
+    ]
+
+
+def test_what_others_wait_for_to_end_is_not_started_again(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    assert found["App", "init"]["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure"
+    assert found["App", "web-1"]["spec"]["template"]["spec"]["restartPolicy"] == "Always"
+
+
+def test_health_checks_hurry_until_they_hold_and_never_kill(tmp_path: Path) -> None:
+    found = container(tmp_path)
+    assert found["readinessProbe"]["periodSeconds"] == 20
+    assert found["startupProbe"]["periodSeconds"] == 1
+    assert found["startupProbe"]["failureThreshold"] > 10**9
+    assert "livenessProbe" not in found
+
+
+def test_an_edited_config_rolls_only_the_services_that_use_it(tmp_path: Path) -> None:
+    before, after = made(tmp_path), made(tmp_path, RICH.replace("a=1", "a=2"))
+    changed = [key for key in before if key[0] == "App" and before[key] != after[key]]
+    assert changed == [("App", "web-1")]
+
+
+def test_reading_the_same_file_twice_gives_the_same_documents(tmp_path: Path) -> None:
+    assert made(tmp_path) == made(tmp_path)
+
+
+def test_dollars_reach_the_container_as_they_were_written(tmp_path: Path) -> None:
+    found = container(tmp_path)
+    environment = {"B": "never", "date": "never"}
+    assert expand(found["args"][2], environment) == "echo $(date) $$"
+    assert expand(found["env"][0]["value"], environment) == "$(B)"
+
+
+@given(st.text(alphabet="$(){}AB "))
+def test_literal_text_survives_expansion(text: str) -> None:
+    assert expand(literal(text), {"A": "a", "B": "b"}) == text
+
+
+@pytest.mark.parametrize(
+    ("given_user", "security"), [("10", {"runAsUser": 10}), ("10:20", {"runAsUser": 10, "runAsGroup": 20})]
+)
+def test_users_are_numbers(tmp_path: Path, given_user: str, security: dict[str, int]) -> None:
+    text = f"services: {{a: {{image: x, user: '{given_user}'}}}}"
+    assert made(tmp_path, text)["App", "a"]["spec"]["template"]["spec"]["containers"][0]["securityContext"] == security
