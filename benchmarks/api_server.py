@@ -16,7 +16,8 @@ from pathlib import Path
 import uvloop
 
 from motet.api import bootstrap
-from motet.api.http.authorize import Roles, pod_node
+from motet.api.http.authorize import Roles
+from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.registry import Registry
 from motet.base.clock import SystemClock
@@ -43,7 +44,7 @@ async def serve(directory: Path, port: int, synchronous: str) -> None:
         host="127.0.0.1", port=port, certificate=certificate, key=key, client_ca=directory / "ca.crt", stop_seconds=1
     )
     agent_tls = tls.client_context(directory / "ca.crt", *admin)
-    server = ApiServer(config, registry, catalogue, Roles(pod_node(cache)), agent_tls=agent_tls, clock=clock)
+    server = ApiServer(config, registry, catalogue, Roles(NodeGraph(cache)), agent_tls=agent_tls, clock=clock)
     await server.start()
     await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
     (directory / "kubeconfig").write_bytes(

@@ -18,7 +18,7 @@ from support.fake_client import FakeClient
 def volume(path: Path, node: str = "n1", policy: str = "Delete") -> dict[str, Any]:
     terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
     return {
-        "metadata": {"name": "pv", "finalizers": ["motet.dev/local-path"]},
+        "metadata": {"name": "pv", "labels": {"motet.dev/node": node}, "finalizers": ["motet.dev/local-path"]},
         "spec": {
             "local": {"path": str(path)},
             "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},

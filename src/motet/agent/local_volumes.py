@@ -16,6 +16,7 @@ import msgspec
 
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, Conflict, NotFound
+from motet.base.selectors import from_map
 from motet.client.interface import Client
 from motet.kinds import persistentvolume as volume_kind
 from motet.pods.volumes import LOCAL_PATH_FINALIZER
@@ -90,7 +91,7 @@ class LocalVolumes:
 
     async def run(self) -> None:
         """Until cancelled."""
-        table = await self._client.table(volume_kind.KIND)
+        table = await self._client.table(volume_kind.KIND, labels=from_map({volume_kind.NODE_LABEL: self._node}))
         news = asyncio.Event()
         unlisten = table.listen(lambda old, new: news.set())
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
@@ -18,16 +19,18 @@ import msgspec
 from motet.agent import machine
 from motet.agent.config import AgentConfig
 from motet.agent.local_volumes import LocalVolumes
-from motet.agent.node import NodeAgent
+from motet.agent.node import NodeAgent, NotAMember
+from motet.agent.renewal import Renewal
 from motet.agent.server import AgentServer
 from motet.base.clock import Clock, SystemClock
-from motet.base.errors import ApiError
+from motet.base.errors import NOT_A_MEMBER, ApiError
 from motet.base.files import write_atomically
 from motet.base.supervise import forever
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.client.remote import RemoteClient
 from motet.identity import tls
+from motet.identity.node_files import NodeFiles
 from motet.kinds import node as node_kind
 from motet.network.config import NetworkConfig
 from motet.network.node import NodeNetwork
@@ -88,19 +91,26 @@ async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork)
             cidr = await _until_registered(config, node, client, clock)
             net = network(client, network_config(config, cidr))
             await asyncio.to_thread(net.prepare)
-            await _run_parts(config, client, runtime, node, net, clock)
+            await _run_parts(config, client, context, runtime, node, net, clock)
     finally:
         await client.close()
         await runtime.close()
 
 
 async def _run_parts(
-    config: AgentConfig, client: Client, runtime: CriRuntime, node: NodeAgent, net: Network, clock: Clock
+    config: AgentConfig,
+    client: RemoteClient,
+    shown: ssl.SSLContext,
+    runtime: CriRuntime,
+    node: NodeAgent,
+    net: Network,
+    clock: Clock,
 ) -> None:
     tools = build_tools(config, client, runtime, clock)
     manager = Manager(client, tools)
     server = AgentServer(manager, runtime, clock, tools.cgroups, tools.config.cgroup_parent, config.node_name)
     context = tls.server_context(config.certificate, config.key, config.ca)
+    renewal = Renewal(NodeFiles(config.certificate.parent), client, clock, (shown, context))
     volumes = LocalVolumes(client, clock, config.node_name, config.volumes_dir, config.pods_dir)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "the node's network": net.run,
@@ -110,10 +120,13 @@ async def _run_parts(
         "local volumes": volumes.run,
         "the agent's server": lambda: server.run(config.listen, config.port, context),
     }
+    if config.certificate.name == NodeFiles(config.certificate.parent).pair.name:
+        parts["the certificate"] = renewal.run
     try:
         async with asyncio.TaskGroup() as group:
             for name, run in parts.items():
                 group.create_task(forever(name, run, log=_log, clock=clock), name=name)
+            group.create_task(node.until_removed(), name="membership")
             await node.ready()
     finally:
         await tools.actions.close()
@@ -183,6 +196,8 @@ async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client
             write_atomically(remembered, cidr.encode())
             return IPv4Network(cidr)
         except ApiError as error:
+            if error.reason == NOT_A_MEMBER:
+                raise NotAMember(error.message) from error
             if remembered.exists():
                 _log.warning("the API is away (%s): starting with what is known", error)
                 return IPv4Network(remembered.read_text())
@@ -197,7 +212,7 @@ def _say_once(told: str, message: str) -> str:
 
 
 async def run_until_told(config: AgentConfig) -> None:
-    """`run_agent` until SIGTERM or SIGINT."""
+    """`run_agent` until SIGTERM or SIGINT. Raises NotAMember when the cluster has removed this node."""
     running = asyncio.ensure_future(run_agent(config))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -206,3 +221,15 @@ async def run_until_told(config: AgentConfig) -> None:
         await running
     except asyncio.CancelledError:
         _log.info("the agent has stopped; its pods run on")
+    except BaseExceptionGroup as group:
+        removed, rest = group.split(NotAMember)
+        if removed is None or rest is not None:
+            raise
+        raise NotAMember(str(_first(removed))) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

@@ -6,6 +6,7 @@ says is computed purely (`status_of`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from motet.agent.config import AgentConfig
 from motet.agent.machine import Load, Machine
 from motet.base import quantity, release
 from motet.base.clock import Clock
-from motet.base.errors import AlreadyExists, ApiError, Conflict, NotFound
+from motet.base.errors import NOT_A_MEMBER, AlreadyExists, ApiError, Conflict, MotetError, NotFound
 from motet.base.timestamps import format_micro_time, format_time
 from motet.client.interface import Client
 from motet.kinds import lease as lease_kind
@@ -154,6 +155,10 @@ def _timeless(status: Mapping[str, Any]) -> Json:
     return {**status, "conditions": conditions}
 
 
+class NotAMember(MotetError):
+    """The cluster has removed this node; only joining again makes it one."""
+
+
 class NodeAgent:
     """Registers the node and keeps its status and lease current."""
 
@@ -166,6 +171,7 @@ class NodeAgent:
         self._written: Json = {}
         self._written_at = float("-inf")
         self._uid = ""
+        self._removed: asyncio.Future[str] | None = None
         self.starting = "the agent is starting"
 
     @property
@@ -176,14 +182,15 @@ class NodeAgent:
         """Make the Node, or bring the labels of the one there is up to date. Raises ApiError."""
         name = self._config.node_name
         labels = self._labels()
-        spec: Json = {}
-        if self._config.pod_cidr is not None:
-            spec = {"podCIDR": str(self._config.pod_cidr), "podCIDRs": [str(self._config.pod_cidr)]}
-        document = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": await self._status()}
         try:
-            made = await self._client.create(node_kind.KIND, {"apiVersion": "v1", "kind": "Node", **document})
-        except AlreadyExists:
+            # Whoever joined has a Node already; making one's own is for agents that were given their identity otherwise.
             made = await self._client.patch(node_kind.KIND, name, {"metadata": {"labels": labels}})
+        except NotFound:
+            spec: Json = {}
+            if self._config.pod_cidr is not None:
+                spec = {"podCIDR": str(self._config.pod_cidr), "podCIDRs": [str(self._config.pod_cidr)]}
+            document = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": await self._status()}
+            made = await self._client.create(node_kind.KIND, {"apiVersion": "v1", "kind": "Node", **document})
         self._uid = made.meta.uid
         before = made.decode().get("status", {}).get("conditions") or []
         self._written = {"conditions": before}
@@ -198,6 +205,11 @@ class NodeAgent:
             **self._config.labels,
         }
 
+    async def until_removed(self) -> None:
+        """Wait until the cluster says that this node is none of its own, then raise NotAMember with its words."""
+        self._removed = asyncio.get_running_loop().create_future()
+        raise NotAMember(await self._removed)
+
     async def run(self) -> None:
         """Heartbeats until cancelled. Raises ApiError when the node is not registered any more."""
         while True:
@@ -209,6 +221,8 @@ class NodeAgent:
                 await self.register()
             except ApiError as error:
                 _log.warning("heartbeat not delivered: %s", error)
+                if error.reason == NOT_A_MEMBER and self._removed is not None and not self._removed.done():
+                    self._removed.set_result(error.message)
             await self._clock.sleep(_HEARTBEAT_EVERY)
 
     async def _status(self) -> Json:

@@ -120,7 +120,8 @@ class ApiError(MotetError):
             "message": self.message,
             "reason": self.reason,
         }
-        if self.details:
+        # Clients look into the details of a 404 to tell a missing object from a missing subresource.
+        if self.details or self.code == 404:
             document["details"] = self.details
         document["code"] = self.code
         return document
@@ -144,6 +145,10 @@ class BadRequest(CallerError):
 class Unauthorized(CallerError):
     code = 401
     reason = "Unauthorized"
+
+
+# The reason given to a node that was removed: it has to stop, not to try again.
+NOT_A_MEMBER = "NotAMember"
 
 
 class Forbidden(CallerError):

@@ -28,14 +28,14 @@ def command(data_dir: Path, verbose: bool) -> None:
     )
     machine = Machine(data_dir)
     settings = machine.settings()
-    if settings is None or not (machine.node_pki / "node.crt").exists():
+    if settings is None or not (machine.node_pki / "node.pem").exists():
         raise MotetError(f"{data_dir} is not the data directory of a node yet; start with: motet up FILE")
     pods, services, dns_address = networks(settings)
     config = AgentConfig(
         server=machine.url(settings),
         ca=machine.node_pki / "ca.crt",
-        certificate=machine.node_pki / "node.crt",
-        key=machine.node_pki / "node.key",
+        certificate=machine.node_pki / "node.pem",
+        key=machine.node_pki / "node.pem",
         address=settings.address,
         node_name=settings.node_name,
         data_dir=machine.agent_dir,

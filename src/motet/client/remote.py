@@ -24,6 +24,8 @@ _PAGE = "500"
 # The server sends a bookmark a minute, so a watch that is silent for longer has lost its peer.
 _WATCH_SILENCE = 150.0
 _REQUEST_SECONDS = 60.0
+# How long connections with a certificate that was replaced may finish what they do.
+_RETIRE_SECONDS = 5.0
 _LONGEST_LINE = 8 * 1024 * 1024
 
 _page_decoder = msgspec.json.Decoder(Page)
@@ -45,6 +47,7 @@ class RemoteClient:
         self._agent = user_agent
         self._opened: aiohttp.ClientSession | None = None
         self._mirrors: list[asyncio.Task[None]] = []
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> RemoteClient:
         return self
@@ -132,10 +135,22 @@ class RemoteClient:
             task.result()
         return mirror.table
 
+    def reconnect(self) -> None:
+        """Make new connections from now on, for the TLS context shows another certificate than before.
+
+        The old ones end after a moment: requests under way get their answers, watches go on where they were.
+        """
+        old, self._opened = self._opened, None
+        if old is not None:
+            task = asyncio.create_task(_retire(old, self._clock))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
     async def close(self) -> None:
-        for task in self._mirrors:
+        tasks = (*self._mirrors, *self._retiring)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._mirrors, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._mirrors.clear()
         if self._opened is not None:
             await self._opened.close()
@@ -229,6 +244,13 @@ class RemoteClient:
     def _unreachable(self, error: Exception) -> ApiError:
         why = str(error) or type(error).__name__
         return Unavailable(f"the API server at {self._server} cannot be reached: {why}")
+
+
+async def _retire(session: aiohttp.ClientSession, clock: Clock) -> None:
+    try:
+        await clock.sleep(_RETIRE_SECONDS)
+    finally:
+        await session.close()
 
 
 def _selection(labels: Selector, fields: FieldSelector) -> dict[str, str]:

@@ -15,6 +15,7 @@ import msgspec
 
 from motet.base import quantity, selectors
 from motet.controllers.nodematch import NodeSelector
+from motet.kinds.persistentvolume import NODE_LABEL
 from motet.store.document import Meta
 
 Json = dict[str, Any]
@@ -240,6 +241,7 @@ def provisioned(claim: ClaimView, storage_class: ClassView, node: str, directory
         "kind": "PersistentVolume",
         "metadata": {
             "name": name,
+            "labels": {NODE_LABEL: node},
             "annotations": {PROVISIONED_BY: PROVISIONER},
             "finalizers": [VOLUME_PROTECTION, LOCAL_PATH_FINALIZER],
         },

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from motet.base.errors import MotetError
@@ -28,6 +29,8 @@ NODE_USER_PREFIX = "system:node:"
 
 _ROOT_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
+# How long a node's certificate is good for. What ends a node's access is the end of its Node, not this.
+NODE_LIFETIME = timedelta(days=90)
 # A leaf is valid a little before it was made, so that a machine whose clock is behind can use it at once.
 _BACKDATE = timedelta(minutes=5)
 
@@ -109,6 +112,11 @@ class Authority:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     @property
+    def bundle(self) -> bytes:
+        """Every root to be trusted at present, this one first."""
+        return self.pem
+
+    @property
     def digest(self) -> str:
         """What a join token pins: SHA-256 of the root's DER form, in hexadecimal."""
         return hashlib.sha256(self._certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
@@ -123,14 +131,31 @@ class Authority:
     ) -> Certificate:
         """Sign a new key pair for both ends of TLS. `sans` are DNS names and IP addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
+        signed = self.sign(key.public_key(), common_name, organizations, sans=sans, lifetime=lifetime)
+        return Certificate(signed, _pem_key(key))
+
+    def sign(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        common_name: str,
+        organizations: Sequence[str] = (),
+        *,
+        uid: str = "",
+        sans: Sequence[str] = (),
+        lifetime: timedelta = _LEAF_LIFETIME,
+        now: datetime | None = None,
+    ) -> bytes:
+        """A PEM leaf for somebody else's key. `uid` goes into the subject: the object this certificate stands for."""
+        now = now or datetime.now(UTC)
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations]
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+        if uid:
+            attributes.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, uid))
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name(attributes))
             .issuer_name(self._certificate.subject)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATE)
             .not_valid_after(min(now + lifetime, self._certificate.not_valid_after_utc))
@@ -146,8 +171,12 @@ class Authority:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_general_name(san) for san in sans]), critical=False
             )
-        certificate = builder.sign(self._key, hashes.SHA256())
-        return Certificate(certificate.public_bytes(serialization.Encoding.PEM), _pem_key(key))
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def derive(self, purpose: str) -> bytes:
+        """32 secret bytes for one purpose, which whoever holds the root's key can make again (HKDF, RFC 5869)."""
+        private = self._key.private_numbers().private_value.to_bytes(32, "big")
+        return HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(private)
 
 
 def covers(certificate: bytes, sans: Sequence[str], *, by: Authority, at: datetime) -> bool:

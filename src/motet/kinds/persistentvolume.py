@@ -21,6 +21,9 @@ _SOURCES = (
 )  # fmt: skip
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
+# The node a volume's data lies on, if it lies on one: by this label an agent selects its own.
+NODE_LABEL = "motet.dev/node"
+
 
 def storage_class(document: Json) -> str:
     """The class of a volume or claim; the annotation is how it was said before there was a field."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
+
+from motet.identity.authority import NODE_LIFETIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,8 @@ class ServerConfig:
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     # Superseded revisions are kept this long, for watches that come back and for looking into the past.
     history_seconds: float = 600.0
+    # How long certificates are good for that this manager gives to itself and to nodes; renewed at two thirds.
+    certificate_lifetime: timedelta = NODE_LIFETIME
 
     @property
     def pki(self) -> Path:

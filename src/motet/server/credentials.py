@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from motet.base.files import write_atomically
@@ -13,6 +13,8 @@ from motet.server.config import ServerConfig
 
 # The API server's name when it calls an agent.
 API_USER = "system:motet:api"
+# People copy the administrator's kubeconfig away, where nobody renews it.
+ADMIN_LIFETIME = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,10 @@ def prepare(config: ServerConfig, now: datetime) -> Credentials:
     """Make or renew whatever is missing or old, and write the administrator's kubeconfig. Raises IdentityError, OSError."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = Authority.load_or_create(config.pki)
-    server = _keep(authority, config.pki, "server", "motet-server", (), config.subject_names, now)
-    api = _keep(authority, config.pki, "api", API_USER, (ADMIN_GROUP,), (), now)
-    admin = _keep(authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now)
+    life = config.certificate_lifetime
+    server = _keep(authority, config.pki, "server", "motet-server", (), config.subject_names, now, life)
+    api = _keep(authority, config.pki, "api", API_USER, (ADMIN_GROUP,), (), now, life)
+    admin = _keep(authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now, ADMIN_LIFETIME)
     pair = Certificate(admin[0].read_bytes(), admin[1].read_bytes())
     content = kubeconfig.render(config.url, authority.pem, pair)
     if not config.kubeconfig.exists() or config.kubeconfig.read_bytes() != content:
@@ -47,8 +50,9 @@ def _keep(
     groups: tuple[str, ...],
     sans: tuple[str, ...],
     now: datetime,
+    lifetime: timedelta,
 ) -> tuple[Path, Path]:
     certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
     if certificate.exists() and key.exists() and covers(certificate.read_bytes(), sans, by=authority, at=now):
         return certificate, key
-    return authority.issue(user, groups, sans=sans).write(directory, name)
+    return authority.issue(user, groups, sans=sans, lifetime=lifetime).write(directory, name)

@@ -10,13 +10,19 @@ import contextlib
 import gc
 import logging
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from motet.api import bootstrap
+from motet.api.admission import BUILT_IN, Chain
 from motet.api.allocate import ServiceNumbers
-from motet.api.http.authorize import Roles, pod_node
+from motet.api.http.authorize import Roles
+from motet.api.http.enrolment import Enrolment, EnrolmentConfig
+from motet.api.http.members import Members
+from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.noderestriction import NODE_RESTRICTION
 from motet.api.registry import Registry, resources
 from motet.api.users import CONTROLLERS, User
 from motet.base.clock import Clock, SystemClock
@@ -25,6 +31,9 @@ from motet.client.events import EventRecorder
 from motet.client.local import LocalClient
 from motet.controllers.run import ControllersConfig, run_all
 from motet.identity import tls
+from motet.identity.authority import Authority
+from motet.identity.messages import Cluster
+from motet.kinds import node
 from motet.kinds.catalogue import KINDS, Catalogue
 from motet.scheduler.loop import Scheduler
 from motet.server import credentials, history
@@ -60,7 +69,11 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         numbers = ServiceNumbers(
             network=str(config.services), reserved=(str(config.service_address), str(config.dns_address))
         )
-        registry = Registry(store, cache, catalogue, clock, numbers=numbers)
+        registry = Registry(
+            store, cache, catalogue, clock, numbers=numbers, admission=Chain((*BUILT_IN, *NODE_RESTRICTION))
+        )
+        members = Members(registry.table(node.KIND))
+        agent_tls = tls.client_context(files.ca, *files.api, check_hostname=False)
         server = ApiServer(
             ApiConfig(
                 host=config.host,
@@ -72,8 +85,10 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             ),
             registry,
             catalogue,
-            Roles(pod_node(cache)),
-            agent_tls=tls.client_context(files.ca, *files.api, check_hostname=False),
+            Roles(NodeGraph(cache)),
+            agent_tls=agent_tls,
+            members=members,
+            enrolment=Enrolment(_enrolment(config), lambda: Authority.load(config.pki), registry),
             clock=clock,
         )
         managers = [(config.advertised, config.port)] if config.reachable else []
@@ -84,7 +99,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks = await stack.enter_async_context(_Background())
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
-        tasks.keep("certificates", lambda: _renew(config, server, clock))
+        tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
         _start_control_loops(tasks, config, registry, files.ca.read_text(), clock)
         yield server
 
@@ -101,11 +116,26 @@ def _start_control_loops(tasks: _Background, config: ServerConfig, registry: Reg
     tasks.keep("scheduler's events", recorder.run)
 
 
-async def _renew(config: ServerConfig, server: ApiServer, clock: Clock) -> None:
+def _enrolment(config: ServerConfig) -> EnrolmentConfig:
+    cluster = Cluster(
+        managers=(f"{config.advertised}:{config.port}",),
+        pods=str(config.pods),
+        services=str(config.services),
+        dns_address=str(config.dns_address),
+        domain=config.domain,
+    )
+    reserved = frozenset((*config.subject_names, str(config.dns_address)))
+    return EnrolmentConfig(cluster=cluster, reserved=reserved, lifetime=config.certificate_lifetime)
+
+
+async def _renew(config: ServerConfig, server: ApiServer, agent_tls: ssl.SSLContext, clock: Clock) -> None:
+    """Look often enough that no certificate of ours comes near its end."""
+    every = min(_RENEW_CHECK, config.certificate_lifetime / 12)
     while True:
-        await clock.sleep(_RENEW_CHECK.total_seconds())
-        credentials.prepare(config, clock.now())
+        await clock.sleep(every.total_seconds())
+        files = credentials.prepare(config, clock.now())
         server.reload_certificate()
+        agent_tls.load_cert_chain(*files.api)
 
 
 class _Background:

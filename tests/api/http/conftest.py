@@ -19,7 +19,8 @@ import pytest
 import uvloop
 
 from motet.api import bootstrap
-from motet.api.http.authorize import Roles, pod_node
+from motet.api.http.authorize import Roles
+from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.registry import Registry
 from motet.base.clock import SystemClock
@@ -146,7 +147,7 @@ async def serving(pki: Pki, directory: Path) -> AsyncIterator[Api]:
         client_ca=pki.directory / "ca.crt",
         stop_seconds=0.2,
     )
-    server = ApiServer(config, registry, catalogue, Roles(pod_node(cache)), agent_tls=pki.client("admin"))
+    server = ApiServer(config, registry, catalogue, Roles(NodeGraph(cache)), agent_tls=pki.client("admin"))
     await server.start()
     path = directory / "kubeconfig"
     credentials = pki.authority.issue("admin", ("system:masters",))

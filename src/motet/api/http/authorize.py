@@ -1,59 +1,23 @@
-"""Who may do what. Administrators (`system:masters`) may do everything, agents what a node needs, nobody else anything.
-
-The node's list follows the spirit of Kubernetes' node authorizer: read what runs and what it runs with, write about
-itself. A node writes only its own Node, its own Lease and the pods bound to it.
+"""Who may do what. Administrators (`system:masters`) may do everything, agents what a node needs (`noderules`), nobody
+else anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from motet.api.http.attributes import Attributes, Decision
+from motet.api.http.noderules import NODE_PREFIX, Graph, NodeRules, node_rules
 from motet.api.users import MASTERS, NODES, User
 from motet.base.errors import Forbidden, qualified
 
-NODE_PREFIX = "system:node:"
-NODE_LEASES = "kube-node-lease"
+__all__ = ["NODES", "NODE_PREFIX", "Attributes", "Authorizer", "Decision", "Roles", "refusal"]
 
 # What everyone with an identity may ask of the server itself.
 _PUBLIC_PATHS = ("/api", "/apis", "/openapi", "/version")
 _REVIEWS = frozenset({"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"})
 _REVIEW_GROUPS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
-
-# Set on a volume whose data lies on one node: by it an agent selects its own.
-VOLUME_NODE_LABEL = "motet.dev/node"
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What is asked for. `path` alone is set for requests that are not about a resource.
-
-    `fields` and `labels` are what a list or watch is narrowed to; empty for other verbs and where nobody looks at them.
-    """
-
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
-    fields: FieldSelector = FieldSelector()
-    labels: Selector = EVERYTHING
-
-    @property
-    def full_resource(self) -> str:
-        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`missing`: what is asked for does not exist, which the caller may know (404 instead of 403)."""
-
-    allowed: bool
-    reason: str = ""
-    missing: bool = False
 
 
 class Authorizer(Protocol):

@@ -7,23 +7,35 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
 from motet.api.http import answers, discovery, health, metrics, reviews, routes
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate, impersonated
-from motet.api.http.authorize import Attributes, Authorizer, refusal
+from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
 from motet.api.http.calls import Call, ResourceCall
 from motet.api.http.discovery import REVIEWS, Discovery, Review
+from motet.api.http.enrolment import PREFIX as ENROLMENT
+from motet.api.http.enrolment import Enrolment
+from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
 from motet.api.http.objects import PROJECTIONS, Objects
 from motet.api.http.openapi import OpenApi
-from motet.api.http.parameters import flag
+from motet.api.http.parameters import flag, narrowing
 from motet.api.http.streams import STREAMS, Streams
 from motet.api.http.watch import Watches
 from motet.api.users import MASTERS, User
-from motet.base.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound, ServerError
+from motet.base.errors import (
+    ApiError,
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ServerError,
+    Unauthorized,
+    not_found,
+)
 from motet.kinds.catalogue import Catalogue
 
 log = logging.getLogger("motet.api.requests")
@@ -50,6 +62,9 @@ class Dispatcher:
     openapi: OpenApi
     metrics: Metrics
     checks: Mapping[str, health.Check] = field(default_factory=dict)
+    # Who belongs to the cluster, and how to become one who does.
+    members: Members | None = None
+    enrolment: Enrolment | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The only way in. Never raises but for a client that has left."""
@@ -98,20 +113,49 @@ class Dispatcher:
         target = call.target
         if not target.is_resource and _first_two(target.path) in health.PATHS:
             return self._health(call)
+        if self.enrolment is not None and target.path.startswith(ENROLMENT):
+            return await self._enrol(call, self.enrolment)
         call.user = self._user(call.request)
+        if self.members is None or NODES not in call.user.groups:
+            return await self._let_in(call)
+        with self.members.serving(call.user, call.request.transport):
+            return await self._let_in(call)
+
+    async def _enrol(self, call: Call, enrolment: Enrolment) -> web.StreamResponse:
+        """Whoever wants to join has no certificate yet; everyone else has to show theirs."""
+        try:
+            call.user = self._user(call.request)
+        except Unauthorized:
+            if not enrolment.is_open(call.request.method, call.target.path):
+                raise
+        return await enrolment.answer(call)
+
+    async def _let_in(self, call: Call) -> web.StreamResponse:
+        target = call.target
         if not target.is_resource:
             self._authorize(call.user, Attributes(call.verb, path=target.path))
             return await self._other(call)
         watching = "watch" in (query := call.query) and flag(query, "watch")
         call.verb = routes.verb(call.request.method, target, watching)
-        self._authorize(
-            call.user,
-            Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name),
-        )
+        asked = Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
+        if NODES in call.user.groups:
+            asked = await self._about_a_node(call, asked)
+        self._authorize(call.user, asked)
         review = _REVIEWS.get((target.group, target.version, target.plural))
         if review is not None:
             return await self._review(call, review)
         return await self._resource(call)
+
+    async def _about_a_node(self, call: Call, asked: Attributes) -> Attributes:
+        """What a node is judged by besides names: selectors. Its body is read first, for what may be done to an object
+        depends on where that is, and must not change between the decision and the deed.
+        """
+        if call.verb in ("list", "watch"):
+            fields, labels = narrowing(call.query)
+            return replace(asked, fields=fields, labels=labels)
+        if call.verb in _CHANGES:
+            await call.body()
+        return asked
 
     def _user(self, request: web.BaseRequest) -> User:
         transport = request.transport
@@ -129,6 +173,8 @@ class Dispatcher:
 
     def _authorize(self, user: User, attributes: Attributes) -> None:
         decision = self.authorizer.decide(user, attributes)
+        if decision.missing:
+            raise not_found(attributes.group, attributes.resource, attributes.name)
         if not decision.allowed:
             raise refusal(user, attributes, decision.reason)
 
@@ -136,7 +182,7 @@ class Dispatcher:
         target = call.target
         kind = self.catalogue.by_path(target.group, target.version, target.plural)
         if kind is None or (target.namespace and not kind.namespaced and target.plural != "namespaces"):
-            raise discovery.nowhere()
+            raise discovery.nowhere(target, call.verb)
         found = ResourceCall(call.request, target, call.verb, call.user, call.warnings, kind=kind)
         subresource = target.subresource
         if not subresource:
@@ -160,7 +206,7 @@ class Dispatcher:
             and not (subresource == "status" and kind.status)
             and not (subresource == "scale" and kind.scale)
         ):
-            raise discovery.nowhere()
+            raise discovery.nowhere(target, call.verb)
         call.resource = f"{kind.plural}/{subresource}"
         allowed = verbs or ("get", "patch", "update")
         if call.verb not in allowed:

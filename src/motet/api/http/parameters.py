@@ -57,6 +57,11 @@ def _fields(query: Query) -> FieldSelector:
         raise BadRequest(str(error)) from error
 
 
+def narrowing(query: Query) -> tuple[FieldSelector, Selector]:
+    """What a list or watch selects, by fields and by labels. Raises BadRequest."""
+    return _fields(query), _labels(query)
+
+
 def of_list(query: Query) -> ListOptions:
     """Of list and deletecollection. Raises BadRequest."""
     if not query:

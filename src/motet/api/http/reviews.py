@@ -58,13 +58,12 @@ def _access(spec: Json, user: User, authorizer: Authorizer) -> Json:
 def _attributes(resource: Any, path: Any) -> Attributes:
     if path:
         return Attributes(str(path.get("verb", "")), path=str(path.get("path", "")))
-    keys = {
-        "group": "group",
-        "resource": "resource",
-        "subresource": "subresource",
-        "namespace": "namespace",
-        "name": "name",
-    }
+    asked = {key: str(resource.get(key) or "") for key in ("group", "resource", "subresource", "namespace", "name")}
     return Attributes(
-        str(resource.get("verb", "")), **{key: str(resource.get(name) or "") for key, name in keys.items()}
+        str(resource.get("verb", "")),
+        group=asked["group"],
+        resource=asked["resource"],
+        subresource=asked["subresource"],
+        namespace=asked["namespace"],
+        name=asked["name"],
     )

@@ -17,6 +17,8 @@ from motet.api.http.authorize import Authorizer
 from motet.api.http.calls import MAX_BODY
 from motet.api.http.discovery import Discovery
 from motet.api.http.dispatch import Dispatcher
+from motet.api.http.enrolment import Enrolment
+from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
 from motet.api.http.objects import Objects
 from motet.api.http.openapi import OpenApi
@@ -63,6 +65,8 @@ class ApiServer:
         *,
         agent_tls: ssl.SSLContext | None = None,
         authenticators: Sequence[Authenticator] = (by_certificate,),
+        members: Members | None = None,
+        enrolment: Enrolment | None = None,
         clock: Clock | None = None,
     ) -> None:
         clock = clock or SystemClock()
@@ -80,7 +84,7 @@ class ApiServer:
         )
         self._dispatcher = Dispatcher(
             catalogue=catalogue,
-            authenticators=authenticators,
+            authenticators=(members.authenticate, *authenticators) if members is not None else authenticators,
             authorizer=authorizer,
             objects=Objects(registry, clock),
             watches=self._watches,
@@ -89,6 +93,8 @@ class ApiServer:
             openapi=OpenApi(catalogue),
             metrics=self.metrics,
             checks={"ping": lambda: "", **config.checks},
+            members=members,
+            enrolment=enrolment,
         )
 
     @property

@@ -16,14 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from motet.base.clock import SystemClock
+from motet.base.errors import NotFound, Unavailable
 from motet.base.files import write_atomically
 from motet.base.supervise import forever
+from motet.cli.machine import joining, lifecycle
 from motet.cli.machine.layout import Machine, Settings
-from motet.identity.authority import NODE_GROUP, NODE_USER_PREFIX, Authority, covers
+from motet.identity import requests
+from motet.identity.authority import Authority, covers
+from motet.identity.node_files import NodeFiles
+from motet.kinds import node
 
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 20.0
+_LOOK_EVERY = 0.2
 _LARGEST_LOG = 32 * 1024 * 1024
 
 
@@ -39,12 +45,10 @@ async def run(machine: Machine, settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     machine.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(machine.pid_file, f"{os.getpid()}\n".encode(), mode=0o644)
-    parts = [
-        asyncio.create_task(
-            forever("the manager", lambda: _child(machine, "server", _server(machine, settings)), log=_log)
-        ),
-        asyncio.create_task(forever("the agent", lambda: _agent(machine, settings), log=_log)),
-    ]
+    parts = [asyncio.create_task(forever("the agent", lambda: _agent(machine, settings), log=_log))]
+    if settings.is_manager:
+        server = _server(machine, settings)
+        parts.append(asyncio.create_task(forever("the manager", lambda: _child(machine, "server", server), log=_log)))
     try:
         await stop.wait()
     finally:
@@ -55,7 +59,8 @@ async def run(machine: Machine, settings: Settings) -> None:
 
 
 async def _agent(machine: Machine, settings: Settings) -> None:
-    _node_certificate(machine, settings)
+    if settings.is_manager:
+        await _belong(machine, settings)
     await _child(machine, "agent", ("agent", "--data-dir", str(machine.data_dir)))
 
 
@@ -77,15 +82,48 @@ def _server(machine: Machine, settings: Settings) -> Sequence[str]:
     )
 
 
-def _node_certificate(machine: Machine, settings: Settings) -> None:
-    """The agent's own certificate, from the authority of the manager on the same machine. Raises IdentityError."""
-    authority = Authority.load(machine.pki)
-    certificate, key = machine.node_pki / "node.crt", machine.node_pki / "node.key"
+async def _belong(machine: Machine, settings: Settings) -> None:
+    """Make this machine a node of the manager that runs on it, unless it is one. Raises ApiError, MotetError.
+
+    While the API is away an identity from before is good enough: the agent then keeps running what runs.
+    """
+    known = _identity(machine, settings)
+    told = False
+    while True:
+        try:
+            await _belong_now(machine, settings, known)
+            return
+        except (Unavailable, OSError) as error:
+            if known:
+                _log.warning("the manager does not answer yet (%s): the agent starts as the node it was", error)
+                return
+            if not told:
+                _log.info("waiting for the manager before this machine can become a node of it")
+                told = True
+            await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _belong_now(machine: Machine, settings: Settings, known: str) -> None:
+    async with lifecycle.connect(machine, settings) as client:
+        with contextlib.suppress(NotFound):
+            if known and (await client.get(node.KIND, settings.node_name)).meta.uid == known:
+                return
+    context = lifecycle.administrator(machine)
+    await joining.join_as_administrator(
+        machine.url(settings), context, settings.node_name, settings.address, machine.node_pki
+    )
+
+
+def _identity(machine: Machine, settings: Settings) -> str:
+    """The uid of the Node that this machine's certificate stands for; empty when it has none that is good."""
+    files = NodeFiles(machine.node_pki)
+    if not files.complete or not (machine.pki / "ca.crt").exists():
+        return ""
+    authority, certificate = Authority.load(machine.pki), files.pair.read_bytes()
     sans = (settings.address, settings.node_name)
-    now = SystemClock().now()
-    if not (certificate.exists() and key.exists() and covers(certificate.read_bytes(), sans, by=authority, at=now)):
-        authority.issue(NODE_USER_PREFIX + settings.node_name, (NODE_GROUP,), sans=sans).write(machine.node_pki, "node")
-    write_atomically(machine.node_pki / "ca.crt", authority.pem, mode=0o644)
+    if not covers(certificate, sans, by=authority, at=SystemClock().now()):
+        return ""
+    return requests.uid(certificate)
 
 
 async def _child(machine: Machine, name: str, arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -33,6 +34,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: str = "cluster.local"
     bridge: str = "motet0"
     table: str = "motet"
+    # A manager's machine runs an agent too; a worker's runs nothing else.
+    role: Literal["manager", "worker"] = "manager"
+    # Of a worker: URLs of managers, the one in use first.
+    servers: tuple[str, ...] = ()
+
+    @property
+    def is_manager(self) -> bool:
+        return self.role == "manager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +139,22 @@ class Machine:
         write_atomically(self._settings_file, content, mode=0o644)
 
     def url(self, settings: Settings) -> str:
+        """Where this machine reaches the API."""
+        if settings.servers:
+            return settings.servers[0]
         return f"https://127.0.0.1:{settings.port}"
 
 
-def first_settings() -> Settings:
-    """Settings for a machine that has none yet. Raises MotetError when it has no address."""
-    return Settings(node_name=_node_name(), address=primary_address())
+def first_settings(*, address: str = "", node_name: str = "") -> Settings:
+    """Settings for a machine that has none yet. Raises MotetError when it has no address, or a name no node can have."""
+    return Settings(node_name=_node_name(node_name), address=address or primary_address())
 
 
-def _node_name() -> str:
-    name = socket.gethostname().lower()
+def _node_name(wanted: str = "") -> str:
+    name = wanted or socket.gethostname().lower()
     if problem := names.subdomain_error(name):
-        raise MotetError(f"this machine's name {name!r} cannot name a node: {problem}")
+        whose = "the name" if wanted else "this machine's name"
+        raise MotetError(f"{whose} {name!r} cannot name a node: {problem}; pass another with --node-name")
     return name
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -61,8 +62,12 @@ def running(machine: Machine) -> int:
 
 def connect(machine: Machine, settings: Settings) -> RemoteClient:
     """The administrator's client."""
-    context = tls.client_context(machine.pki / "ca.crt", machine.pki / "admin.crt", machine.pki / "admin.key")
-    return RemoteClient(machine.url(settings), context, user_agent="motet-cli")
+    return RemoteClient(machine.url(settings), administrator(machine), user_agent="motet-cli")
+
+
+def administrator(machine: Machine) -> ssl.SSLContext:
+    """What the administrator shows to the API. Raises OSError on a machine without a manager."""
+    return tls.client_context(machine.pki / "ca.crt", machine.pki / "admin.crt", machine.pki / "admin.key")
 
 
 async def ensure(machine: Machine, say: Say) -> Settings:

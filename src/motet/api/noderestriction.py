@@ -1,0 +1,85 @@
+"""What a node may not write even where it may write (Kubernetes "NodeRestriction").
+
+The authorizer lets an agent at its own objects; this keeps it from making more of them than it should: labels that attract
+other people's pods, taints, events in another's name.
+"""
+
+from __future__ import annotations
+
+from motet.api.admission import Plugin, Request, refusal
+from motet.api.users import NODES
+from motet.kinds.kind import Json
+
+_NODE_PREFIX = "system:node:"
+# What an agent tells of its machine.
+_OWN_LABELS = frozenset({"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"})
+_RESERVED = ("kubernetes.io", "k8s.io", "motet.dev")
+
+
+def node_restriction(request: Request) -> None:
+    """Raises Forbidden."""
+    if NODES not in request.user.groups:
+        return
+    node = request.user.name.removeprefix(_NODE_PREFIX)
+    match request.kind.resource:
+        case "core/nodes":
+            _own_node(request)
+        case "core/persistentvolumes":
+            _only_finalizers(request)
+        case "coordination.k8s.io/leases":
+            if request.name != node:
+                raise refusal(request, f"node {node!r} has one lease, named after it")
+        case _:
+            _own_event(request, node)
+
+
+def _own_node(request: Request) -> None:
+    old, new = request.old or {}, request.new or {}
+    if (old.get("spec") or {}) != (new.get("spec") or {}):
+        raise refusal(request, "a node may not change its own spec")
+    was, now = old.get("metadata") or {}, new.get("metadata") or {}
+    for part in ("ownerReferences", "finalizers"):
+        if was.get(part) != now.get(part):
+            raise refusal(request, f"a node may not change its own metadata.{part}")
+    before, after = was.get("labels") or {}, now.get("labels") or {}
+    for key in before.keys() | after.keys():
+        if before.get(key) != after.get(key) and key not in _OWN_LABELS and _reserved(key):
+            raise refusal(request, f"a node may not change its own label {key}")
+
+
+def _reserved(label: str) -> bool:
+    prefix, slash, _ = label.partition("/")
+    return bool(slash) and any(prefix == each or prefix.endswith(f".{each}") for each in _RESERVED)
+
+
+def _only_finalizers(request: Request) -> None:
+    if _without_finalizers(request.old) != _without_finalizers(request.new):
+        raise refusal(request, "a node may change nothing of a volume but its finalizers")
+
+
+def _without_finalizers(document: Json | None) -> Json:
+    document = document or {}
+    metadata = {
+        key: value
+        for key, value in (document.get("metadata") or {}).items()
+        if key not in ("finalizers", "managedFields", "resourceVersion", "generation")
+    }
+    return {**document, "metadata": metadata}
+
+
+def _own_event(request: Request, node: str) -> None:
+    new = request.new or {}
+    source = new.get("source") or new.get("deprecatedSource") or {}
+    if node not in (source.get("host"), new.get("reportingInstance")):
+        raise refusal(request, f"node {node!r} may tell events only in its own name")
+
+
+NODE_RESTRICTION = (
+    Plugin("NodeRestriction", node_restriction, resources=("core/nodes", "core/persistentvolumes"), verbs=("UPDATE",)),
+    Plugin(
+        "NodeRestriction",
+        node_restriction,
+        resources=("coordination.k8s.io/leases", "core/events", "events.k8s.io/events"),
+        verbs=("CREATE",),
+    ),
+)

@@ -1,0 +1,57 @@
+"""What machines and managers say to each other about joining: the bodies under `/motet/v1/`, in JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Cluster(msgspec.Struct, frozen=True, rename="camel"):
+    """What a new node has to know of the cluster. Networks are IPv4 CIDRs; `managers` are HOST:PORT, the best first."""
+
+    managers: tuple[str, ...]
+    pods: str
+    services: str
+    dns_address: str
+    domain: str
+
+
+class Roots(msgspec.Struct, frozen=True):
+    """`ca` is the root that signs and that tokens pin, `bundle` every root to be trusted at present; both PEM."""
+
+    ca: str
+    bundle: str
+
+
+class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`secret` is the last part of a token (empty for an administrator); `request` a PEM certificate request; `address`
+    what others reach the node by. An empty `role` is the one the token is for.
+    """
+
+    node: str
+    address: str
+    request: str
+    secret: str = ""
+    role: str = ""
+
+
+class RenewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`request` is a PEM certificate request."""
+
+    request: str
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """A PEM certificate and the roots to trust from now on; `uid` is that of the Node it stands for."""
+
+    certificate: str
+    roots: Roots
+    uid: str
+    cluster: Cluster
+
+
+class JoinToken(msgspec.Struct, frozen=True):
+    """What an administrator gets to see."""
+
+    role: str
+    token: str
+    managers: tuple[str, ...]
