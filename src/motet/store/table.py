@@ -76,7 +76,8 @@ class Table:
 
     def owned_by(self, uid: str) -> list[Document]:
         """The documents that name `uid` in any owner reference, in key order."""
-        return self._in_order(self._owned.get(uid, ()))
+        members = self._owned.get(uid)
+        return self._in_order(members) if members else []
 
     def by_field(self, path: str, value: str) -> list[Document]:
         """The documents whose indexed field `path` is `value`, in key order. Raises KeyError for a field not indexed."""
