@@ -364,4 +364,5 @@ class ReplicaSets:
             return
         changed = document.decode()
         changed["status"] = status_document(status)
-        await self._client.update(replicaset_kind.KIND, changed, subresource="status")
+        with contextlib.suppress(NotFound):  # deleted meanwhile
+            await self._client.update(replicaset_kind.KIND, changed, subresource="status")
