@@ -101,6 +101,15 @@ async def test_v5_carries_much_input_and_its_end(calls: Calls):
     assert json.loads(channels[3])["status"] == "Success"
 
 
+async def test_v5_takes_input_in_text_messages_too(calls: Calls):
+    await calls.agent.run_pod(shell("sleep 1000"), name="box")
+    await calls.agent.running("box")
+    url = f"{calls.url}/exec/default/box/app?command=head&command=-n1&stdin=true&stdout=true&stderr=true"
+    async with calls.session.ws_connect(url, protocols=["v5.channel.k8s.io"]) as socket:
+        await socket.send_str("\x00grüß\n")
+        assert (await collect(socket))[1] == "grüß\n".encode()
+
+
 async def test_attach_hears_a_running_container(calls: Calls):
     await calls.agent.run_pod(shell("while true; do echo tick; sleep 0.1; done"), name="ticker")
     await calls.agent.running("ticker")

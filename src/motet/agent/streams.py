@@ -223,9 +223,11 @@ async def _both(upstream: Awaitable[None], downstream: Awaitable[None]) -> None:
 
 async def _to_runtime(socket: web.WebSocketResponse, session: SpdyClient, channels: dict[int, int]) -> None:
     async for message in socket:
-        if message.type is not WSMsgType.BINARY or not message.data:
+        # Some clients (the Python one) send what was written as text in text messages.
+        data = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+        if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT) or not data:
             continue
-        channel, payload = message.data[0], message.data[1:]
+        channel, payload = data[0], data[1:]
         if channel == _CLOSE:
             if payload and payload[0] in channels:
                 await session.send(channels[payload[0]], b"", end=True)

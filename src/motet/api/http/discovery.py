@@ -14,6 +14,7 @@ from aiohttp import web
 
 from motet.api.http import answers
 from motet.api.http.negotiate import clauses
+from motet.api.http.routes import Target
 from motet.base import release
 from motet.base.errors import NotFound
 from motet.kinds.catalogue import Catalogue
@@ -45,6 +46,8 @@ class Review:
 REVIEWS = (
     Review("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews"),
     Review("authentication.k8s.io", "v1beta1", "SelfSubjectReview", "selfsubjectreviews"),
+    # The first form, which kubectl 1.27 falls back on.
+    Review("authentication.k8s.io", "v1alpha1", "SelfSubjectReview", "selfsubjectreviews"),
     Review("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"),
     Review("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews"),
     Review("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews"),
@@ -265,6 +268,10 @@ def _aggregated_resources(items: Iterable[_Resource]) -> list[Json]:
     return list(found.values())
 
 
-def nowhere() -> NotFound:
-    """404 for a path that means nothing here."""
-    return NotFound("the server could not find the requested resource")
+def nowhere(target: Target | None = None, verb: str = "") -> NotFound:
+    """404 for a path that means nothing here. `target`: the resource that was asked for, which the message then names."""
+    if target is None:
+        return NotFound("the server could not find the requested resource")
+    what = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+    served = f"{target.group}/{target.version}" if target.group else target.version
+    return NotFound(f"the server could not find the requested resource ({verb} {what} of {served})")
