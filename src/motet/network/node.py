@@ -14,7 +14,7 @@ from motet.client.interface import Client
 from motet.network import bridge, cni
 from motet.network.config import NetworkConfig
 from motet.network.dns.loop import Dns
-from motet.network.overlay import kernel, translation
+from motet.network.overlay import kernel
 from motet.network.overlay.loop import Overlay
 from motet.network.proxy.loop import Proxy
 from motet.network.proxy.nft import Nft
@@ -49,8 +49,7 @@ class NodeNetwork:
     @staticmethod
     def remove(config: NetworkConfig) -> None:
         """Leave nothing behind in the kernel. Raises NftError, NetworkError."""
-        for table in (config.table, translation.table(config)):
-            Nft().remove_table(table)
+        Nft().remove_table(config.table)
         kernel.remove(config.overlay)
         bridge.remove(config)
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from motet.cli.machine.layout import Machine
@@ -48,6 +49,14 @@ class Box:
         except (OSError, ValueError):
             return 0
         return pid if pid in self._cgroups.processes(f"{self.machine.cgroup_root}/box") else 0
+
+    @property
+    def booted(self) -> datetime:
+        """When it was turned on last; the beginning of time if never."""
+        try:
+            return datetime.fromtimestamp((self.directory / "booted").stat().st_mtime, UTC)
+        except OSError:
+            return datetime.min.replace(tzinfo=UTC)
 
     def boot(self) -> int:
         """Turn it on; returns the process to plug the network into. Raises TestbedError."""

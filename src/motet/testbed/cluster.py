@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from motet.cli.machine.layout import Settings
 from motet.client.remote import RemoteClient
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Certificate
+from motet.kinds import lease as lease_kind
 from motet.kinds import node as node_kind
 from motet.runtime.cri import CriRuntime
 from motet.runtime.interface import RuntimeFailure
@@ -31,6 +33,7 @@ from motet.testbed.plan import Member, Plan, TestbedError
 
 Say = Callable[[str], None]
 
+NODE_LEASES = "kube-node-lease"
 _PORT = 6443
 _READY_SECONDS = 120.0
 _LOOK_EVERY = 0.1
@@ -48,6 +51,14 @@ class _Status(msgspec.Struct, frozen=True):
 
 class _NodeView(msgspec.Struct, frozen=True):
     status: _Status = _Status()
+
+
+class _LeaseSpec(msgspec.Struct, frozen=True, rename="camel"):
+    renew_time: datetime | None = None
+
+
+class _LeaseView(msgspec.Struct, frozen=True):
+    spec: _LeaseSpec = _LeaseSpec()
 
 
 class Testbed:
@@ -197,7 +208,15 @@ class Testbed:
         """`Ready`, or why not, by node. Raises ApiError while the API does not answer."""
         async with self.client() as client:
             found = {document.name: document.view(_NodeView) for document in await client.list(node_kind.KIND)}
-        return {member.name: _state(found.get(member.name)) for member in self.plan.members}
+            leases = {each.name: each.view(_LeaseView) for each in await client.list(lease_kind.KIND, NODE_LEASES)}
+        states = {}
+        for member in self.plan.members:
+            states[member.name] = _state(found.get(member.name))
+            lease = leases.get(member.name)
+            # What is said of a node that has just been turned on may be said of its life before.
+            if lease is None or lease.spec.renew_time is None or lease.spec.renew_time < self._box(member).booted:
+                states[member.name] = "has not been heard of since it was turned on"
+        return states
 
     async def until_ready(self, names: Iterable[str], seconds: float = _READY_SECONDS) -> None:
         """Return when all of `names` take pods. Raises TestbedError saying which do not and why."""

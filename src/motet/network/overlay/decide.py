@@ -2,7 +2,8 @@
 
 One VXLAN device (RFC 7348) with learning off and no multicast. Each peer is three static entries: a route to its pods
 by way of the peer's end of the tunnel, the hardware address of that end, and the node to which frames for that
-hardware address are sent.
+hardware address are sent. The device carries the bridge's address a second time, so that whatever is translated on its way
+out gets an address whose answers come back through the tunnel.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Of the device itself: what connections from outside the cluster are masqueraded to when a remote pod answers them."""
+
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """To a peer's pods. `source` is what the node's own connections come from: an address of the pod network."""
 
@@ -54,7 +62,7 @@ class Forward:
     node: IPv4Address
 
 
-Entry = Route | Neighbour | Forward
+Entry = Address | Route | Neighbour | Forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,7 @@ def _identity(device: Device) -> tuple[object, ...]:
 
 
 def _entries(peers: Iterable[Peer], gateway: IPv4Address) -> Iterable[Entry]:
+    yield Address(gateway)
     for peer in peers:
         yield Forward(peer.mac, peer.address)
         yield Neighbour(peer.via, peer.mac)

@@ -13,6 +13,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from motet.network.bridge import NetworkError
 from motet.network.overlay.decide import (
     OVERHEAD,
+    Address,
     Device,
     Drop,
     Entry,
@@ -47,7 +48,14 @@ def observe(name: str) -> Kernel:
                 device=_device(name, link),
                 up=link["state"] == "up",
                 occupied=True,
-                entries=frozenset((*_routes(netlink, index), *_neighbours(netlink, index), *_forwards(netlink, index))),
+                entries=frozenset(
+                    (
+                        *_addresses(netlink, index),
+                        *_routes(netlink, index),
+                        *_neighbours(netlink, index),
+                        *_forwards(netlink, index),
+                    )
+                ),
             )
     except NetlinkError as error:
         raise NetworkError(f"overlay {name}: {error}") from error
@@ -117,6 +125,8 @@ def _take(netlink: IPRoute, name: str, step: Step) -> None:
 
 def _entry(netlink: IPRoute, index: int, entry: Entry, *, put: bool) -> None:
     match entry:
+        case Address(address):
+            netlink.addr("replace" if put else "del", index=index, address=str(address), prefixlen=32)
         case Route(to, via, source):
             if put:
                 netlink.route(
@@ -160,6 +170,12 @@ def _device(name: str, link: Any) -> Device | None:
         mac=link.get_attr("IFLA_ADDRESS"),
         mtu=link.get_attr("IFLA_MTU"),
     )
+
+
+def _addresses(netlink: IPRoute, index: int) -> Iterator[Entry]:
+    for item in netlink.get_addr(family=_INET, index=index):
+        if item["index"] == index and item["prefixlen"] == 32:
+            yield Address(IPv4Address(dict(item["attrs"])["IFA_LOCAL"]))
 
 
 def _routes(netlink: IPRoute, index: int) -> Iterator[Entry]:

@@ -17,7 +17,7 @@ from motet.client.interface import Client
 from motet.kinds import node
 from motet.network.bridge import NetworkError
 from motet.network.config import NetworkConfig
-from motet.network.overlay import kernel, peers, translation
+from motet.network.overlay import kernel, peers
 from motet.network.overlay.decide import Device, decide
 from motet.store.document import Document
 from motet.store.table import Table
@@ -86,14 +86,14 @@ class Overlay:
 
 
 def synchronize(config: NetworkConfig, found: tuple[peers.Peer, ...]) -> int:
-    """Make the kernel hold the way to `found`; returns the number of steps it took. Blocking. Raises NetworkError, NftError."""
+    """Make the kernel hold the way to `found`; returns the number of steps it took. Blocking. Raises NetworkError."""
     if config.address is None:
         raise NetworkError("the node has no address for other nodes to reach it by")
     mtu = config.mtu or kernel.pod_mtu(config.address)
     device = Device(config.overlay, config.vni, config.vxlan_port, config.address, peers.mac_of(config.pods), mtu)
     steps = decide(device, config.gateway, found, kernel.observe(config.overlay))
     kernel.apply(config.overlay, steps)
-    return len(steps) + translation.ensure(config, wanted=bool(found))
+    return len(steps)
 
 
 @contextlib.contextmanager
