@@ -11,7 +11,7 @@ import msgspec
 from motet.client.interface import Client
 from motet.kinds import endpointslice, service
 from motet.network.config import NetworkConfig
-from motet.network.dns.forward import Forwarder, from_resolv_conf
+from motet.network.dns.forward import Forwarder, ResolvConf
 from motet.network.dns.server import DnsServer
 from motet.network.dns.wire import Record
 from motet.network.dns.zone import Zone, external_record, service_records
@@ -34,13 +34,14 @@ class _NamingView(msgspec.Struct, gc=False, frozen=True):
 class Dns:
     """The name server of one node."""
 
-    def __init__(self, client: Client, config: NetworkConfig) -> None:
+    def __init__(self, client: Client, config: NetworkConfig, port: int = 53) -> None:
         self._client = client
         self._config = config
         self._zone = Zone(config.domain, (config.all_pods, config.services))
         address = str(config.dns_address)
-        upstream = config.upstream or from_resolv_conf(Path("/etc/resolv.conf"), besides=(address,))
-        self._server = DnsServer(self._zone, Forwarder(upstream), address)
+        machine = ResolvConf(Path("/etc/resolv.conf"), besides=(address,))
+        forwarder = Forwarder((lambda: config.upstream) if config.upstream else machine)
+        self._server = DnsServer(self._zone, forwarder, address, port)
         self._dirty: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
 
@@ -60,17 +61,25 @@ class Dns:
                     for namespace, name in dirty:
                         found = services.get(name, namespace)
                         parts = slices_of(slices, namespace, name)
-                        if self._zone.put((namespace, name), self._records(found, parts)):
+                        if self._zone.put((namespace, name), self._readable(found, parts)):
                             self._server.changed()
         finally:
             for end in ends:
                 end()
 
+    def _readable(self, found: Document | None, parts: list[Document]) -> list[Record]:
+        """One service that makes no sense costs no other its name."""
+        try:
+            return self._records(found, parts)
+        except (ValueError, msgspec.ValidationError) as error:
+            _log.warning("%s has no names: %s", found, error)
+            return []
+
     def _records(self, found: Document | None, parts: list[Document]) -> list[Record]:
         if found is None:
             return []
         naming = found.view(_NamingView).spec
-        if naming.external_name:
+        if found.view(ServiceView).spec.type == "ExternalName":
             return [external_record(found.name, found.namespace, naming.external_name, self._config.domain)]
         return list(
             service_records(

@@ -1,25 +1,37 @@
 """The node's name server: answers from the zone, over UDP and TCP, and forwards the rest.
 
 Answers are kept by the question's exact bytes, so a repeated question costs one look-up; any change of the zone
-empties them.
+empties them. Several addresses are told in another order each time, since many clients take the first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 from motet.network.dns import wire
 from motet.network.dns.forward import Forwarder, Unanswered
-from motet.network.dns.zone import Zone
+from motet.network.dns.zone import Answer, Zone
 
 _log = logging.getLogger(__name__)
 
 _MOST_KEPT = 20_000
 _MOST_FORWARDED = 1_000
+_MOST_STREAMS = 200
 _STREAM_IDLE_SECONDS = 10.0
+_MOST_ORDERS = 8
+# Datagrams taken from the socket before others get their turn in the loop.
+_DRAIN = 64
+_LARGEST_DATAGRAM = 4096
+# A burst of this many bytes of questions may wait while the process does something else.
+_BUFFER = 1 << 20
+
+Sender = Any
 
 
 class DnsServer:
@@ -30,138 +42,139 @@ class DnsServer:
         self._forwarder = forwarder
         self._address = address
         self._port = port
-        self._kept: dict[bytes, bytes] = {}
+        self._kept: dict[bytes, Sequence[bytes]] = {}
+        self._turn = itertools.count()
         self._asking: set[asyncio.Task[None]] = set()
+        self._streams: set[asyncio.Task[None]] = set()
+        self._socket: socket.socket
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Answer for as long as the block lasts. Raises OSError when the address cannot be had."""
+    async def serving(self) -> AsyncIterator[int]:
+        """Answer for as long as the block lasts; gives the port. Raises OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), local_addr=(self._address, self._port)
-        )
-        try:
-            listener = await asyncio.start_server(self._stream, self._address, self._port)
-        except OSError:
-            transport.close()
-            raise
-        try:
-            yield
-        finally:
-            transport.close()
-            listener.close()
-            for task in self._asking:
-                task.cancel()
-            await asyncio.gather(*self._asking, return_exceptions=True)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as self._socket:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            self._socket.setblocking(False)
+            self._socket.bind((self._address, self._port))
+            port = self._socket.getsockname()[1]
+            listener = await asyncio.start_server(self._accepted, self._address, port)
+            loop.add_reader(self._socket, self._drain)
+            try:
+                yield port
+            finally:
+                loop.remove_reader(self._socket)
+                listener.close()
+                ending = [*self._asking, *self._streams]
+                for task in ending:
+                    task.cancel()
+                await asyncio.gather(*ending, return_exceptions=True)
+                await self._forwarder.close()
 
     def changed(self) -> None:
         """The zone is another now."""
         self._kept.clear()
 
-    def datagram(self, transport: asyncio.DatagramTransport, packet: bytes, sender: tuple[str, int]) -> None:
-        """Answer one UDP packet, at once if the answer is known here."""
+    def _drain(self) -> None:
+        for _ in range(_DRAIN):
+            try:
+                packet, sender = self._socket.recvfrom(_LARGEST_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                _log.debug("name server socket: %s", error)
+                continue
+            if response := self.respond(packet, sender):
+                self._send(response, sender)
+
+    def _send(self, response: bytes, sender: Sender) -> None:
+        try:
+            self._socket.sendto(response, sender)
+        except OSError as error:  # full, or nobody can be reached there: the sender will ask again
+            _log.debug("name server socket: %s", error)
+
+    def respond(self, packet: bytes, sender: Sender) -> bytes:
+        """The answer to one datagram, if it is known here; otherwise nothing, and it follows later."""
         kept = self._kept.get(packet[2:])
         if kept is not None:
-            transport.sendto(packet[:2] + kept, sender)
-            return
+            return packet[:2] + (kept[0] if len(kept) == 1 else kept[next(self._turn) % len(kept)])
         try:
             query = wire.parse(packet)
-        except wire.Malformed:
-            if len(packet) >= 12 and not packet[2] & 0x80:
-                transport.sendto(packet[:2] + b"\x80\x01" + bytes(8), sender)
-            return
+        except wire.Malformed as error:
+            return wire.complaint(packet, error.rcode)
         answer = self._zone.lookup(query.name, query.type)
+        if query.edns:
+            return wire.respond(query, wire.BADVERS, authoritative=False)
         if not answer.outside and not answer.follow:
-            response = wire.cut(wire.respond(query, answer.rcode, answer.records, answer.authority), query)
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[packet[2:]] = response[2:]
-            transport.sendto(response, sender)
-            return
+            orders = [wire.cut(response, query) for response in _orders(query, answer)]
+            self._keep(packet[2:], [response[2:] for response in orders])
+            return orders[0]
         if len(self._asking) >= _MOST_FORWARDED:
-            transport.sendto(wire.respond(query, wire.SERVFAIL, authoritative=False), sender)
-            return
-        task = asyncio.create_task(self._later(transport, packet, query, sender))
+            return wire.respond(query, wire.SERVFAIL, authoritative=False)
+        task = asyncio.create_task(self._later(packet, query, sender))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
+        return b""
 
-    async def _later(
-        self, transport: asyncio.DatagramTransport, packet: bytes, query: wire.Query, sender: tuple[str, int]
-    ) -> None:
-        response = await self._resolve(packet, query, stream=False)
-        if not transport.is_closing():
-            transport.sendto(response, sender)
+    def _keep(self, key: bytes, responses: Sequence[bytes]) -> None:
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[key] = responses
+
+    async def _later(self, packet: bytes, query: wire.Query, sender: Sender) -> None:
+        self._send(await self._resolve(packet, query, stream=False), sender)
 
     async def _resolve(self, packet: bytes, query: wire.Query, *, stream: bool) -> bytes:
+        if query.edns:
+            return wire.respond(query, wire.BADVERS, authoritative=False)
         answer = self._zone.lookup(query.name, query.type)
         try:
             if answer.outside:
                 return await self._forwarder.ask(packet, stream=stream)
             if answer.follow:
-                return await self._alias(query, answer.records[0], answer.follow)
+                return wire.cut(await self._alias(query, answer), query, stream=stream)
         except Unanswered:
             return wire.respond(query, wire.SERVFAIL, authoritative=False)
-        return wire.respond(query, answer.rcode, answer.records, answer.authority)
+        return wire.cut(next(_orders(query, answer)), query, stream=stream)
 
-    async def _alias(self, query: wire.Query, alias: wire.Record, target: str) -> bytes:
-        """The alias, and what it leads to: in the zone, or as the upstream says."""
-        inside = self._zone.lookup(target, query.type)
-        if not inside.outside:
-            return wire.respond(query, wire.NOERROR, (alias, *inside.records))
+    async def _alias(self, query: wire.Query, answer: Answer) -> bytes:
+        """The alias, and what it leads to as the upstream says."""
+        target = answer.follow
         question = wire.encode_name(target) + query.question[-4:]
         asked = query.id.to_bytes(2, "big") + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + question
-        found = await self._forwarder.ask(asked)
-        return wire.respond(query, wire.NOERROR, (alias, *_answers(found, target, query.type)))
+        found = wire.read_response(await self._forwarder.ask(asked), 0)
+        # Whatever chain of aliases led to them, the addresses are told under the first name.
+        wanted = query.type if query.type in (wire.A, wire.AAAA) else -1
+        addresses = [wire.Record(target, kind, data) for kind, data in found.answers if kind == wanted]
+        return wire.respond(query, found.rcode, (*answer.records, *addresses))
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            if len(self._streams) <= _MOST_STREAMS:
+                await self._stream(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, TimeoutError, wire.Malformed, asyncio.CancelledError):
+            pass  # the other side is gone, slow, or not speaking DNS; or we are ending
+        finally:
+            self._streams.discard(task)
+            writer.close()
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError, wire.Malformed):
-            while True:
-                async with asyncio.timeout(_STREAM_IDLE_SECONDS):
-                    size = int.from_bytes(await reader.readexactly(2), "big")
-                    packet = await reader.readexactly(size)
-                    response = await self._resolve(packet, wire.parse(packet), stream=True)
-                    writer.write(len(response).to_bytes(2, "big") + response)
-                    await writer.drain()
-        writer.close()
+        while True:
+            async with asyncio.timeout(_STREAM_IDLE_SECONDS):
+                size = int.from_bytes(await reader.readexactly(2), "big")
+                packet = await reader.readexactly(size)
+                response = await self._resolve(packet, wire.parse(packet), stream=True)
+                writer.write(len(response).to_bytes(2, "big") + response)
+                await writer.drain()
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, server: DnsServer) -> None:
-        self._server = server
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if self._transport is not None and len(data) >= 12:
-            self._server.datagram(self._transport, data, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        _log.debug("name server socket: %s", exc)
-
-
-def _answers(message: bytes, name: str, kind: int) -> list[wire.Record]:
-    """Address records of an upstream's answer, whatever chain of aliases led to them, under `name`."""
-    if kind not in (wire.A, wire.AAAA):
-        return []
-    count = int.from_bytes(message[6:8], "big")
-    at = _skip_name(message, 12) + 4
-    found = []
-    for _ in range(count):
-        at = _skip_name(message, at)
-        record_type = int.from_bytes(message[at : at + 2], "big")
-        size = int.from_bytes(message[at + 8 : at + 10], "big")
-        data = message[at + 10 : at + 10 + size]
-        at += 10 + size
-        if record_type == kind:
-            found.append(wire.Record(name, kind, data))
-    return found
-
-
-def _skip_name(message: bytes, at: int) -> int:
-    while length := message[at]:
-        if length >= 0xC0:
-            return at + 2
-        at += 1 + length
-    return at + 1
+def _orders(query: wire.Query, answer: Answer) -> Iterator[bytes]:
+    """The answer, beginning with each of its addresses in turn."""
+    records = list(answer.records)
+    aliases = [record for record in records if record.type == wire.CNAME]
+    rest = records[len(aliases) :]
+    for start in range(min(len(rest), _MOST_ORDERS) or 1):
+        turned = [*aliases, *rest[start:], *rest[:start]]
+        yield wire.respond(query, answer.rcode, turned, answer.authority, answer.additional)

@@ -12,9 +12,16 @@ from dataclasses import dataclass
 
 from motet.network.dns import wire
 from motet.network.dns.wire import Record
+from motet.network.proxy.desired import is_ready
 from motet.network.proxy.views import Endpoint, ServiceView, SliceView
 
 _DENIAL_SECONDS = 5
+# An alias that leads to an alias is followed this many times.
+_LONGEST_CHAIN = 8
+# Addresses beside the names of services are a courtesy.
+_MOST_ADDITIONAL = 20
+# The edition of the specification whose names these are.
+_SCHEMA = "1.1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,7 @@ class Answer:
     rcode: int = wire.NOERROR
     records: Sequence[Record] = ()
     authority: Sequence[Record] = ()
+    additional: Sequence[Record] = ()
     outside: bool = False
     follow: str = ""
 
@@ -39,6 +47,7 @@ class Zone:
         # Names that exist only because something lies below them.
         self._branches: Counter[str] = Counter()
         self.serial = 1
+        self.put("", (Record(f"dns-version.{self.domain}", wire.TXT, wire.text(_SCHEMA)),))
 
     def put(self, owner: Hashable, records: Iterable[Record]) -> bool:
         """Replace the records of `owner`; answers whether anything changed."""
@@ -51,11 +60,10 @@ class Zone:
             held.remove(record)
             if not held:
                 del self._records[record.name]
-            self._branches.subtract(_ancestors(record.name))
+            self._branch(record.name, -1)
         for record in fresh:
             self._records.setdefault(record.name, []).append(record)
-            self._branches.update(_ancestors(record.name))
-        self._branches = +self._branches
+            self._branch(record.name, 1)
         if fresh:
             self._owned[owner] = fresh
         else:
@@ -63,49 +71,78 @@ class Zone:
         self.serial += 1
         return True
 
+    def _branch(self, name: str, change: int) -> None:
+        for above in _ancestors(name):
+            self._branches[above] += change
+            if not self._branches[above]:
+                del self._branches[above]
+
     def lookup(self, name: str, kind: int) -> Answer:
-        """What a question is answered with."""
-        if not self._ours(name):
-            return Answer(outside=True)
+        """What a question is answered with. Aliases within the zone are followed to their end."""
+        chain: list[Record] = []
+        while self._ours(name):
+            held = self._held(name)
+            alias = next((record for record in held if record.type == wire.CNAME), None)
+            if alias is None or kind in (wire.CNAME, wire.ANY):
+                return self._final(name, kind, held, chain)
+            chain.append(alias)
+            if len(chain) > _LONGEST_CHAIN:
+                return Answer(wire.SERVFAIL)
+            name = _decode_name(alias.data)
+        return Answer(records=chain, follow=name) if chain else Answer(outside=True)
+
+    def _held(self, name: str) -> Sequence[Record]:
         held = self._records.get(name)
-        if held is None:
-            if (pod := self._pod(name)) is not None:
-                held = [pod]
-            elif name in self._branches or name == self.domain:
-                return Answer(authority=self._authority())
-            else:
-                return Answer(wire.NXDOMAIN, authority=self._authority())
-        alias = next((record for record in held if record.type == wire.CNAME), None)
-        if alias is not None and kind not in (wire.CNAME, wire.ANY):
-            return Answer(records=(alias,), follow=_decode_name(alias.data))
+        if held is None and (pod := self._pod(name)) is not None:
+            return [pod]
+        return held or ()
+
+    def _final(self, name: str, kind: int, held: Sequence[Record], chain: Sequence[Record]) -> Answer:
         matching = [record for record in held if kind in (record.type, wire.ANY)]
-        return Answer(records=matching) if matching else Answer(authority=self._authority())
+        if matching:
+            return Answer(records=[*chain, *matching], additional=self._beside(matching))
+        exists = held or name in self._branches or name == self.domain or _reversed_network(name) in self._networks
+        rcode = wire.NOERROR if exists else wire.NXDOMAIN
+        return Answer(rcode, chain, authority=self._authority(name))
+
+    def _beside(self, matching: Sequence[Record]) -> Sequence[Record]:
+        """The addresses of what SRV records name, so that nobody has to ask again."""
+        targets = dict.fromkeys(_decode_name(record.data[6:]) for record in matching if record.type == wire.SRV)
+        found = (record for target in targets for record in self._records.get(target, ()))
+        addresses = [record for record in found if record.type in (wire.A, wire.AAAA)]
+        return addresses if len(addresses) <= _MOST_ADDITIONAL else ()
 
     def _ours(self, name: str) -> bool:
         if name == self.domain or name.endswith("." + self.domain):
             return True
-        address = _reversed(name)
-        return address is not None and any(address in network for network in self._networks)
+        network = _reversed_network(name)
+        return network is not None and any(network.subnet_of(ours) for ours in self._networks)
 
     def _pod(self, name: str) -> Record | None:
         """`10-42-0-5.NAMESPACE.pod.DOMAIN` says its own address."""
         dashed, _, rest = name.partition(".")
-        if not rest.endswith(f".pod.{self.domain}"):
+        namespace = rest.removesuffix(f".pod.{self.domain}")
+        if namespace == rest or "." in namespace:
             return None
         try:
             return Record(name, wire.A, ipaddress.IPv4Address(dashed.replace("-", ".")).packed)
         except ValueError:
             return None
 
-    def _authority(self) -> tuple[Record, ...]:
+    def _authority(self, name: str) -> tuple[Record, ...]:
+        """Who says so: for addresses the network they are in, otherwise the domain."""
+        network = _reversed_network(name)
+        zone = self.domain
+        if network is not None:
+            zone = next((_network_name(ours) for ours in self._networks if network.subnet_of(ours)), zone)
         data = wire.soa(f"ns.dns.{self.domain}", f"hostmaster.{self.domain}", self.serial, _DENIAL_SECONDS)
-        return (Record(self.domain, wire.SOA, data),)
+        return (Record(zone, wire.SOA, data),)
 
 
 def service_records(
     name: str, namespace: str, service: ServiceView, slices: Sequence[SliceView], domain: str, *, unready: bool = False
 ) -> Iterator[Record]:
-    """Every record of one service. `unready` publishes endpoints that are not ready too."""
+    """Every record of one service. `unready` publishes endpoints that are not ready too. Raises ValueError."""
     base = f"{name}.{namespace}.svc.{domain}"
     spec = service.spec
     if spec.type == "ExternalName":
@@ -120,14 +157,14 @@ def service_records(
         return
     for part in slices:
         for endpoint in part.endpoints or ():
-            if not (unready or _ready(endpoint)):
+            if not (unready or is_ready(endpoint)):
                 continue
             for address in endpoint.addresses:
                 yield from _endpoint_records(base, endpoint, address, part)
 
 
 def external_record(name: str, namespace: str, target: str, domain: str) -> Record:
-    """The alias that an ExternalName service is."""
+    """The alias that an ExternalName service is. Raises ValueError for what is no name."""
     return Record(f"{name}.{namespace}.svc.{domain}", wire.CNAME, wire.encode_name(target.lower()))
 
 
@@ -147,22 +184,27 @@ def reverse_name(address: str) -> str:
     return ipaddress.ip_address(address).reverse_pointer
 
 
-def _ready(endpoint: Endpoint) -> bool:
-    return endpoint.conditions is None or endpoint.conditions.ready is not False
-
-
 def _ancestors(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[index:]) for index in range(1, len(parts) - 1)]
 
 
-def _reversed(name: str) -> ipaddress.IPv4Address | None:
+def _reversed_network(name: str) -> ipaddress.IPv4Network | None:
+    """The network that a reverse name stands for: of `0.42.10.in-addr.arpa` it is 10.42.0.0/24."""
     if not name.endswith(".in-addr.arpa"):
         return None
+    parts = name.removesuffix(".in-addr.arpa").split(".")[::-1]
+    if len(parts) > 4:
+        return None
     try:
-        return ipaddress.IPv4Address(".".join(reversed(name.removesuffix(".in-addr.arpa").split("."))))
+        return ipaddress.IPv4Network((".".join([*parts, "0", "0", "0"][:4]), 8 * len(parts)))
     except ValueError:
         return None
+
+
+def _network_name(network: ipaddress.IPv4Network) -> str:
+    whole = str(network.network_address).split(".")[: network.prefixlen // 8]
+    return ".".join([*reversed(whole), "in-addr.arpa"])
 
 
 def _decode_name(data: bytes) -> str:
