@@ -7,13 +7,13 @@ import msgspec
 from motet.store.document import Document, Meta, encode
 
 
-class _Whole(msgspec.Struct):
+class _Whole(msgspec.Struct, frozen=True):
     metadata: Meta
     kind: str = ""
 
 
-class _Own(msgspec.Struct):
-    class Part(msgspec.Struct):
+class _Own(msgspec.Struct, frozen=True):
+    class Part(msgspec.Struct, frozen=True):
         name: str = ""
 
     metadata: Part = Part()
