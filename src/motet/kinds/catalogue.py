@@ -18,10 +18,12 @@ from motet.kinds import (
     event_v1,
     lease,
     namespace,
+    networkpolicy,
     node,
     persistentvolume,
     persistentvolumeclaim,
     pod,
+    podaddress,
     replicaset,
     secret,
     service,
@@ -49,7 +51,9 @@ KINDS: tuple[Kind, ...] = (
     storageclass.KIND,
     replicaset.KIND,
     deployment.KIND,
+    networkpolicy.KIND,
     app.KIND,
+    podaddress.KIND,
 )
 
 
