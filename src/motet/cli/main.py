@@ -18,6 +18,11 @@ _VERBS = {
     "scale": "motet.cli.scale",
     "status": "motet.cli.status",
     "doctor": "motet.cli.doctor",
+    "init": "motet.cli.init",
+    "join": "motet.cli.join",
+    "leave": "motet.cli.leave",
+    "join-token": "motet.cli.join_token",
+    "node": "motet.cli.node",
     "server": "motet.cli.server",
     "agent": "motet.cli.agent",
     "kubeconfig": "motet.cli.kubeconfig",
@@ -27,6 +32,7 @@ _VERBS = {
     "restore": "motet.cli.restore",
     "stop": "motet.cli.stop",
     "reset": "motet.cli.reset",
+    "testbed": "motet.cli.testbed",
     "daemon": "motet.cli.daemon",
 }
 
@@ -52,6 +58,10 @@ def cli() -> None:
       motet up compose.yaml     a cluster on this machine, the app on it, an address to open
       motet ps                  what runs
       motet down                stop the app; its volumes stay
+
+    \b
+      motet init                a cluster for many machines: prints what to type on the others
+      motet join --token ...    make this machine a node of it
     """
 
 

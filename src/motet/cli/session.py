@@ -27,6 +27,8 @@ async def connected(data_dir: Path) -> AsyncIterator[RemoteClient]:
         settings = machine.settings()
         if settings is None:
             raise MotetError(NOT_RUNNING)
+        if not settings.is_manager:
+            raise MotetError(lifecycle.only_a_worker(settings))
         client = lifecycle.connect(machine, settings)
     except PermissionError:
         lifecycle.require_root()

@@ -158,16 +158,19 @@ def _node_name(wanted: str = "") -> str:
     return name
 
 
-def primary_address() -> str:
-    """The IPv4 address that connections leave this machine from. Raises MotetError."""
+def primary_address(towards: str = "198.51.100.1") -> str:
+    """The IPv4 address that connections leave this machine from, on the way to a host. Raises MotetError.
+
+    The default is an address nobody has (RFC 5737).
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # A datagram socket sends nothing when it connects; it only picks the way out (RFC 5737 address).
-            probe.connect(("198.51.100.1", 9))
+            # A datagram socket sends nothing when it connects; it only picks the way out.
+            probe.connect((towards, 9))
             address = str(probe.getsockname()[0])
         except OSError as error:
             raise MotetError(
-                "this machine has no network address to give to its node; connect it to a network, or pass --address"
+                "this machine has no network address to give to its node; connect it to a network, or pass --advertise-addr"
             ) from error
     return str(ipaddress.IPv4Address(address))
 

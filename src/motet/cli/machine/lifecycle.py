@@ -20,6 +20,7 @@ from motet.base.errors import ApiError, MotetError
 from motet.cli.machine.layout import Machine, Settings, first_settings, networks
 from motet.client.remote import RemoteClient
 from motet.identity import tls
+from motet.identity.node_files import NodeFiles
 from motet.kinds import node
 from motet.network.config import NetworkConfig
 
@@ -61,8 +62,13 @@ def running(machine: Machine) -> int:
 
 
 def connect(machine: Machine, settings: Settings) -> RemoteClient:
-    """The administrator's client."""
-    return RemoteClient(machine.url(settings), administrator(machine), user_agent="motet-cli")
+    """The administrator's client; on a worker's machine the node's own. Raises OSError while it has no certificate."""
+    if settings.is_manager:
+        context = administrator(machine)
+    else:
+        files = NodeFiles(machine.node_pki)
+        context = tls.client_context(files.ca, files.pair, files.pair)
+    return RemoteClient(machine.url(settings), context, user_agent="motet-cli")
 
 
 def administrator(machine: Machine) -> ssl.SSLContext:
@@ -76,11 +82,26 @@ async def ensure(machine: Machine, say: Say) -> Settings:
     if settings is None:
         settings = first_settings()
         machine.remember(settings)
+    if not settings.is_manager:
+        raise MotetError(only_a_worker(settings))
+    await bring_up(machine, settings, say)
+    return settings
+
+
+async def bring_up(machine: Machine, settings: Settings, say: Say) -> None:
+    """Start the daemon if it does not run, and return when the node takes pods. Raises MotetError."""
     if not running(machine):
-        say("starting the manager and the agent")
+        say("starting the manager and the agent" if settings.is_manager else "starting the agent")
         start(machine)
     await _until_ready(machine, settings, say)
-    return settings
+
+
+def only_a_worker(settings: Settings) -> str:
+    """What to tell who wants to administer the cluster from a worker."""
+    return (
+        f"this machine is a worker of the cluster at {settings.servers[0] if settings.servers else '?'}; do this on a "
+        "manager's machine, or with a kubeconfig from there (motet kubeconfig)"
+    )
 
 
 def start(machine: Machine) -> None:
@@ -115,7 +136,7 @@ async def _until_ready(machine: Machine, settings: Settings, say: Say) -> None:
 
 async def _not_ready(machine: Machine, settings: Settings) -> str:
     """What is being waited for; empty when the node is ready."""
-    if not (machine.pki / "admin.key").exists() or not (machine.pki / "admin.crt").exists():
+    if settings.is_manager and not ((machine.pki / "admin.key").exists() and (machine.pki / "admin.crt").exists()):
         return "waiting for the manager to make its certificates"
     try:
         async with connect(machine, settings) as client:
