@@ -130,7 +130,8 @@ def motet(folder: Path) -> Iterator[Plane]:
     command = [motet, "server", "--data-dir", str(folder), "--listen", f"127.0.0.1:{port}"]
     with running(command, log=log) as processes:
         until = time.monotonic() + _START_SECONDS
-        while not (pki / "admin.key").exists() and processes[0].poll() is None and time.monotonic() < until:
+        written_last = folder / "server" / "admin.kubeconfig"
+        while not written_last.exists() and processes[0].poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         url = f"https://127.0.0.1:{port}"
         plane = Plane(url, pki / "ca.crt", pki / "admin.crt", pki / "admin.key", processes)
