@@ -158,3 +158,65 @@ async def test_a_wrong_manifest_names_its_fields(kubectl: Kubectl) -> None:
 
 async def test_what_is_not_there_yet_says_so(kubectl: Kubectl) -> None:
     assert "TokenRequest" in await kubectl("create token default", fails=True)
+    assert "could not find the requested resource" in await kubectl("create quota q --hard=pods=1", fails=True)
+    assert "etrics API not available" in await kubectl("top pods", fails=True)
+    await kubectl("apply -f -", stdin=WEB)
+    assert "ephemeral containers are disabled" in await kubectl("debug p1 --image=busybox", fails=True)
+
+
+async def test_server_side_apply_settles_who_owns_what(kubectl: Kubectl) -> None:
+    await kubectl("apply -f -", stdin=WEB)
+    out = await kubectl("apply --server-side -f -", stdin=WEB)  # takes over what client-side apply made
+    assert out.splitlines()[0] == "deployment.apps/web serverside-applied"
+    revision = "get deploy web -o jsonpath={.metadata.resourceVersion}"
+    before = await kubectl(revision)
+    await kubectl("apply --server-side -f -", stdin=WEB)
+    assert await kubectl(revision) == before
+    other = WEB.replace("replicas: 2", "replicas: 3")
+    out = await kubectl("apply --server-side --field-manager=other -f -", stdin=other, fails=True)
+    assert 'Apply failed with 1 conflict: conflict with "kubectl" using apps/v1: .spec.replicas' in out
+    await kubectl("apply --server-side --field-manager=other --force-conflicts -f -", stdin=other)
+    out = await kubectl("get deploy web -o yaml --show-managed-fields")
+    assert "manager: other" in out
+    assert "managedFields" not in await kubectl("get deploy web -o yaml")
+
+
+async def test_a_replaced_object_is_another_one(kubectl: Kubectl) -> None:
+    web = WEB.partition("---")[0]
+    await kubectl("create -f -", stdin=web)
+    assert "already exists" in await kubectl("create -f -", stdin=web, fails=True)
+    assert await kubectl("replace -f -", stdin=web) == "deployment.apps/web replaced\n"
+    uid = "get deploy web -o jsonpath={.metadata.uid}"
+    before = await kubectl(uid)
+    await kubectl("replace --force -f -", stdin=web)
+    assert await kubectl(uid) != before
+
+
+async def test_services_are_made_by_every_generator(kubectl: Kubectl) -> None:
+    for command in ("clusterip a --tcp=80", "nodeport b --tcp=80", "loadbalancer c --tcp=80"):
+        await kubectl(f"create service {command}")
+    await kubectl("create service externalname d --external-name=example.org")
+    await kubectl("create serviceaccount robot")
+    await kubectl("create secret docker-registry pull --docker-username=u --docker-password=p")
+    await kubectl("run p --image=nginx --port=80")
+    await kubectl("expose pod p --name=e")
+    types = await kubectl("get svc a b c d e -o jsonpath={.items[*].spec.type}")
+    assert types == "ClusterIP NodePort LoadBalancer ExternalName ClusterIP"
+
+
+async def test_nodes_are_cordoned_and_tainted(kubectl: Kubectl) -> None:
+    await kubectl.api.ask("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
+    await kubectl("cordon n1")
+    await kubectl("taint node n1 a=b:NoSchedule")
+    assert "SchedulingDisabled" in await kubectl("get nodes")
+    await kubectl("uncordon n1")
+    await kubectl("taint node n1 a-")
+    assert await kubectl("get node n1 -o jsonpath={.spec}") in ("", "{}")
+
+
+async def test_edits_are_sent_as_patches(kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDITOR", "sed -i s/one/two/")
+    await kubectl("create configmap c --from-literal=a=one")
+    assert await kubectl("edit cm c") == "configmap/c edited\n"
+    assert await kubectl("get cm c -o jsonpath={.data.a}") == "two"
+    assert await kubectl("get --raw /api/v1/namespaces/default/configmaps/c") != ""

@@ -188,3 +188,50 @@ async def test_a_large_answer_is_compressed_for_those_who_ask(api: Api) -> None:
         answer = await session.get(CONFIGMAPS, headers={"Accept-Encoding": "identity"})
         await answer.read()
         assert "Content-Encoding" not in answer.headers
+
+
+async def test_a_node_ends_its_pods_with_options_in_the_body(api: Api) -> None:
+    pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]}}
+    _, made = await api.ask("POST", "/api/v1/namespaces/default/pods", pod)
+    options = {"kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": {"uid": made["metadata"]["uid"]}}
+    await api.ask("DELETE", "/api/v1/namespaces/default/pods/p", options, who="node")
+    code, _ = await api.ask("GET", "/api/v1/namespaces/default/pods/p")
+    assert code == 404
+
+
+APPLY = {"Content-Type": "application/apply-patch+yaml"}
+
+
+async def test_an_apply_creates_then_changes_and_names_conflicts(api: Api) -> None:
+    body = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n"
+    code, made = await api.ask("PATCH", f"{CONFIGMAPS}/a?fieldManager=one", body, headers=APPLY)
+    assert (code, made["metadata"]["managedFields"][0]["manager"]) == (201, "one")
+    code, again = await api.ask("PATCH", f"{CONFIGMAPS}/a?fieldManager=one", body, headers=APPLY)
+    assert (code, again) == (200, made)
+    other = body.replace(b"k: v", b"k: w")
+    code, status = await api.ask("PATCH", f"{CONFIGMAPS}/a?fieldManager=two", other, headers=APPLY)
+    assert (code, status["reason"]) == (409, "Conflict")
+    assert status["details"]["causes"][0]["field"] == ".data.k"
+    code, taken = await api.ask("PATCH", f"{CONFIGMAPS}/a?fieldManager=two&force=true", other, headers=APPLY)
+    assert (code, taken["data"]) == (200, {"k": "w"})
+
+
+async def test_an_apply_has_to_name_its_manager(api: Api) -> None:
+    code, status = await api.ask("PATCH", f"{CONFIGMAPS}/a", b"kind: ConfigMap", headers=APPLY)
+    assert code == 422
+    assert "fieldManager: Required value: is required for apply patch" in status["message"]
+
+
+async def test_force_is_only_for_applies(api: Api) -> None:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    code, status = await api.ask("PATCH", f"{CONFIGMAPS}/a?force=true", {}, headers=headers)
+    assert code == 422
+    assert "force: Forbidden: may not be specified for non-apply patch" in status["message"]
+
+
+async def test_who_did_not_name_a_manager_is_called_by_the_user_agent_and_nodes_are_not_booked(api: Api) -> None:
+    headers = {"User-Agent": "tool/1.2 (linux)"}
+    _, made = await api.ask("POST", CONFIGMAPS, configmap("a", k="v"), headers=headers)
+    assert made["metadata"]["managedFields"][0]["manager"] == "tool"
+    _, node = await api.ask("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}}, who="node")
+    assert "managedFields" not in node["metadata"]

@@ -160,7 +160,8 @@ async def test_scaling_is_booked_on_the_scaled_object(registry: Registry) -> Non
 
 async def test_a_dry_run_shows_and_writes_nothing(registry: Registry) -> None:
     shown, created = await applied(registry, configuration(x="1"), dry_run=True)
-    assert created and shown.decode()["data"] == {"x": "1"}
+    assert created
+    assert shown.decode()["data"] == {"x": "1"}
     with pytest.raises(NotFound):
         await registry.get(configmap.KIND, "default", "a", ADMIN)
 

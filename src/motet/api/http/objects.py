@@ -229,8 +229,7 @@ def _match_kind(document: Json, kind: Kind) -> None:
 
 async def _delete_body(call: ResourceCall) -> Mapping[str, Any] | None:
     """DeleteOptions, or None for an empty body."""
-    if not call.request.can_read_body:
-        return None
+    # Not `can_read_body`: what was read already, to decide whether a node may, cannot be read but is known.
     data = await call.body()
     if not data:
         return None
