@@ -1,0 +1,190 @@
+"""Two machines, typed into as a person would: init on one, join on the other, and what follows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support.images import busybox_image
+
+from motet.runtime.cri import CriRuntime
+from motet.testbed import plan as plans
+from motet.testbed import switch as switches
+from motet.testbed.box import Box
+from motet.testbed.plan import Member, Plan
+
+pytestmark = pytest.mark.node
+
+IMAGE = "localhost/motet-test/busybox:1"
+
+
+class Machines:
+    """Two empty machines at the same switch: m1 and m2."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        members = (Member("m1", 1, manager=True), Member("m2", 2, manager=False))
+        self.plan = Plan(str(plans.free_subnet(switches.used_networks())), members, switches.forwarding())
+        self.switch = switches.Switch(plans.tag(directory))
+        self.boxes = {member.name: Box(directory / member.name) for member in members}
+
+    def plug(self) -> None:
+        self.switch.make(self.plan)
+        for member in self.plan.members:
+            with warnings.catch_warnings():
+                # A machine is meant to outlive whoever turned it on.
+                warnings.simplefilter("ignore", ResourceWarning)
+                process = self.boxes[member.name].boot()
+            self.switch.plug(self.plan, member, process)
+
+    def address(self, name: str) -> str:
+        return str(self.plan.address(self.plan.member(name)))
+
+    def motet(self, name: str, *words: str, fails: bool = False) -> str:
+        """What a verb prints on a machine; with `fails`, what it complains of."""
+        box = self.boxes[name]
+        command = box.inside([sys.executable, "-m", "motet", *words, "--data-dir", str(box.machine.data_dir)])
+        done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+        logs = "".join(f"\n{log}: {log.read_text()[-3000:]}" for log in box.machine.data_dir.glob("logs/*.log"))
+        assert bool(done.returncode) == fails, f"motet {' '.join(words)}: {done.stdout}{done.stderr}{logs}"
+        return done.stderr if fails else done.stdout
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in json.loads(self.motet("m1", "node", "ls", "-o", "json"))}
+
+    def kubectl(self, *words: str, stdin: str = "") -> str:
+        kubectl = Path(sys.executable).with_name("kubectl")
+        config = f"--kubeconfig={self.boxes['m1'].machine.kubeconfig}"
+        command = self.boxes["m1"].inside([str(kubectl), config, *words])
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    async def remove(self) -> None:
+        for box in self.boxes.values():
+            with contextlib.suppress(AssertionError):
+                self.motet(box.directory.name, "leave", "--force")
+        for box in self.boxes.values():
+            await box.remove()
+        self.switch.remove(self.plan.forwarding_before)
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    with tempfile.TemporaryDirectory(prefix="motet-two-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        made = Machines(Path(directory))
+        try:
+            made.plug()
+            yield made
+        finally:
+            asyncio.run(made.remove())
+
+
+def import_image(machines: Machines, name: str) -> None:
+    archive = busybox_image(machines.directory / "busybox.tar", IMAGE)
+    socket = machines.boxes[name].machine.containerd_socket
+
+    async def work() -> None:
+        runtime = CriRuntime(socket)
+        try:
+            await runtime.import_image(str(archive))
+        finally:
+            await runtime.close()
+
+    asyncio.run(work())
+
+
+def test_two_machines_become_a_cluster_and_part_again(machines: Machines) -> None:
+    begun = json.loads(
+        machines.motet("m1", "init", "--advertise-addr", machines.address("m1"), "--node-name", "m1", "-o", "json")
+    )
+    assert begun["server"] == f"https://{machines.address('m1')}:6443"
+
+    # Somebody else's token does not even get its secret out; a manager's token is understood, and refused.
+    server = f"{machines.address('m1')}:6443"
+    strange = f"MOTET-1-{'a' * 52}-{'b' * 26}"
+    assert "Nothing secret was sent" in machines.motet("m2", "join", "--token", strange, server, fails=True)
+    manager = machines.motet("m2", "join", "--token", begun["manager"], server, fails=True)
+    assert "several managers are not supported yet" in manager
+
+    # A rotated token is of no use any more; the new one is.
+    fresh = machines.motet("m1", "join-token", "worker", "--rotate", "-q").strip()
+    stale = machines.motet("m2", "join", "--token", begun["worker"], server, "--node-name", "m2", fails=True)
+    assert "the join token is not valid" in stale
+    taken = machines.motet("m2", "join", "--token", fresh, server, "--node-name", "m1", fails=True)
+    assert "living node is named" in taken
+    machines.motet("m2", "join", "--token", fresh, server, "--node-name", "m2")
+    nodes = machines.nodes()
+    assert {name: (node["state"], node["role"]) for name, node in nodes.items()} == {
+        "m1": ("ready", "manager"),
+        "m2": ("ready", "worker"),
+    }
+    assert nodes["m2"]["address"] == machines.address("m2")
+    assert "already" in machines.motet("m2", "join", "--token", fresh, server, fails=True)
+
+    a_pod_runs_there_with_a_secret_and_drains_away(machines)
+    a_removed_machine_is_shut_out_and_may_come_back(machines, fresh, server)
+
+    machines.motet("m2", "leave")
+    assert list(machines.nodes()) == ["m1"]
+    assert not machines.boxes["m2"].machine.data_dir.exists()
+    assert "the cluster ends" in machines.motet("m1", "leave", fails=True)
+
+
+def a_pod_runs_there_with_a_secret_and_drains_away(machines: Machines) -> None:
+    import_image(machines, "m1")
+    import_image(machines, "m2")
+    machines.motet("m1", "node", "pause", "m1")
+    machines.kubectl("create", "secret", "generic", "word", "--from-literal=word=xyzzy")
+    env = [{"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "word", "key": "word"}}}]
+    container = {"name": "app", "image": IMAGE, "command": ["sh", "-c", "echo $WORD; sleep 1000"], "env": env}
+    template = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+    }
+    machines.kubectl("apply", "-f", "-", stdin=msgspec.json.encode(deployment).decode())
+    machines.kubectl("rollout", "status", "deployment/web", "--timeout=40s")
+    there = json.loads(machines.motet("m1", "node", "ps", "m2", "-o", "json"))
+    assert [row["state"] for row in there] == ["Running", "Running"]
+    assert "xyzzy" in machines.kubectl("logs", "deployment/web")
+    machines.motet("m1", "node", "activate", "m1")
+    assert "drained (2 pods left it)" in machines.motet("m1", "node", "drain", "m2")
+    machines.kubectl("rollout", "status", "deployment/web", "--timeout=40s")
+    assert len(json.loads(machines.motet("m1", "node", "ps", "m1", "-o", "json"))) == 2
+    assert machines.nodes()["m2"]["availability"] == "drain"
+    machines.motet("m1", "node", "update", "m2", "--availability", "active", "--label-add", "disk=fast")
+    assert "disk=fast" in machines.motet("m1", "node", "inspect", "m2")
+
+
+def a_removed_machine_is_shut_out_and_may_come_back(machines: Machines, token: str, server: str) -> None:
+    assert "is alive" in machines.motet("m1", "node", "rm", "m2", fails=True)
+    machines.motet("m1", "node", "rm", "--force", "m2")
+    log = machines.boxes["m2"].machine.logs / "agent.log"
+    until(lambda: "not a member of this cluster" in log.read_text())
+    machines.motet("m2", "stop")
+    machines.motet("m2", "join", "--token", token, server, "--node-name", "m2")
+    assert machines.nodes()["m2"]["state"] == "ready"
