@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from motet.base.clock import SystemClock
-from motet.base.errors import NotFound, Unavailable
+from motet.base.errors import MotetError, NotFound, Unavailable
 from motet.base.files import write_atomically
 from motet.base.supervise import forever
 from motet.cli.machine import joining, lifecycle
@@ -31,6 +33,9 @@ _log = logging.getLogger(__name__)
 _STOP_SECONDS = 20.0
 _LOOK_EVERY = 0.2
 _LARGEST_LOG = 32 * 1024 * 1024
+_PR_SET_PDEATHSIG = 1
+# Loaded here: a child between fork and exec should not look for libraries.
+_libc = ctypes.CDLL(None)
 
 
 class _Ended(Exception):
@@ -38,12 +43,28 @@ class _Ended(Exception):
 
 
 async def run(machine: Machine, settings: Settings) -> None:
-    """Run manager and agent until SIGTERM or SIGINT."""
+    """Run manager and agent until SIGTERM or SIGINT. Raises MotetError when another daemon does so already."""
+    machine.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(machine):
+        await _run_alone(machine, settings)
+
+
+@contextlib.contextmanager
+def _alone(machine: Machine) -> Iterator[None]:
+    """Nobody else is the daemon of this data directory meanwhile; the kernel forgets it with the process."""
+    with machine.lock_file.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MotetError(f"a daemon already looks after {machine.data_dir}; stop it with: motet stop") from None
+        yield
+
+
+async def _run_alone(machine: Machine, settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    machine.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(machine.pid_file, f"{os.getpid()}\n".encode(), mode=0o644)
     parts = [asyncio.create_task(forever("the agent", lambda: _agent(machine, settings), log=_log))]
     if settings.is_manager:
@@ -133,7 +154,14 @@ async def _child(machine: Machine, name: str, arguments: Sequence[str]) -> None:
     _rotate(log)
     with log.open("ab") as output:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "motet", *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output
+            sys.executable,
+            "-m",
+            "motet",
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=_end_with_the_daemon,
         )
     try:
         code = await child.wait()
@@ -141,6 +169,11 @@ async def _child(machine: Machine, name: str, arguments: Sequence[str]) -> None:
         await _end(child)
         raise
     raise _Ended(f"exited with {code}; see {log}")
+
+
+def _end_with_the_daemon() -> None:
+    """In the child: SIGTERM when the daemon dies, so that the next one never meets a second manager or agent (prctl(2))."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

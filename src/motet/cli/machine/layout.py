@@ -104,6 +104,11 @@ class Machine:
         return self.run_dir / "daemon.pid"
 
     @property
+    def lock_file(self) -> Path:
+        """Held by the daemon while it lives."""
+        return self.run_dir / "daemon.lock"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.server_dir / "admin.kubeconfig"
 
