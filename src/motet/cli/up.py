@@ -113,7 +113,7 @@ async def _images(wanted: Project, options: Options, progress: Progress) -> Mapp
 
     def tell(service: str, what: str) -> None:
         state = "pulling" if what.startswith("pulling") else "building"
-        shown[service] = Line(service, state, what)
+        shown[service] = Line(service, state, what.removeprefix(state).lstrip(" ,"))
         progress.show(shown.values())
 
     socket = session.containerd_socket(options.machine)

@@ -84,7 +84,8 @@ def _raw_mode() -> Iterator[None]:
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:
-        terminal.setraw(descriptor)
+        # Not the default, which would throw away what was typed ahead.
+        terminal.setraw(descriptor, termios.TCSADRAIN)
         yield
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
