@@ -1,0 +1,134 @@
+"""What pods may do, as nftables: four chains that never change, and sets whose elements are all that does.
+
+An isolated pod's address gives the number of its class as the packet's mark, and the class's peers are looked up together with
+that number. There is neither a chain nor a rule for any pod, policy or pair of pods. The marks of packets that concern no
+isolated pod stay as they are. (nft(8): concatenations, intervals.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from motet.network.config import NetworkConfig
+from motet.network.policy.compile import Allowed, Compiled
+
+# Element -> value, empty for those of sets.
+Elements = dict[str, dict[str, str]]
+
+# Elements of one command; the parser's memory grows with the length of a command.
+_CHUNK = 2000
+_DIRECTIONS = ("ingress", "egress")
+
+
+def table(config: NetworkConfig) -> str:
+    return f"{config.table}_policy"
+
+
+def base(config: NetworkConfig) -> str:
+    """The table from nothing: replaces whatever an earlier process left, in the same transaction as what follows it.
+
+    What the node sends to its own pods passes no forwarding, so probes always get through; what pods send to their own node
+    is let through as upstream has it, but for questions to the name server, which stands for what is a pod there.
+    """
+    sets = "".join(
+        f"""
+  map {way} {{ type ipv4_addr : mark; }}
+  set {way}_peers {{ type mark . ipv4_addr; }}
+  set {way}_exact {{ type mark . ipv4_addr . inet_proto . inet_service; }}
+  set {way}_boxes {{ type mark . ipv4_addr . inet_proto . inet_service; flags interval; }}
+  chain {way}_rules {{
+    meta mark . ip {other} @{way}_peers return
+    meta mark . ip {other} . meta l4proto . th dport @{way}_exact return
+    meta mark . ip {other} . meta l4proto . th dport @{way}_boxes return
+    drop
+  }}"""
+        for way, other in (("ingress", "saddr"), ("egress", "daddr"))
+    )
+    name = table(config)
+    return f"""\
+add table ip {name}
+delete table ip {name}
+table ip {name} {{
+  set itself {{ type ipv4_addr . ipv4_addr; }}{sets}
+  chain between {{
+    type filter hook forward priority -5; policy accept;
+    ct state established,related accept
+    ip saddr . ip daddr @itself accept
+    meta mark set ip saddr map @egress jump egress_rules
+    meta mark set ip daddr map @ingress jump ingress_rules
+  }}
+  chain names {{
+    type filter hook input priority -5; policy accept;
+    ct state established,related accept
+    ip daddr {config.dns_address} meta mark set ip saddr map @egress jump egress_rules
+  }}
+}}
+"""
+
+
+@dataclass(slots=True)
+class Ruleset:
+    """The elements in the kernel, and how to get from them to others."""
+
+    config: NetworkConfig
+    _held: Elements = field(default_factory=dict)
+    # Per direction: the class number of each isolated pod.
+    _classes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def change(self, compiled: Compiled) -> str:
+        """The commands that make `compiled` true; empty when nothing differs."""
+        wanted: Elements = {"itself": {}}
+        for way, answers in zip(_DIRECTIONS, (compiled.ingress, compiled.egress), strict=True):
+            self._classes[way] = _numbered(answers, self._classes.get(way, {}))
+            wanted |= _elements(way, answers, self._classes[way])
+            wanted["itself"].update({f"{address} . {address}": "" for address in answers})
+        commands = [*self._differences("delete", self._held, wanted), *self._differences("add", wanted, self._held)]
+        self._held = wanted
+        return "\n".join(commands)
+
+    def _differences(self, verb: str, some: Elements, other: Elements) -> Iterator[str]:
+        """Commands about the elements of `some` that `other` does not have, or has with another value."""
+        for name, items in some.items():
+            rest = other.get(name, {})
+            changed = [(key, value) for key, value in items.items() if rest.get(key) != value]
+            lines = [f"{key} : {value}" if value and verb == "add" else key for key, value in changed]
+            for start in range(0, len(lines), _CHUNK):
+                listed = ", ".join(lines[start : start + _CHUNK])
+                yield f"{verb} element ip {table(self.config)} {name} {{ {listed} }}"
+
+
+def _numbered(answers: Mapping[str, Allowed], before: Mapping[str, int]) -> dict[str, int]:
+    """A class number for each pod, the same for the same answer. A class keeps the number its first pod had, if it can:
+    then a peer that comes or goes is one element and not all of them."""
+    numbers: dict[Allowed, int] = {}
+    taken: set[int] = set()
+    for address in sorted(answers):
+        allowed = answers[address]
+        held = before.get(address, 0)
+        if allowed not in numbers and held and held not in taken:
+            numbers[allowed] = held
+            taken.add(held)
+    fresh = (number for number in range(1, len(answers) + len(taken) + 1) if number not in taken)
+    for address in sorted(answers):
+        if answers[address] not in numbers:
+            numbers[answers[address]] = next(fresh)
+    return {address: numbers[allowed] for address, allowed in answers.items()}
+
+
+def _elements(way: str, answers: Mapping[str, Allowed], classes: Mapping[str, int]) -> Elements:
+    by_number = {classes[address]: allowed for address, allowed in answers.items()}
+    return {
+        way: {address: str(number) for address, number in classes.items()},
+        f"{way}_peers": _set(f"{number} . {peer}" for number, each in by_number.items() for peer in each.peers),
+        f"{way}_exact": _set(
+            f"{number} . {address} . {protocol} . {port}"
+            for number, each in by_number.items()
+            for address, protocol, port in each.exact
+        ),
+        f"{way}_boxes": _set(f"{number} . {box.text}" for number, each in by_number.items() for box in each.boxes),
+    }
+
+
+def _set(elements: Iterable[str]) -> dict[str, str]:
+    return dict.fromkeys(elements, "")
