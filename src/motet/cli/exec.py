@@ -32,6 +32,10 @@ def command(
     project: str, data_dir: Path, index: int | None, no_tty: bool, service: str, arguments: tuple[str, ...]
 ) -> None:
     """Run COMMAND in a pod of SERVICE. The exit code is that of the command."""
+    if arguments[0] == "--":  # as kubectl's users type it
+        arguments = arguments[1:]
+    if not arguments:
+        raise click.UsageError("no COMMAND to run")
     tty = sys.stdin.isatty() and sys.stdout.isatty() and not no_tty
     sys.exit(session.run(_exec(project, data_dir, service, index, arguments, tty)))
 
