@@ -56,12 +56,13 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
     Raises StoreInUse, StoreDamaged, IdentityError, OSError.
     """
     clock = clock or SystemClock()
-    files = credentials.prepare(config, clock.now())
     gc.set_threshold(_COLLECT_AFTER, 50, 50)
     async with contextlib.AsyncExitStack() as stack:
         store = SqliteStore(config.store, synchronous=config.synchronous)
+        # First of all: a second manager on the same directory is refused here, before it writes a line.
         await store.open()
         stack.push_async_callback(store.close)
+        files = credentials.prepare(config, clock.now())
         catalogue = Catalogue(KINDS)
         cache = Cache(store, resources(catalogue))
         await cache.start()
