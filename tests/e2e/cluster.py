@@ -241,12 +241,15 @@ class Cluster:
     def daemon_pid(self) -> int:
         return int(self.machine.pid_file.read_text())
 
+    def part_pids(self, part: str) -> list[int]:
+        """Every process that is `daemon`, `server` or `agent`."""
+        return [
+            pid for pid, words in processes() if words[1:4] == ["-m", "motet", part] and str(self.directory) in words
+        ]
+
     def part_pid(self, part: str) -> int:
         """The process of `server` or `agent`, 0 for none."""
-        for pid, words in processes():
-            if part in words and "motet" in words and str(self.directory) in words:
-                return pid
-        return 0
+        return next(iter(self.part_pids(part)), 0)
 
     def containerd_pid(self) -> int:
         config = str(self.directory / "agent" / "containerd" / "config.toml")

@@ -1,17 +1,19 @@
 """kubectl against real pods: the verbs that go through to the container."""
 
+import fcntl
 import http.client
 import os
 import pty
 import select
-import signal
+import socket
+import struct
 import subprocess
-import threading
+import termios
 import time
 
 import pytest
 
-from e2e.cluster import fetch, until
+from e2e.cluster import until
 from e2e.space import Space, pause, pod, ready, shell, state
 
 
@@ -66,10 +68,6 @@ def test_exec_with_a_terminal_and_its_size(space):
     space.apply(pod("box", pause()))
     space.running("box")
     ours, theirs = pty.openpty()
-    import fcntl
-    import struct
-    import termios
-
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
     session = popen(space, "exec", "-it", "box", "--", "sh", stdin=theirs, stdout=theirs, start_new_session=True)
     os.close(theirs)
@@ -82,7 +80,6 @@ def test_exec_with_a_terminal_and_its_size(space):
     finally:
         session.kill()
         session.wait()
-        session.stdin and session.stdin.close()
         os.close(ours)
 
 
@@ -133,8 +130,6 @@ def test_port_forward_to_a_closed_port_says_so_and_lives_on(space):
 
 
 def _listening(space: Space, port: int) -> bool:
-    import socket
-
     def connect() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,6 +1,8 @@
 """Probes, restarts, hooks, endings: the life of a pod as people see it with kubectl."""
 
+import subprocess
 import time
+from pathlib import Path
 
 from e2e.cluster import until
 from e2e.space import Space, container, pause, pod, ready, service, shell, state
@@ -16,7 +18,9 @@ def test_a_pod_that_is_not_ready_gets_no_traffic(space: Space):
     found = space.wait("pods", "web", lambda found: found["status"]["phase"] == "Running")
     assert not ready(found)
     slices = "discovery.k8s.io/v1/endpointslices"
-    ready_of = lambda: [end["conditions"]["ready"] for part in space.list(slices) for end in part.get("endpoints") or []]  # noqa: E731
+    ready_of = lambda: [
+        end["conditions"]["ready"] for part in space.list(slices) for end in part.get("endpoints") or []
+    ]
     until(lambda: ready_of() == [False])
     assert "Readiness probe failed" in space.event("web", "Unhealthy")
     try:
@@ -65,8 +69,9 @@ def test_a_crashing_container_backs_off(space: Space):
     found = space.wait(
         "pods",
         "crash",
-        lambda found: state(found)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-        and state(found)["restartCount"] >= 1,
+        lambda found: (
+            state(found)["state"]["waiting"]["reason"] == "CrashLoopBackOff" and state(found)["restartCount"] >= 1
+        ),
     )
     assert state(found)["lastState"]["terminated"]["exitCode"] == 42
     assert "Back-off restarting failed container app in pod crash" in space.event("crash", "BackOff")
@@ -123,19 +128,14 @@ def test_a_container_gets_its_grace_and_its_last_words(space: Space):
     )
     space.running("polite")
     space.running("stubborn")
-    following = space.cluster.inside(lambda: None)
-    assert following is None
-    import subprocess
-
-    logs = subprocess.Popen(
-        space.cluster.command("kubectl", "-n", space.namespace, "logs", "-f", "polite"),
-        env=space.cluster.environment(), stdout=subprocess.PIPE, text=True)  # fmt: skip
-    assert logs.stdout is not None
-    assert logs.stdout.readline() == "up\n"
-    began = time.monotonic()
-    space.kubectl("delete", "pod", "polite")
-    assert time.monotonic() - began < 10
-    assert logs.communicate(timeout=10)[0] == "hook\nbye\n"
+    command = space.cluster.command("kubectl", "-n", space.namespace, "logs", "-f", "polite")
+    with subprocess.Popen(command, env=space.cluster.environment(), stdout=subprocess.PIPE, text=True) as logs:
+        assert logs.stdout is not None
+        assert logs.stdout.readline() == "up\n"
+        began = time.monotonic()
+        space.kubectl("delete", "pod", "polite")
+        assert time.monotonic() - began < 10
+        assert logs.communicate(timeout=10)[0] == "hook\nbye\n"
     began = time.monotonic()
     space.kubectl("delete", "pod", "stubborn")
     assert 1.5 < time.monotonic() - began < 12
@@ -150,11 +150,11 @@ def test_a_deleted_pod_counts_as_terminating_while_it_ends(space: Space):
 
 
 def test_forced_deletion_is_at_once_and_still_ends_the_container(space: Space):
-    space.apply(pod("slow", shell("trap '' TERM; while true; do usleep 100000; done"), terminationGracePeriodSeconds=60))
+    space.apply(
+        pod("slow", shell("trap '' TERM; while true; do usleep 100000; done"), terminationGracePeriodSeconds=60)
+    )
     uid = space.running("slow")["metadata"]["uid"]
     group = f"{space.cluster.machine.cgroup_root}/pods"
-    from pathlib import Path
-
     groups = lambda: [path for path in Path(f"/sys/fs/cgroup/memory{group}").rglob(f"*{uid}*")]  # noqa: E731
     assert groups()
     space.kubectl("delete", "pod", "slow", "--force", "--grace-period=0")

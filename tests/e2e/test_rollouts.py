@@ -26,7 +26,9 @@ def test_a_rollout_and_its_undo_lose_no_request(space):
 
 
 def test_a_rollout_that_never_becomes_ready_keeps_the_old_pods_serving(space):
-    space.apply(deployment("web", 2, WEB, strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}), service("web"))
+    space.apply(
+        deployment("web", 2, WEB, strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}), service("web")
+    )
     space.rolled_out("web")
     space.kubectl("patch", "deployment", "web", "--type=json", "-p",
         '[{"op":"replace","path":"/spec/template/spec/containers/0/readinessProbe/httpGet/port","value":9}]')  # fmt: skip
