@@ -63,6 +63,8 @@ class Renewal:
                 continue
             try:
                 await self.renew()
+                # Where the clock is far ahead every certificate looks old; that must not become a storm.
+                await self._clock.sleep(max(1.0, (life.ends - life.begins).total_seconds() / 50))
             except ApiError as error:
                 remaining = (life.ends - self._clock.now()).total_seconds()
                 _log.warning(

@@ -31,8 +31,8 @@ _ROOT_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
 # How long a node's certificate is good for. What ends a node's access is the end of its Node, not this.
 NODE_LIFETIME = timedelta(days=90)
-# A leaf is valid a little before it was made, so that a machine whose clock is behind can use it at once.
-_BACKDATE = timedelta(minutes=5)
+# A certificate is valid since before it was made, so that a machine whose clock is behind can use it at once.
+BACKDATE = timedelta(hours=1)
 
 
 class IdentityError(MotetError):
@@ -73,7 +73,7 @@ class Authority:
             .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _BACKDATE)
+            .not_valid_before(now - BACKDATE)
             .not_valid_after(now + _ROOT_LIFETIME)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
@@ -157,7 +157,7 @@ class Authority:
             .issuer_name(self._certificate.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _BACKDATE)
+            .not_valid_before(now - BACKDATE)
             .not_valid_after(min(now + lifetime, self._certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -186,7 +186,7 @@ def covers(certificate: bytes, sans: Sequence[str], *, by: Authority, at: dateti
         leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(by.pem))
     except (InvalidSignature, ValueError, TypeError):
         return False
-    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc - BACKDATE
     if leaf.not_valid_after_utc - at < life / 3:
         return False
     try:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from motet.identity.authority import IdentityError
+from motet.identity.authority import BACKDATE, IdentityError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def public_key(request: bytes) -> ec.EllipticCurvePublicKey:
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """When a certificate begins and ends, in UTC."""
+    """When a certificate was made and when it ends, in UTC."""
 
     begins: datetime
     ends: datetime
@@ -63,7 +63,7 @@ class Lifetime:
 def lifetime(certificate: bytes) -> Lifetime:
     """Of a PEM certificate. Raises IdentityError."""
     leaf = _load(certificate)
-    return Lifetime(leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+    return Lifetime(leaf.not_valid_before_utc + BACKDATE, leaf.not_valid_after_utc)
 
 
 def uid(certificate: bytes) -> str:

@@ -19,9 +19,13 @@ import pytest
 import uvloop
 
 from motet.api import bootstrap
+from motet.api.admission import BUILT_IN, Chain
 from motet.api.http.authorize import Roles
+from motet.api.http.enrolment import Enrolment, EnrolmentConfig
+from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.noderestriction import NODE_RESTRICTION
 from motet.api.registry import Registry
 from motet.base.clock import SystemClock
 from motet.identity import kubeconfig, tls
@@ -127,7 +131,8 @@ async def api(pki: Pki, tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @contextlib.asynccontextmanager
-async def serving(pki: Pki, directory: Path) -> AsyncIterator[Api]:
+async def serving(pki: Pki, directory: Path, enrolment: EnrolmentConfig | None = None) -> AsyncIterator[Api]:
+    """With `enrolment`, machines may join, and a node's certificate counts only while its Node lives."""
     clock = SystemClock()
     catalogue = Catalogue(KINDS)
     store = SqliteStore(directory / "state.db", synchronous="NORMAL")
@@ -138,7 +143,7 @@ async def serving(pki: Pki, directory: Path) -> AsyncIterator[Api]:
     }
     cache = Cache(store, list(resources.values()))
     await cache.start()
-    registry = Registry(store, cache, catalogue, clock)
+    registry = Registry(store, cache, catalogue, clock, admission=Chain((*BUILT_IN, *NODE_RESTRICTION)))
     config = ApiConfig(
         host="127.0.0.1",
         port=0,
@@ -147,7 +152,15 @@ async def serving(pki: Pki, directory: Path) -> AsyncIterator[Api]:
         client_ca=pki.directory / "ca.crt",
         stop_seconds=0.2,
     )
-    server = ApiServer(config, registry, catalogue, Roles(NodeGraph(cache)), agent_tls=pki.client("admin"))
+    server = ApiServer(
+        config,
+        registry,
+        catalogue,
+        Roles(NodeGraph(cache)),
+        agent_tls=pki.client("admin"),
+        members=Members(cache.table("core/nodes")) if enrolment else None,
+        enrolment=Enrolment(enrolment, lambda: pki.authority, registry) if enrolment else None,
+    )
     await server.start()
     path = directory / "kubeconfig"
     credentials = pki.authority.issue("admin", ("system:masters",))

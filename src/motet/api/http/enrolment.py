@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import hmac
 import ipaddress
 import logging
@@ -147,17 +148,19 @@ class Enrolment:
     async def _join(self, call: Call) -> Issued:
         source = _source(call.request)
         admin = MASTERS in call.user.groups
-        if not admin:
-            self._not_too_often(source)
         try:
             asked = await _body(call, JoinRequest)
             if not admin:
+                self._not_too_often(source)
                 await self._admit(asked)
             key = _key(asked.request)
             self._check_names(asked, admin=admin)
             node = await self._node(asked.node, call.user, admin=admin)
+        except TooManyRequests:
+            raise
         except ApiError as error:
             if isinstance(error, Unauthorized | BadRequest | RequestEntityTooLarge | TimedOut):
+                self._not_too_often(source)
                 self._limit.failed(source)
             self._tell(source, error)
             raise
@@ -277,7 +280,7 @@ class Enrolment:
     async def _rotate(self, user: User, role: str) -> JoinToken:
         _only_admins(user, role)
         await self._salt(role)
-        change = {"data": {role: base64.b64encode(tokens.new_salt()).decode()}}
+        change = {"data": {role: _fresh_salt()}}
         await self._registry.patch(
             secret_kind.KIND, _NAMESPACE, _SECRET, change, PatchType.MERGE, _SYSTEM, RequestOptions()
         )
@@ -302,27 +305,23 @@ class Enrolment:
         raise ServerError(f"the Secret {_NAMESPACE}/{_SECRET} holds no salt for the {role}'s token")
 
     async def _make_salts(self, found: Document | None, role: str) -> None:
-        fresh = base64.b64encode(tokens.new_salt()).decode()
+        """Of one role where others have theirs, of all when there are none. Somebody else may be faster."""
         if found is not None:
-            change = {"metadata": {"resourceVersion": str(found.revision)}, "data": {role: fresh}}
-            try:
+            change = {"metadata": {"resourceVersion": str(found.revision)}, "data": {role: _fresh_salt()}}
+            with contextlib.suppress(Conflict):
                 await self._registry.patch(
                     secret_kind.KIND, _NAMESPACE, _SECRET, change, PatchType.MERGE, _SYSTEM, RequestOptions()
                 )
-            except Conflict:
-                return
             return
         document = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": _SECRET, "namespace": _NAMESPACE},
             "type": "motet.dev/join-tokens",
-            "data": {role: fresh},
+            "data": {each: _fresh_salt() for each in tokens.ROLES},
         }
-        try:
+        with contextlib.suppress(AlreadyExists):
             await self._registry.create(secret_kind.KIND, _NAMESPACE, document, _SYSTEM)
-        except AlreadyExists:
-            return
 
     def _tell(self, source: str, error: ApiError) -> None:
         """Log a refusal; those not answered one by one are told together, once a minute."""
@@ -331,6 +330,10 @@ class Enrolment:
         if self._untold and now - self._told_at >= _TELL_EVERY:
             log.warning("and %d more joins were refused for coming too often", self._untold)
             self._untold, self._told_at = 0, now
+
+
+def _fresh_salt() -> str:
+    return base64.b64encode(tokens.new_salt()).decode()
 
 
 def _only_admins(user: User, role: str) -> None:
