@@ -46,9 +46,11 @@ from motet.pods.volumes import Volumes
 from motet.runtime.cgroups import Cgroups
 from motet.runtime.containerd import Containerd
 from motet.runtime.cri import CriRuntime
+from motet.runtime.interface import ContainerState, Runtime, RuntimeFailure
 
 _log = logging.getLogger("motet.agent")
 _RETRY = 1.0
+_LAST_GRACE_SECONDS = 10
 
 
 class Network(Protocol):
@@ -92,9 +94,33 @@ async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork)
             net = network(client, network_config(config, cidr))
             await asyncio.to_thread(net.prepare)
             await _run_parts(config, client, context, runtime, node, net, clock)
+    except BaseExceptionGroup as group:
+        if group.subgroup(NotAMember) is not None and containerd is not None:
+            await evacuate(runtime)
+        raise
     finally:
         await client.close()
         await runtime.close()
+
+
+async def evacuate(runtime: Runtime) -> None:
+    """End every pod: the cluster has removed this node and runs them elsewhere. Their volumes' data stays."""
+    _log.warning("this node is no member of the cluster any more: ending its pods")
+
+    async def end(sandbox: str) -> None:
+        try:
+            ours = [made for made in await runtime.containers() if made.sandbox_id == sandbox]
+            running = [made for made in ours if made.state is ContainerState.RUNNING]
+            await asyncio.gather(*(runtime.stop_container(made.id, _LAST_GRACE_SECONDS) for made in running))
+            await runtime.stop_sandbox(sandbox)
+            await runtime.remove_sandbox(sandbox)
+        except RuntimeFailure as failure:
+            _log.warning("pod sandbox %s not removed: %s", sandbox, failure)
+
+    try:
+        await asyncio.gather(*(end(found.id) for found in await runtime.sandboxes()))
+    except RuntimeFailure as failure:
+        _log.warning("the pods cannot be ended: %s", failure)
 
 
 async def _run_parts(

@@ -112,6 +112,19 @@ def import_image(machines: Machines, name: str) -> None:
     asyncio.run(work())
 
 
+def sandboxes(machines: Machines, name: str) -> int:
+    """How many pods really run on a machine."""
+
+    async def work() -> int:
+        runtime = CriRuntime(machines.boxes[name].machine.containerd_socket)
+        try:
+            return len(await runtime.sandboxes())
+        finally:
+            await runtime.close()
+
+    return asyncio.run(work())
+
+
 def test_two_machines_become_a_cluster_and_part_again(machines: Machines) -> None:
     begun = json.loads(
         machines.motet("m1", "init", "--advertise-addr", machines.address("m1"), "--node-name", "m1", "-o", "json")
@@ -182,9 +195,15 @@ def a_pod_runs_there_with_a_secret_and_drains_away(machines: Machines) -> None:
 
 def a_removed_machine_is_shut_out_and_may_come_back(machines: Machines, token: str, server: str) -> None:
     assert "is alive" in machines.motet("m1", "node", "rm", "m2", fails=True)
+    machines.kubectl("scale", "deployment/web", "--replicas=4")
+    until(lambda: len(json.loads(machines.motet("m1", "node", "ps", "m2", "-o", "json"))) > 0)
+    machines.kubectl("rollout", "status", "deployment/web", "--timeout=40s")
+    assert sandboxes(machines, "m2") > 0
     machines.motet("m1", "node", "rm", "--force", "m2")
     log = machines.boxes["m2"].machine.logs / "agent.log"
     until(lambda: "not a member of this cluster" in log.read_text())
+    # It ends the pods that are replaced elsewhere, so that none runs twice.
+    until(lambda: sandboxes(machines, "m2") == 0)
     machines.motet("m2", "stop")
     machines.motet("m2", "join", "--token", token, server, "--node-name", "m2")
     assert machines.nodes()["m2"]["state"] == "ready"
