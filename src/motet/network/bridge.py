@@ -29,7 +29,7 @@ def ensure(config: NetworkConfig) -> int:
     try:
         with IPRoute() as route:
             mtu = config.mtu or _outward_mtu(route)
-            index = _bridge(route, config.bridge, mtu)
+            index = _bridge(route, config.bridge, mtu, _hardware_address(config))
             _address(route, index, str(config.gateway), config.pods.prefixlen)
             _address(route, index, str(config.dns_address), 32)
             route.route("replace", dst=str(config.services), oif=index, prefsrc=str(config.gateway), scope="link")
@@ -39,6 +39,27 @@ def ensure(config: NetworkConfig) -> int:
     return mtu
 
 
+def repair(config: NetworkConfig, known: frozenset[str]) -> frozenset[str]:
+    """`ensure`, and bring the `known` ports back to a bridge that had to be made anew; returns its ports now.
+
+    Raises NetworkError.
+    """
+    try:
+        with IPRoute() as route:
+            there = bool(route.link_lookup(ifname=config.bridge))
+            ensure(config)
+            (index,) = route.link_lookup(ifname=config.bridge)
+            if not there:
+                _log.warning("bridge %s was gone; it is back, with %d ports", config.bridge, len(known))
+                for port in (port for name in known for port in route.link_lookup(ifname=name)):
+                    route.link("set", index=port, master=index, state="up")
+                    route.brport("set", index=port, mode=1)  # hairpin
+            links = route.get_links(master=index)
+            return frozenset(str(dict(link["attrs"])["IFLA_IFNAME"]) for link in links)
+    except NetlinkError as error:
+        raise NetworkError(f"bridge {config.bridge}: {error}") from error
+
+
 def remove(config: NetworkConfig) -> None:
     """Take the bridge away, and its addresses and routes with it."""
     with IPRoute() as route:
@@ -46,14 +67,19 @@ def remove(config: NetworkConfig) -> None:
             route.link("del", index=index)
 
 
-def _bridge(route: IPRoute, name: str, mtu: int) -> int:
+def _bridge(route: IPRoute, name: str, mtu: int, hardware_address: str) -> int:
     found = route.link_lookup(ifname=name)
     if not found:
-        route.link("add", ifname=name, kind="bridge", mtu=mtu)
+        route.link("add", ifname=name, kind="bridge", mtu=mtu, address=hardware_address)
         found = route.link_lookup(ifname=name)
     index: int = found[0]
-    route.link("set", index=index, state="up")
+    route.link("set", index=index, address=hardware_address, state="up")
     return index
+
+
+def _hardware_address(config: NetworkConfig) -> str:
+    """Made of the gateway's address: a bridge without one of its own takes another whenever a pod comes or goes."""
+    return ":".join(f"{byte:02x}" for byte in b"\x0a\x58" + config.gateway.packed)
 
 
 def _address(route: IPRoute, index: int, address: str, prefix: int) -> None:

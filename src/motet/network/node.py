@@ -9,15 +9,21 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from motet.base.clock import SystemClock
 from motet.base.supervise import forever
+from motet.client.events import WARNING, About, EventRecorder
 from motet.client.interface import Client
-from motet.network import bridge, cni
+from motet.kinds import pod
+from motet.network import bridge, cni, firewall
 from motet.network.config import NetworkConfig
 from motet.network.dns.loop import Dns
 from motet.network.overlay import kernel
 from motet.network.overlay.loop import Overlay
+from motet.network.policy import ruleset
+from motet.network.policy.loop import Policies
 from motet.network.proxy.loop import Proxy
 from motet.network.proxy.nft import Nft
+from motet.store.document import Document
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ class NodeNetwork:
         if not self._config.mtu:
             self._config = replace(self._config, mtu=kernel.pod_mtu(self._config.address))
         cni.write(self._config, bridge.ensure(self._config))
+        firewall.ensure(Nft(), self._config)
 
     async def run(self) -> None:
         """Serve until cancelled. Rules, bridge and running pods' connections outlive it."""
@@ -44,17 +51,29 @@ class NodeNetwork:
             group.create_task(forever("the name server", self._dns, log=_log))
             if self._config.address is not None:
                 group.create_task(forever("the way to other nodes", self._overlay, log=_log))
+            group.create_task(forever("network policies", self._policies, log=_log))
             group.create_task(forever("repairing the bridge", self._repair, log=_log))
 
     @staticmethod
     def remove(config: NetworkConfig) -> None:
         """Leave nothing behind in the kernel. Raises NftError, NetworkError."""
-        Nft().remove_table(config.table)
+        nft = Nft()
+        firewall.remove(nft, config)
+        for table in (config.table, ruleset.table(config)):
+            nft.remove_table(table)
         kernel.remove(config.overlay)
         bridge.remove(config)
 
     async def _proxy(self) -> None:
-        await Proxy(self._client, self._config, Nft()).run()
+        events = EventRecorder(self._client, SystemClock(), "motet-proxy", self._config.node_name)
+
+        def warn(about: Document, message: str) -> None:
+            kind = "Pod" if about.key.resource == pod.KIND.resource else "Service"
+            events.event(About.document(about, "v1", kind), WARNING, "PortTaken", message)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forever("the service proxy's events", events.run, log=_log))
+            await Proxy(self._client, self._config, Nft(), warn).run()
 
     async def _dns(self) -> None:
         await Dns(self._client, self._config).run()
@@ -62,7 +81,13 @@ class NodeNetwork:
     async def _overlay(self) -> None:
         await Overlay(self._client, self._config).run()
 
+    async def _policies(self) -> None:
+        await Policies(self._client, self._config, Nft()).run()
+
     async def _repair(self) -> None:
+        nft = Nft()
+        ports: frozenset[str] = frozenset()
         while True:
+            ports = await asyncio.to_thread(bridge.repair, self._config, ports)
+            await asyncio.to_thread(firewall.ensure, nft, self._config)
             await asyncio.sleep(_REPAIR_SECONDS)
-            await asyncio.to_thread(bridge.ensure, self._config)

@@ -32,8 +32,9 @@ class Nft:
         except OSError as error:
             raise NftError(f"libnftables cannot be loaded: {error}; install the package nftables") from error
 
-    def run(self, commands: str) -> str:
-        """Run one transaction of text commands; returns what it printed. Raises NftError."""
+    def run(self, commands: str, *, handles: bool = False) -> str:
+        """Run one transaction of text commands; returns what it printed, with handles if wanted. Raises NftError."""
+        self._context.set_handle_output(handles)
         code, output, error = self._context.cmd(commands)
         if code != 0:
             raise NftError(f"nftables: {error.strip()[:500]}")

@@ -2,7 +2,7 @@
 
 A connection's first packet is looked up by destination in `virtual` or `local` (for senders inside the cluster first in those
 of their own), which gives the frontend's number as the connection mark; `balance` sends it to a chain for that many endpoints;
-the chain draws one, and `endpoints_PROTOCOL` names its address. A frontend with nobody behind it is in `nobody` instead, which refuses.
+the chain draws one, and `endpoints_PROTOCOL` names its address. A frontend with nobody behind it is in `nobody`, which refuses.
 There is one chain for each *count* of endpoints and none per service, so a change is a handful of map elements in one transaction.
 (nft(8): numgen, vmap, concatenations. Written as text, since the JSON form cannot say map updates in rules.)
 """

@@ -1,0 +1,130 @@
+"""What services, slices and pods ask of a node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from motet.network.proxy.desired import Backends, Frontend, Routes, of_pod, of_service
+from motet.network.proxy.views import PodView, ServiceView, SliceView
+
+VIP = "10.43.0.7"
+A, B, C = "10.42.0.2", "10.42.0.3", "10.42.1.4"
+
+
+def service(**spec: Any) -> ServiceView:
+    status = spec.pop("status", {})
+    ports = [{"port": 80, "protocol": "TCP"}]
+    return msgspec.convert({"spec": {"clusterIP": VIP, "ports": ports, **spec}, "status": status}, ServiceView)
+
+
+def slice(*endpoints: dict[str, Any], **fields: Any) -> SliceView:
+    ports = [{"name": "", "port": 8080, "protocol": "TCP"}]
+    return msgspec.convert({"endpoints": list(endpoints), "ports": ports, **fields}, SliceView)
+
+
+def endpoint(address: str, node: str = "n1", **conditions: bool) -> dict[str, Any]:
+    return {"addresses": [address], "nodeName": node, "conditions": conditions}
+
+
+def routes(service: ServiceView, *slices: SliceView) -> Routes:
+    return of_service(service, slices, "n1")
+
+
+def at(routes: Routes, address: str = VIP, port: int = 80, inside: bool = False) -> list[str]:
+    return [address for address, _ in routes[Frontend(address, "tcp", port, inside)].endpoints]
+
+
+def test_a_cluster_address_leads_to_the_ready_endpoints_of_all_slices() -> None:
+    found = routes(service(), slice(endpoint(A), endpoint(B, ready=False)), slice(endpoint(C, ready=True)))
+    assert at(found) == [A, C]
+
+
+def test_endpoints_that_leave_serve_only_while_there_are_no_others() -> None:
+    leaving = endpoint(A, ready=False, serving=True, terminating=True)
+    assert at(routes(service(), slice(leaving))) == [A]
+    assert at(routes(service(), slice(leaving, endpoint(B)))) == [B]
+
+
+def test_ports_are_matched_by_name_and_protocol() -> None:
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
+    part = slice(endpoint(A), ports=[{"name": "dns", "port": 5353, "protocol": "UDP"}])
+    found = routes(service(ports=ports), part)
+    assert found[Frontend(VIP, "udp", 53)].endpoints == ((A, 5353),)
+    assert found[Frontend(VIP, "tcp", 53)].endpoints == ()
+
+
+@pytest.mark.parametrize("spec", [{"clusterIP": "None"}, {"type": "ExternalName", "externalIPs": ["192.0.2.1"]}])
+def test_headless_and_external_services_need_no_rules(spec: dict[str, Any]) -> None:
+    assert routes(service(**spec), slice(endpoint(A))) == {}
+
+
+def test_affinity_has_its_seconds_or_three_hours() -> None:
+    config = {"clientIP": {"timeoutSeconds": 60}}
+    found = routes(service(sessionAffinity="ClientIP", sessionAffinityConfig=config))
+    assert found[Frontend(VIP, "tcp", 80)].sticky == 60
+    assert routes(service(sessionAffinity="ClientIP"))[Frontend(VIP, "tcp", 80)].sticky == 10800
+
+
+def test_a_load_balancer_takes_its_own_port_and_its_node_port() -> None:
+    ports = [{"port": 80, "nodePort": 30080}]
+    assert set(routes(service(type="LoadBalancer", ports=ports))) == {
+        Frontend(VIP, "tcp", 80),
+        Frontend("", "tcp", 30080),
+        Frontend("", "tcp", 80),
+    }
+
+
+def test_a_load_balancer_that_was_refused_its_port_does_not_take_it() -> None:
+    refused = {"conditions": [{"type": "LoadBalancerPortsError", "status": "True"}]}
+    assert set(routes(service(type="LoadBalancer", status=refused))) == {Frontend(VIP, "tcp", 80)}
+
+
+def test_somebody_elses_load_balancer_is_served_at_its_address() -> None:
+    shown = {"loadBalancer": {"ingress": [{"ip": "198.51.100.1"}, {"ip": "198.51.100.2", "ipMode": "Proxy"}]}}
+    found = routes(service(type="LoadBalancer", loadBalancerClass="example.com/x", status=shown))
+    assert set(found) == {Frontend(VIP, "tcp", 80), Frontend("198.51.100.1", "tcp", 80)}
+
+
+def test_a_local_external_policy_binds_outsiders_only() -> None:
+    spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}], "externalTrafficPolicy": "Local"}
+    found = routes(service(**spec), slice(endpoint(A), endpoint(C, "n2")))
+    assert at(found, "", 30080) == [A]
+    assert at(found, "", 30080, inside=True) == [A, C]
+    assert at(found) == [A, C]
+
+
+def test_without_local_endpoints_a_local_policy_ignores_rather_than_refuses() -> None:
+    found = routes(service(internalTrafficPolicy="Local"), slice(endpoint(C, "n2")))
+    assert found[Frontend(VIP, "tcp", 80)] == Backends((), elsewhere=True)
+    assert routes(service(internalTrafficPolicy="Local"))[Frontend(VIP, "tcp", 80)] == Backends(())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "x; flush", ""])
+def test_addresses_that_no_service_may_lead_to_are_left_out(address: str) -> None:
+    found = routes(service(externalIPs=[address]), slice(endpoint(address), endpoint(A)))
+    assert set(found) == {Frontend(VIP, "tcp", 80)}
+    assert at(found) == [A]
+
+
+def pod(*ports: dict[str, Any], **status: Any) -> PodView:
+    spec = {"containers": [{"ports": list(ports)}], "hostNetwork": status.pop("hostNetwork", False)}
+    return msgspec.convert({"spec": spec, "status": {"phase": "Running", "podIP": A, **status}}, PodView)
+
+
+PORT = {"containerPort": 80, "hostPort": 8080}
+
+
+def test_a_host_port_leads_to_the_pod() -> None:
+    assert of_pod(pod(PORT, {"containerPort": 81})) == {Frontend("", "tcp", 8080): Backends(((A, 80),))}
+
+
+def test_a_host_port_may_be_of_one_address_only() -> None:
+    assert set(of_pod(pod(PORT | {"hostIP": "127.0.0.1"}))) == {Frontend("127.0.0.1", "tcp", 8080)}
+
+
+@pytest.mark.parametrize("status", [{"podIP": ""}, {"phase": "Failed"}, {"hostNetwork": True}])
+def test_pods_that_are_not_there_or_need_no_rule_have_none(status: dict[str, Any]) -> None:
+    assert of_pod(pod(PORT, **status)) == {}

@@ -1,0 +1,53 @@
+"""What the kernel tells in text: sticky clients, flows, listening sockets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from motet.network.proxy import conntrack, sticky
+from motet.network.proxy.conntrack import Flow
+from motet.network.proxy.listeners import listening
+
+LISTING = (
+    "table ip motet {\n\tmap sticky {\n\t\ttype mark . ipv4_addr : ipv4_addr . inet_service\n\t\tflags timeout\n"
+    "\t\telements = { 0x1f500003 . 10.42.0.9 timeout 3h expires 2h59m54s968ms : 10.42.0.7 . 8080,\n"
+    "\t\t\t     0x1f500004 . 10.42.0.9 timeout 1m expires 12s : 10.42.0.8 . 8080 }\n\t}\n}\n"
+)
+
+
+def test_only_clients_of_what_is_gone_are_let_go() -> None:
+    assert sticky.forget("motet", LISTING, {(0x1F500003, "10.42.0.7", 8080), (0x1F500004, "10.42.0.7", 8080)}) == (
+        "delete element ip motet sticky { 0x1f500003 . 10.42.0.9 }"
+    )
+    assert sticky.forget("motet", LISTING, {(9, "10.42.0.7", 8080)}) == ""
+
+
+@pytest.mark.parametrize(("span", "seconds"), [("2h59m54s968ms", 10794.968), ("1d1s", 86401), ("60s", 60)])
+def test_spans_are_read_as_nft_prints_them(span: str, seconds: float) -> None:
+    assert sticky.seconds(span) == pytest.approx(seconds)
+
+
+FLOW = Flow(("192.0.2.9", 4000), ("10.43.0.5", 53), ("10.42.0.2", 53))
+
+
+def test_a_flow_is_stale_when_it_leads_to_none_of_its_endpoints() -> None:
+    assert conntrack.stale(FLOW, {("10.43.0.5", 53): {("10.42.0.3", 53)}}, set())
+    assert not conntrack.stale(FLOW, {("10.43.0.5", 53): {("10.42.0.2", 53)}}, set())
+    assert not conntrack.stale(FLOW, {("10.43.0.6", 53): set()}, set())
+
+
+def test_a_published_port_concerns_flows_to_this_nodes_addresses_only() -> None:
+    assert conntrack.stale(FLOW, {("", 53): set()}, {"10.43.0.5"})
+    assert not conntrack.stale(FLOW, {("", 53): set()}, {"192.0.2.1"})
+
+
+def test_listening_sockets_are_found_and_connected_ones_are_not(tmp_path: Path) -> None:
+    head = "  sl  local_address rem_address   st\n"
+    (tmp_path / "tcp").write_text(
+        head + "   0: 0100007F:0050 00000000:0000 0A 0\n   1: 0100007F:9999 0100007F:0050 01 0\n"
+    )
+    (tmp_path / "tcp6").write_text(head + f"   0: {'0' * 32}:0051 {'0' * 32}:0000 0A 0\n")
+    (tmp_path / "udp").write_text(head + "   0: 00000000:0035 00000000:0000 07 0\n   1: 0:1234 0:0035 01 0\n")
+    assert listening(tmp_path) == {("tcp", 80), ("tcp", 81), ("udp", 53)}
