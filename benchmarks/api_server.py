@@ -19,12 +19,12 @@ from motet.api import bootstrap
 from motet.api.http.authorize import Roles
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
-from motet.api.registry import Registry
+from motet.api.registry import Registry, resources
 from motet.base.clock import SystemClock
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Authority
 from motet.kinds.catalogue import Catalogue
-from motet.store.cache import Cache, Resource
+from motet.store.cache import Cache
 from motet.store.sqlite import SqliteStore
 
 
@@ -36,8 +36,7 @@ async def serve(directory: Path, port: int, synchronous: str) -> None:
     clock, catalogue = SystemClock(), Catalogue()
     store = SqliteStore(directory / "state.db", synchronous=synchronous)  # type: ignore[arg-type]
     await store.open()
-    resources = [Resource(kind.resource, kind.fields, kind.indexed_fields) for kind in catalogue]
-    cache = Cache(store, resources)
+    cache = Cache(store, resources(catalogue))
     await cache.start()
     registry = Registry(store, cache, catalogue, clock)
     config = ApiConfig(

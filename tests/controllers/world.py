@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from motet.api.registry import Registry
+from motet.api.registry import Registry, resources
 from motet.base import timestamps
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import ApiError
@@ -20,7 +20,7 @@ from motet.kinds import namespace
 from motet.kinds import pod as pod_kind
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Kind
-from motet.store.cache import Cache, Resource
+from motet.store.cache import Cache
 from motet.store.document import Document
 from motet.store.sqlite import SqliteStore
 
@@ -75,10 +75,7 @@ async def world(
     catalogue = Catalogue()
     store = SqliteStore(folder / "state.db", "NORMAL")
     await store.open()
-    resources = [
-        Resource(k.resource, fields=k.fields, indexed_fields=k.indexed_fields) for k in catalogue if k.resource
-    ]
-    cache = Cache(store, {resource.name: resource for resource in resources}.values())
+    cache = Cache(store, resources(catalogue))
     await cache.start()
     registry = Registry(store, cache, catalogue, clock)
     found = World(LocalClient(registry), clock, registry)

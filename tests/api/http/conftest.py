@@ -26,12 +26,12 @@ from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.noderestriction import NODE_RESTRICTION
-from motet.api.registry import Registry
+from motet.api.registry import Registry, resources
 from motet.base.clock import SystemClock
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Authority
 from motet.kinds.catalogue import KINDS, Catalogue
-from motet.store.cache import Cache, Resource
+from motet.store.cache import Cache
 from motet.store.sqlite import SqliteStore
 
 
@@ -137,11 +137,7 @@ async def serving(pki: Pki, directory: Path, enrolment: EnrolmentConfig | None =
     catalogue = Catalogue(KINDS)
     store = SqliteStore(directory / "state.db", synchronous="NORMAL")
     await store.open()
-    resources = {
-        kind.resource: Resource(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
-        for kind in catalogue
-    }
-    cache = Cache(store, list(resources.values()))
+    cache = Cache(store, resources(catalogue))
     await cache.start()
     registry = Registry(store, cache, catalogue, clock, admission=Chain((*BUILT_IN, *NODE_RESTRICTION)))
     config = ApiConfig(
