@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def load(file: Path | None, project: str) -> Project:
     file = file or found_file()
     if file is None:
         raise MotetError(f"there is no {FILES[0]} in {Path().absolute()}; name the file: motet up FILE")
-    if file.is_dir():
+    # Not Path.is_dir: it raises where one may not look, and `read` says that better.
+    if os.path.isdir(file):
         inside = found_file(file)
         if inside is None:
             raise MotetError(f"there is no {FILES[0]} in {file}")
