@@ -94,8 +94,8 @@ class Cluster:
         """End the daemon, the manager and the agent; containers run on."""
         self.motet("stop")
 
-    def remove(self) -> None:
-        self._lifecycle("asyncio.run(lifecycle.remove(machine))")
+    def remove(self, *, keep_data: bool = False) -> None:
+        self._lifecycle(f"asyncio.run(lifecycle.remove(machine, keep_data={keep_data}))")
 
     def _lifecycle(self, call: str) -> None:
         program = (
@@ -128,10 +128,14 @@ class Cluster:
         timeout: float = PATIENCE,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        outside: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end; an exit code other than 0 fails the test unless `check` is false."""
+        """Run to the end; an exit code other than 0 fails the test unless `check` is false.
+
+        `outside` runs it in the machine's own network, which can reach package registries.
+        """
         done = subprocess.run(
-            self.command(*words),
+            list(words) if outside else self.command(*words),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,

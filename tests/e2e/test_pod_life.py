@@ -18,9 +18,10 @@ def test_a_pod_that_is_not_ready_gets_no_traffic(space: Space):
     found = space.wait("pods", "web", lambda found: found["status"]["phase"] == "Running")
     assert not ready(found)
     slices = "discovery.k8s.io/v1/endpointslices"
-    ready_of = lambda: [
-        end["conditions"]["ready"] for part in space.list(slices) for end in part.get("endpoints") or []
-    ]
+
+    def ready_of() -> list[bool]:
+        return [end["conditions"]["ready"] for part in space.list(slices) for end in part.get("endpoints") or []]
+
     until(lambda: ready_of() == [False])
     assert "Readiness probe failed" in space.event("web", "Unhealthy")
     try:
@@ -155,7 +156,7 @@ def test_forced_deletion_is_at_once_and_still_ends_the_container(space: Space):
     )
     uid = space.running("slow")["metadata"]["uid"]
     group = f"{space.cluster.machine.cgroup_root}/pods"
-    groups = lambda: [path for path in Path(f"/sys/fs/cgroup/memory{group}").rglob(f"*{uid}*")]  # noqa: E731
+    groups = lambda: list(Path(f"/sys/fs/cgroup/memory{group}").rglob(f"*{uid}*"))  # noqa: E731
     assert groups()
     space.kubectl("delete", "pod", "slow", "--force", "--grace-period=0")
     until(lambda: not groups(), what="the pod's cgroup is still there")
