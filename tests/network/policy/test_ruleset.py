@@ -1,25 +1,20 @@
-"""From what is allowed to commands: on a model of the kernel's sets, and on the kernel's own."""
+"""From what is allowed to commands, on a model of the kernel's sets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from motet.network.config import NetworkConfig
 from motet.network.policy.compile import Allowed, Compiled, compile_policies
-from motet.network.policy.ruleset import Ruleset, base
+from motet.network.policy.ruleset import Ruleset
 from motet.network.policy.views import Pod, PolicyView, policy_of
-from motet.network.proxy.nft import Nft, NftError
-from support.netns import NetworkNamespace
 
-from .strategies import NAMESPACES, OUTSIDE, PORTS, Json, pods, policies
+from .strategies import NAMESPACES, Json, pods, policies
 
 CONFIG = NetworkConfig(
     node_name="n1", pods=IPv4Network("10.42.0.0/24"), cni_config=Path("/nowhere"), cni_state=Path("/nowhere")
@@ -94,47 +89,3 @@ def test_two_classes_that_swap_their_pods_are_told_apart() -> None:
     obey(sets, rules.change(Compiled(ingress={"10.42.0.2": one, "10.42.0.3": two})))
     obey(sets, rules.change(Compiled(ingress={"10.42.0.2": two, "10.42.0.3": one})))
     assert resolved(sets, "ingress") == {"10.42.0.2": {"peers 10.42.1.2"}, "10.42.0.3": {"peers 10.42.1.1"}}
-
-
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[NetworkNamespace]:
-    with NetworkNamespace() as made:
-        yield made
-
-
-@pytest.mark.node
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(world=pods(), specs=policies)
-def test_the_kernels_own_sets_answer_as_the_compiled_value_does(
-    namespace: NetworkNamespace, world: list[Pod], specs: list[tuple[str, Json]]
-) -> None:
-    compiled = of(world, specs)
-
-    def ask() -> None:
-        rules = Ruleset(CONFIG)
-        with closing(Nft()) as nft:
-            nft.run(base(CONFIG) + rules.change(compiled))
-            for way, answers in (("ingress", compiled.ingress), ("egress", compiled.egress)):
-                for address, allowed in list(answers.items())[:2]:
-                    number = rules._classes[way][address]
-                    for peer in [world[-1].address, *OUTSIDE[:2]]:
-                        for protocol, port in ((6, PORTS[1]), (17, PORTS[2]), (1, 0)):
-                            assert _holds(nft, way, number, peer, protocol, port) == allowed.admits(
-                                peer, protocol, port
-                            )
-
-    namespace.inside(ask)
-
-
-def _holds(nft: Nft, way: str, number: int, peer: str, protocol: int, port: int) -> bool:
-    for kind, key in (
-        ("peers", f"{number} . {peer}"),
-        ("exact", f"{number} . {peer} . {protocol} . {port}"),
-        ("boxes", f"{number} . {peer} . {protocol} . {port}"),
-    ):
-        try:
-            nft.run(f"get element ip motet_policy {way}_{kind} {{ {key} }}")
-        except NftError:
-            continue
-        return True
-    return False
