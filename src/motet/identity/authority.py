@@ -179,6 +179,24 @@ class Authority:
         return HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(private)
 
 
+class CurrentAuthority:
+    """Gives the root kept in a directory, read again only when its file is another."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._known: tuple[int, Authority] | None = None
+
+    def __call__(self) -> Authority:
+        """Raises IdentityError."""
+        try:
+            stamp = (self._directory / "ca.crt").stat().st_mtime_ns
+        except OSError as error:
+            raise IdentityError(f"the cluster's root certificate cannot be read: {error}") from error
+        if self._known is None or self._known[0] != stamp:
+            self._known = stamp, Authority.load(self._directory)
+        return self._known[1]
+
+
 def covers(certificate: bytes, sans: Sequence[str], *, by: Authority, at: datetime) -> bool:
     """Whether a PEM leaf was signed by `by`, names all of `sans`, and has more than a third of its life left at `at`."""
     leaf = x509.load_pem_x509_certificate(certificate)

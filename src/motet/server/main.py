@@ -31,7 +31,7 @@ from motet.client.events import EventRecorder
 from motet.client.local import LocalClient
 from motet.controllers.run import ControllersConfig, run_all
 from motet.identity import tls
-from motet.identity.authority import Authority
+from motet.identity.authority import CurrentAuthority
 from motet.identity.messages import Cluster
 from motet.kinds import node
 from motet.kinds.catalogue import KINDS, Catalogue
@@ -89,7 +89,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             Roles(NodeGraph(cache)),
             agent_tls=agent_tls,
             members=members,
-            enrolment=Enrolment(_enrolment(config), lambda: Authority.load(config.pki), registry),
+            enrolment=Enrolment(_enrolment(config), CurrentAuthority(config.pki), registry),
             clock=clock,
         )
         managers = [(config.advertised, config.port)] if config.reachable else []

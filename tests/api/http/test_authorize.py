@@ -164,6 +164,7 @@ def test_of_everything_that_can_be_asked_a_node_may_only_what_is_listed(roles: R
         "networkpolicies",
         "storageclasses",
         "networks",
+        "podaddresses",
     }
     own = {"pods", "secrets", "configmaps", "persistentvolumeclaims", "persistentvolumes", "serviceaccounts", "events"}
     verbs = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate")
