@@ -109,8 +109,8 @@ class Forwarder:
         unhelpful = b""
         for server in sorted(self._servers(), key=lambda server: server != self._good):
             try:
-                ask = self._by_stream(server, packet) if stream else self._by_datagram(server, packet)
-                answer = await asyncio.wait_for(ask, self._patience)
+                async with asyncio.timeout(self._patience):
+                    answer = await (self._by_stream if stream else self._by_datagram)(server, packet)
                 found = wire.read_response(answer, _LONGEST_KEPT)
             except (OSError, TimeoutError, asyncio.IncompleteReadError, wire.Malformed) as error:
                 _log.debug("name server %s: %s", server, error or type(error).__name__)

@@ -95,7 +95,9 @@ class Proxy:
         looks = 0
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), _LOOK_SECONDS)
+                # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with the event.
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._wake.wait()
             except TimeoutError:
                 looks += 1
                 await self._look()
