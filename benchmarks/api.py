@@ -2,7 +2,7 @@
 
     python benchmarks/api.py [--seconds 3] [--synchronous FULL|NORMAL] [--watchers 1000] [--pods 5000] [--json]
 
-Starts `benchmarks/api_server.py` in a process of its own and talks to it over HTTPS with client certificates. The load
+Starts `benchmarks/drivers/api_server.py` in a process of its own and talks to it over HTTPS with client certificates. The load
 comes from this process (one core): a bare HTTP client on uvloop that keeps one request in flight per connection.
 Beside requests per second it reports the server's CPU time per request, which does not depend on the neighbours.
 """
@@ -34,7 +34,7 @@ class Server:
     """The server's process."""
 
     def __init__(self, directory: Path, synchronous: str) -> None:
-        script = Path(__file__).with_name("api_server.py")
+        script = Path(__file__).with_name("drivers/api_server.py")
         command = [sys.executable, str(script), "--directory", str(directory), "--synchronous", synchronous]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
