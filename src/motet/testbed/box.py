@@ -48,7 +48,7 @@ class Box:
             pid = int((self.directory / "booted").read_text())
         except (OSError, ValueError):
             return 0
-        return pid if pid in self._cgroups.processes(f"{self.machine.cgroup_root}/box") else 0
+        return pid if _runs(pid) and pid in self._cgroups.processes(f"{self.machine.cgroup_root}/box") else 0
 
     @property
     def booted(self) -> datetime:
@@ -65,10 +65,10 @@ class Box:
         booted = self.directory / "booted"
         booted.unlink(missing_ok=True)
         command = ("unshare", "--net", "--mount", "--propagation=private", "sh", "-c", _BOOT, "sh", str(self.directory))
-        process = self._spawn(command, self.directory / "boot.log")
+        pid = self._spawn(command, self.directory / "boot.log")
         deadline = time.monotonic() + _BOOT_SECONDS
         while not booted.exists() or not booted.read_text().strip():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if not _runs(pid) or time.monotonic() > deadline:
                 self.power_off()
                 raise TestbedError(f"a node does not boot: {(self.directory / 'boot.log').read_text().strip()}")
             time.sleep(0.005)
@@ -112,17 +112,31 @@ class Box:
             if directory.exists():
                 shutil.rmtree(directory)
 
-    def _spawn(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+    def _spawn(self, command: Sequence[str], log: Path) -> int:
+        """Start something that outlives this process, in a session of its own."""
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            pid = os.posix_spawnp(
+                "sh",
+                ["sh", "-c", 'cd / && exec "$@"', "sh", *command],
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), *((os.POSIX_SPAWN_DUP2, output, at) for at in (1, 2))],
+                setsid=True,
             )
-        self._cgroups.place(f"{self.machine.cgroup_root}/box", process.pid)
-        return process
+        except OSError as error:
+            raise TestbedError(f"cannot start {command[0]}: {error.strerror}") from error
+        finally:
+            os.close(null)
+            os.close(output)
+        self._cgroups.place(f"{self.machine.cgroup_root}/box", pid)
+        return pid
 
 
 def _runs(pid: int) -> bool:
     """Whether it is more than a dead process nobody has collected."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
