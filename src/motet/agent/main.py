@@ -23,7 +23,7 @@ from motet.agent.node import NodeAgent, NotAMember
 from motet.agent.renewal import Renewal
 from motet.agent.server import AgentServer
 from motet.base.clock import Clock, SystemClock
-from motet.base.errors import NOT_A_MEMBER, ApiError
+from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError
 from motet.base.files import write_atomically
 from motet.base.supervise import forever
 from motet.client.events import EventRecorder
@@ -123,6 +123,15 @@ async def evacuate(runtime: Runtime) -> None:
         _log.warning("the pods cannot be ended: %s", failure)
 
 
+class Outdated(MotetError):
+    """What this process trusts is no longer what it should trust: it has to begin anew."""
+
+
+async def _until_outdated(renewal: Renewal) -> None:
+    await renewal.outdated.wait()
+    raise Outdated("a root is no longer trusted: starting again without it")
+
+
 async def _run_parts(
     config: AgentConfig,
     client: RemoteClient,
@@ -153,6 +162,7 @@ async def _run_parts(
             for name, run in parts.items():
                 group.create_task(forever(name, run, log=_log, clock=clock), name=name)
             group.create_task(node.until_removed(), name="membership")
+            group.create_task(_until_outdated(renewal), name="roots")
             await node.ready()
     finally:
         await tools.actions.close()
@@ -248,10 +258,10 @@ async def run_until_told(config: AgentConfig) -> None:
     except asyncio.CancelledError:
         _log.info("the agent has stopped; its pods run on")
     except BaseExceptionGroup as group:
-        removed, rest = group.split(NotAMember)
-        if removed is None or rest is not None:
+        ended, rest = group.split((NotAMember, Outdated))
+        if ended is None or rest is not None:
             raise
-        raise NotAMember(str(_first(removed))) from group
+        raise _first(ended) from group
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

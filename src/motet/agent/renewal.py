@@ -18,13 +18,13 @@ import msgspec
 from motet.base.clock import Clock
 from motet.base.errors import ApiError
 from motet.identity import requests
-from motet.identity.messages import Issued, RenewRequest
+from motet.identity.messages import Issued, RenewRequest, Roots
 from motet.identity.node_files import NodeFiles
 
 _log = logging.getLogger("motet.agent.renewal")
 
-# Looked at again at least this often, so that a machine that slept or whose clock was set does not miss its time.
-_LOOK_EVERY = 3600.0
+# Looked at again this often: for roots that come and go, and since a machine may have slept or its clock been set.
+_LOOK_EVERY = 10.0
 _RETRY = 60.0
 
 
@@ -50,21 +50,24 @@ class Renewal:
         self._client = client
         self._clock = clock
         self._contexts = list(contexts)
+        # Set when a root is no longer to be trusted, which takes a new process.
+        self.outdated = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled. Raises IdentityError when the files cannot be read."""
+        # Nodes that joined together need not come back together.
+        spread = random.random() / 50  # noqa: S311
         while True:
             life = requests.lifetime(self._files.pair.read_bytes())
-            left = (life.renew_at - self._clock.now()).total_seconds()
-            if left > 0:
-                # Nodes that joined together need not come back together.
-                spread = (life.ends - life.begins).total_seconds() / 50 * random.random()  # noqa: S311
-                await self._clock.sleep(min(left + spread, _LOOK_EVERY))
+            length = (life.ends - life.begins).total_seconds()
+            left = (life.renew_at - self._clock.now()).total_seconds() + spread * length
+            if left > 0 and not await self._roots_changed():
+                await self._clock.sleep(min(left, _LOOK_EVERY))
                 continue
             try:
                 await self.renew()
                 # Where the clock is far ahead every certificate looks old; that must not become a storm.
-                await self._clock.sleep(max(1.0, (life.ends - life.begins).total_seconds() / 50))
+                await self._clock.sleep(min(_LOOK_EVERY, max(1.0, length / 50)))
             except ApiError as error:
                 remaining = (life.ends - self._clock.now()).total_seconds()
                 _log.warning(
@@ -72,16 +75,31 @@ class Renewal:
                 )
                 await self._clock.sleep(min(_RETRY, max(1.0, remaining / 10)))
 
+    async def _roots_changed(self) -> bool:
+        try:
+            answer = await self._client.request("GET", "/motet/v1/ca")
+        except ApiError:
+            return False
+        return msgspec.json.decode(answer, type=Roots).bundle.encode() != self._files.ca.read_bytes()
+
     async def renew(self) -> None:
         """Ask for a new certificate and take it into use. Raises ApiError."""
         made = await asyncio.to_thread(requests.make)
         body = RenewRequest(made.request.decode())
         issued = msgspec.json.decode(await self._client.request("POST", "/motet/v1/renew", body), type=Issued)
+        before = _roots(self._files.ca.read_text())
         self._files.keep(made.key, issued)
         for context in self._contexts:
             context.load_verify_locations(cadata=issued.roots.bundle)
             context.load_cert_chain(self._files.pair)
         self._client.reconnect()
+        if before - _roots(issued.roots.bundle):
+            # A context learns roots but forgets none.
+            self.outdated.set()
         _log.info(
             "the certificate was renewed; it is good until %s", requests.lifetime(issued.certificate.encode()).ends
         )
+
+
+def _roots(bundle: str) -> set[str]:
+    return {part.strip() for part in bundle.split("-----END CERTIFICATE-----") if part.strip()}

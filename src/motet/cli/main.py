@@ -23,6 +23,7 @@ _VERBS = {
     "leave": "motet.cli.leave",
     "join-token": "motet.cli.join_token",
     "node": "motet.cli.node",
+    "ca": "motet.cli.ca",
     "server": "motet.cli.server",
     "agent": "motet.cli.agent",
     "kubeconfig": "motet.cli.kubeconfig",

@@ -6,6 +6,7 @@ Roles travel in the certificate as Kubernetes has them: the common name is the u
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 from collections.abc import Sequence
@@ -35,6 +36,10 @@ NODE_LIFETIME = timedelta(days=90)
 BACKDATE = timedelta(hours=1)
 
 
+# Beside ca.crt while the root is being changed: the other root to be trusted, the one to come or the one to go.
+OTHER_ROOTS = "other-roots.crt"
+
+
 class IdentityError(MotetError):
     """A certificate or key is missing, unreadable or does not fit."""
 
@@ -57,9 +62,12 @@ class Certificate:
 class Authority:
     """The root. Only a manager holds one."""
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(
+        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, trusted: tuple[bytes, ...] = ()
+    ) -> None:
         self._certificate = certificate
         self._key = key
+        self._trusted = trusted
 
     @classmethod
     def create(cls, directory: Path, *, cluster: str = "motet") -> Authority:
@@ -97,7 +105,14 @@ class Authority:
             ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
             raise IdentityError(f"{directory / 'ca.key'} is not the key of {directory / 'ca.crt'}")
-        return cls(certificate, key)
+        try:
+            trusted = x509.load_pem_x509_certificates((directory / OTHER_ROOTS).read_bytes())
+        except FileNotFoundError:
+            trusted = []
+        except ValueError as error:
+            raise IdentityError(f"{directory / OTHER_ROOTS} cannot be read: {error}") from error
+        others = [root for root in trusted if root != certificate]
+        return cls(certificate, key, tuple(root.public_bytes(serialization.Encoding.PEM) for root in others))
 
     @classmethod
     def load_or_create(cls, directory: Path) -> Authority:
@@ -114,7 +129,7 @@ class Authority:
     @property
     def bundle(self) -> bytes:
         """Every root to be trusted at present, this one first."""
-        return self.pem
+        return b"".join((self.pem, *self._trusted))
 
     @property
     def digest(self) -> str:
@@ -190,6 +205,8 @@ class CurrentAuthority:
         """Raises IdentityError."""
         try:
             stamp = (self._directory / "ca.crt").stat().st_mtime_ns
+            with contextlib.suppress(FileNotFoundError):
+                stamp += (self._directory / OTHER_ROOTS).stat().st_mtime_ns
         except OSError as error:
             raise IdentityError(f"the cluster's root certificate cannot be read: {error}") from error
         if self._known is None or self._known[0] != stamp:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
+
+# On a Node: the digest of the roots its agent was given last.
+ROOTS_ANNOTATION = "motet.dev/roots"
 
 
 class Cluster(msgspec.Struct, frozen=True, rename="camel"):
@@ -20,6 +25,11 @@ class Roots(msgspec.Struct, frozen=True):
 
     ca: str
     bundle: str
+
+    @property
+    def digest(self) -> str:
+        """Sixteen characters that tell one bundle from another."""
+        return hashlib.sha256(self.bundle.encode()).hexdigest()[:16]
 
 
 class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

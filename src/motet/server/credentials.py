@@ -36,10 +36,13 @@ def prepare(config: ServerConfig, now: datetime) -> Credentials:
     api = _keep(authority, config.pki, "api", API_USER, (ADMIN_GROUP,), (), now, life)
     admin = _keep(authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now, ADMIN_LIFETIME)
     pair = Certificate(admin[0].read_bytes(), admin[1].read_bytes())
-    content = kubeconfig.render(config.url, authority.pem, pair)
+    content = kubeconfig.render(config.url, authority.bundle, pair)
     if not config.kubeconfig.exists() or config.kubeconfig.read_bytes() != content:
         write_atomically(config.kubeconfig, content)
-    return Credentials(config.pki / "ca.crt", server, api)
+    trusted = config.pki / "trusted.crt"
+    if not trusted.exists() or trusted.read_bytes() != authority.bundle:
+        write_atomically(trusted, authority.bundle, mode=0o644)
+    return Credentials(trusted, server, api)
 
 
 def _keep(

@@ -49,7 +49,7 @@ from motet.base.errors import (
 from motet.base.timestamps import parse_time
 from motet.identity import requests, tokens
 from motet.identity.authority import NODE_LIFETIME, Authority, IdentityError
-from motet.identity.messages import Cluster, Issued, JoinRequest, JoinToken, RenewRequest, Roots
+from motet.identity.messages import ROOTS_ANNOTATION, Cluster, Issued, JoinRequest, JoinToken, RenewRequest, Roots
 from motet.kinds import node as node_kind
 from motet.kinds import secret as secret_kind
 from motet.store.document import Document
@@ -165,7 +165,7 @@ class Enrolment:
             self._tell(source, error)
             raise
         log.info("node %s joined from %s", node.name, source)
-        return self._issue(key, node.name, node.meta.uid, (asked.address, asked.node))
+        return await self._issue(key, node.name, node.meta.uid, (asked.address, asked.node))
 
     def _not_too_often(self, source: str) -> None:
         wait = self._limit.wait(source)
@@ -245,7 +245,7 @@ class Enrolment:
         if node is None or node.meta.uid != uid:
             raise Unauthorized(f"node {name!r} is not a member of this cluster any more")
         log.info("node %s renewed its certificate", name)
-        return self._issue(key, name, uid, sans)
+        return await self._issue(key, name, uid, sans)
 
     async def _leave(self, call: Call) -> None:
         name, uid = self._member(call)
@@ -264,11 +264,15 @@ class Enrolment:
         subject = _peer(call.request).get("subject", ())
         return name, next((value for part in subject for key, value in part if key == "serialNumber"), "")
 
-    def _issue(self, key: Any, name: str, uid: str, sans: tuple[str, ...]) -> Issued:
+    async def _issue(self, key: Any, name: str, uid: str, sans: tuple[str, ...]) -> Issued:
         certificate = self._authority().sign(
             key, NODE_PREFIX + name, (NODES,), uid=uid, sans=sans, lifetime=self._config.lifetime
         )
-        return Issued(certificate.decode(), self._roots(), uid, self._config.cluster)
+        roots = self._roots()
+        note = {"metadata": {"annotations": {ROOTS_ANNOTATION: roots.digest}}}
+        with contextlib.suppress(NotFound):
+            await self._registry.patch(node_kind.KIND, "", name, note, PatchType.MERGE, _SYSTEM, RequestOptions())
+        return Issued(certificate.decode(), roots, uid, self._config.cluster)
 
     # --- tokens -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,103 @@
+"""`motet ca`: the root of all trust in the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import click
+
+from motet.base.errors import ApiError, MotetError
+from motet.cli import join_token, session
+from motet.cli.machine import lifecycle
+from motet.cli.machine.layout import Machine, Settings
+from motet.cli.node.nodes import NodeView
+from motet.cli.options import data_dir_option
+from motet.cli.progress import Line, Progress, chosen
+from motet.identity import rotation
+from motet.identity.authority import Authority
+from motet.identity.messages import ROOTS_ANNOTATION, Roots
+from motet.identity.rotation import Stage
+from motet.kinds import node as node_kind
+
+_LOOK_EVERY = 0.5
+
+
+@click.group()
+def command() -> None:
+    """Look after the cluster's own certificate authority."""
+
+
+@command.command()
+@click.option("--timeout", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds for each step.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@data_dir_option
+def rotate(timeout: float, quiet: bool, data_dir: Path) -> None:
+    """Replace the root certificate, and with it every certificate in the cluster. No container is restarted.
+
+    Can be run again when it was interrupted: it goes on where it was. Kubeconfig files that were copied away, and join
+    tokens, have to be fetched anew afterwards. Nodes that are away meanwhile have to join again.
+    """
+    lifecycle.require_root()
+    machine = Machine(data_dir)
+    settings = machine.settings()
+    if settings is None:
+        raise MotetError(session.NOT_RUNNING)
+    if not settings.is_manager:
+        raise MotetError(lifecycle.only_a_worker(settings))
+    with chosen(quiet=quiet) as progress:
+        token = session.run(_rotate(machine, settings, timeout, progress))
+    click.echo(f"The root is new. Fetch kubeconfigs anew: motet kubeconfig. To add a machine:\n\n  {token}")
+
+
+async def _rotate(machine: Machine, settings: Settings, timeout: float, progress: Progress) -> str:
+    pki = machine.pki
+    rotation.repair(pki)
+    await lifecycle.bring_up(machine, settings, progress.say)
+    if rotation.stage(pki) is Stage.NONE:
+        rotation.prepare(pki)
+    if rotation.stage(pki) is Stage.PREPARED:
+        await _taken(machine, settings, timeout, progress, "everybody learns to trust the new root")
+        rotation.switch(pki)
+    await _taken(machine, settings, timeout, progress, "everybody gets a certificate of the new root")
+    rotation.finish(pki)
+    await _taken(machine, settings, timeout, progress, "everybody forgets the old root")
+    async with lifecycle.connect(machine, settings) as client:
+        return join_token.line(await join_token.fetch(client, "worker"))
+
+
+async def _taken(machine: Machine, settings: Settings, timeout: float, progress: Progress, what: str) -> None:
+    """Take the files into use here, and return when every living node has the roots they say. Raises MotetError."""
+    progress.say(what)
+    authority = Authority.load(machine.pki)
+    wanted = Roots(authority.pem.decode(), authority.bundle.decode()).digest
+    await asyncio.to_thread(lifecycle.stop, machine)
+    await lifecycle.bring_up(machine, settings, lambda text: None)
+    deadline = time.monotonic() + timeout
+    while True:
+        waiting = await _waiting(machine, settings, wanted)
+        progress.show([Line(name, "starting", what) for name in waiting])
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise MotetError(
+                f"these nodes have not followed after {timeout:.0f} s ({what}): {', '.join(waiting)}\n"
+                "  next: motet ca rotate to go on waiting, or motet node rm NODE and again to leave them behind"
+            )
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _waiting(machine: Machine, settings: Settings, wanted: str) -> list[str]:
+    """Living nodes that have other roots. This machine's own gets its roots when its agent starts."""
+    try:
+        async with lifecycle.connect(machine, settings) as client:
+            found = await client.list(node_kind.KIND)
+    except ApiError:
+        return ["the manager"]
+    return [
+        node.name
+        for node in found
+        if (node.meta.annotations or {}).get(ROOTS_ANNOTATION) != wanted
+        and node.view(NodeView).state in ("ready", "not ready")
+    ]
