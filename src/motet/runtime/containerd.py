@@ -226,7 +226,8 @@ class Containerd:
         async with _death_of(pid) as died:
             while not died.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(died.wait(), _HEALTH_SECONDS)
+                    async with asyncio.timeout(_HEALTH_SECONDS):
+                        await died.wait()
                 if died.is_set():
                     return
                 silent = 0 if await self._answers() else silent + 1
@@ -250,7 +251,8 @@ class Containerd:
             for number in (signal.SIGTERM, signal.SIGKILL):
                 _signal(pid, number)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(died.wait(), _TERMINATE_SECONDS)
+                    async with asyncio.timeout(_TERMINATE_SECONDS):
+                        await died.wait()
                     return
         raise RuntimeFailure(f"containerd (process {pid}) cannot be killed")
 

@@ -54,7 +54,8 @@ class Overlay:
                 while True:
                     await self._step(nodes)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), _RESYNC_SECONDS)
+                        async with asyncio.timeout(_RESYNC_SECONDS):
+                            await self._wake.wait()
                         await asyncio.sleep(_GATHER_SECONDS)
                     self._wake.clear()
         finally:

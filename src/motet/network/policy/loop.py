@@ -59,7 +59,8 @@ class Policies:
                 self._wake.clear()
                 await self._apply(policies, pods, namespaces)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _RESYNC_SECONDS)
+                    async with asyncio.timeout(_RESYNC_SECONDS):
+                        await self._wake.wait()
                     await asyncio.sleep(_GATHER_SECONDS)
         finally:
             for end in ends:
