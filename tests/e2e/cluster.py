@@ -231,6 +231,8 @@ class Cluster:
     def load(self, host: str, port: int, path: str = "/", clients: int = 2) -> Iterator[Load]:
         """Clients that ask again and again, with a new connection each time, until the block ends."""
         load = Load(self, host, port, path)
+        # A rollout is over a moment before its last endpoint is in the node's rules; what counts begins after that.
+        until(lambda: self._answers(host, port, path), what="no answer at all")
         threads = [threading.Thread(target=load.ask_on) for _ in range(clients)]
         for thread in threads:
             thread.start()
@@ -241,6 +243,12 @@ class Cluster:
             load.ended.set()
             for thread in threads:
                 thread.join()
+
+    def _answers(self, host: str, port: int, path: str) -> bool:
+        try:
+            return self.http(host, port, path) is not None
+        except (OSError, http.client.HTTPException):
+            return False
 
     def daemon_pid(self) -> int:
         return int(self.machine.pid_file.read_text())

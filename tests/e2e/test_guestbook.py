@@ -76,7 +76,7 @@ def sign(cluster: Cluster, name: str, message: str) -> int:
     def post() -> int:
         connection = HTTPConnection(ADDRESS, 18888, timeout=10)
         try:
-            body = urllib.parse.urlencode({"name": name, "message": message})
+            body = urllib.parse.urlencode({"name": name, "text": message})
             connection.request("POST", "/", body, {"Content-Type": "application/x-www-form-urlencoded"})
             return connection.getresponse().status
         finally:
