@@ -31,6 +31,7 @@ _VERBS = {
     "completion": "motet.cli.completion",
     "backup": "motet.cli.backup",
     "restore": "motet.cli.restore",
+    "start": "motet.cli.start",
     "stop": "motet.cli.stop",
     "reset": "motet.cli.reset",
     "testbed": "motet.cli.testbed",

@@ -162,6 +162,8 @@ def test_two_machines_become_a_cluster_and_part_again(machines: Machines) -> Non
     fresh = machines.motet("m1", "join-token", "worker", "-q").strip()
     a_removed_machine_is_shut_out_and_may_come_back(machines, fresh, server)
 
+    machines.motet("m2", "stop")
+    assert "a worker" in machines.motet("m2", "start")
     machines.motet("m2", "leave")
     assert list(machines.nodes()) == ["m1"]
     assert not machines.boxes["m2"].machine.data_dir.exists()
