@@ -18,7 +18,7 @@ import msgspec
 
 from motet.base.errors import ApiError
 from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Settings
+from motet.cli.machine.layout import Machine, Settings
 from motet.client.remote import RemoteClient
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Certificate
@@ -28,6 +28,7 @@ from motet.runtime.cri import CriRuntime
 from motet.runtime.interface import RuntimeFailure
 from motet.testbed import plan as plans
 from motet.testbed import switch as switches
+from motet.testbed import worker
 from motet.testbed.box import Box
 from motet.testbed.plan import Member, Plan, TestbedError
 
@@ -139,25 +140,21 @@ class Testbed:
         self._say(f"starting {member.name}")
         self._switch.plug(plan, member, await asyncio.to_thread(box.boot))
         machine = box.machine
-        log = machine.logs / "daemon.log"
-        if member.manager:
-            if machine.settings() is None:
-                machine.remember(Settings(node_name=member.name, address=str(plan.address(member))))
-            box.start((sys.executable, "-m", "motet", "daemon", "--data-dir", str(machine.data_dir)), log)
-        else:
-            await self._join(plan, member, box)
+        settings = machine.settings()
+        if settings is None:
+            settings = Settings(node_name=member.name, address=str(plan.address(member)))
+            if not member.manager:
+                settings = msgspec.structs.replace(settings, role="worker", servers=(self.url(plan),))
+            machine.remember(settings)
+        if not member.manager:
+            await self._join(plan, machine, settings)
+        command = (sys.executable, "-m", "motet", "daemon", "--data-dir", str(machine.data_dir))
+        box.start(command, machine.logs / "daemon.log")
 
-    async def _join(self, plan: Plan, member: Member, box: Box) -> None:
-        from motet.testbed import worker
-
+    async def _join(self, plan: Plan, machine: Machine, settings: Settings) -> None:
         manager = self._box(plan.manager).machine
         await self._until((manager.pki / "admin.key").exists, "the manager has no certificates yet")
-        machine = box.machine
-        if machine.settings() is None:
-            machine.remember(Settings(node_name=member.name, address=str(plan.address(member))))
-        await worker.certify(self.url(plan), manager, machine)
-        command = (sys.executable, "-m", "motet.testbed.worker", str(machine.data_dir), self.url(plan))
-        box.start(command, machine.logs / "agent.log")
+        await worker.join(self.url(plan), manager, machine, settings)
 
     # -- faults ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,127 @@
+"""Policies followed by a node: against a kernel kept in the test, and documents in a fake client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from motet.kinds import networkpolicy, podaddress
+from motet.network.config import NetworkConfig
+from motet.network.policy.loop import Policies
+from motet.network.proxy.nft import NftError
+from support.fake_client import FakeClient
+
+CONFIG = NetworkConfig(
+    node_name="n1", pods=IPv4Network("10.42.0.0/24"), cni_config=Path("/nowhere"), cni_state=Path("/nowhere")
+)
+
+
+class Recorder:
+    """In place of nftables: what it was told, and whether the table is there."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.table = False
+        self.refuse = False
+
+    def run(self, commands: str) -> str:
+        if commands.startswith("list"):
+            if not self.table:
+                raise NftError("no such table")
+            return "meta mark set ip daddr map @ingress"
+        if self.refuse:
+            self.refuse = False
+            raise NftError("refused")
+        self.told.append(commands)
+        self.table = True
+        return ""
+
+    def remove_table(self, table: str) -> None:
+        self.told.append(f"remove {table}")
+        self.table = False
+
+
+def address(name: str, ip: str, node: str = "n1", **labels: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"nodeName": node, "containers": []},
+        "status": {"phase": "Running", "podIP": ip},
+    }
+
+
+@asynccontextmanager
+async def enforced(client: FakeClient, nft: Recorder) -> AsyncIterator[None]:
+    task = asyncio.create_task(Policies(client, CONFIG, nft).run())  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+DENY = {"metadata": {"name": "deny"}, "spec": {"podSelector": {}}}
+
+
+async def test_without_policies_nothing_is_left_in_the_kernel_and_no_pod_is_watched() -> None:
+    client, nft = FakeClient(), Recorder()
+    async with enforced(client, nft):
+        await until(lambda: nft.told == ["remove motet_policy"])
+
+
+async def test_the_first_policy_makes_the_table_and_the_last_takes_it_away() -> None:
+    client, nft = FakeClient(), Recorder()
+    await client.create(podaddress.KIND, address("a", "10.42.0.2"), "default")
+    async with enforced(client, nft):
+        await client.create(networkpolicy.KIND, DENY, "default")
+        await until(lambda: "add element ip motet_policy ingress { 10.42.0.2 : 1 }" in "".join(nft.told[-1:]))
+        assert "table ip motet_policy {" in nft.told[-1]
+        await client.delete(networkpolicy.KIND, "deny", "default")
+        await until(lambda: nft.told[-1] == "remove motet_policy")
+
+
+async def test_a_pod_that_comes_is_one_small_transaction() -> None:
+    client, nft = FakeClient(), Recorder()
+    await client.create(podaddress.KIND, address("a", "10.42.0.2"), "default")
+    await client.create(networkpolicy.KIND, DENY, "default")
+    async with enforced(client, nft):
+        await until(lambda: nft.table)
+        await client.create(podaddress.KIND, address("b", "10.42.0.3"), "default")
+        await until(lambda: "10.42.0.3" in "".join(nft.told[-1:]))
+        assert "table ip" not in nft.told[-1].replace("element ip", "")
+
+
+async def test_a_refused_change_is_followed_by_a_full_rewrite() -> None:
+    client, nft = FakeClient(), Recorder()
+    await client.create(podaddress.KIND, address("a", "10.42.0.2"), "default")
+    await client.create(networkpolicy.KIND, DENY, "default")
+    async with enforced(client, nft):
+        await until(lambda: nft.table)
+        nft.refuse = True
+        await client.create(podaddress.KIND, address("b", "10.42.0.3"), "default")
+        await until(lambda: len(nft.told) == 2)
+        assert "delete table ip motet_policy" in nft.told[-1]
+        assert "10.42.0.3" in nft.told[-1]
+
+
+async def test_a_table_somebody_removed_is_written_again_with_the_next_change() -> None:
+    client, nft = FakeClient(), Recorder()
+    await client.create(podaddress.KIND, address("a", "10.42.0.2"), "default")
+    await client.create(networkpolicy.KIND, DENY, "default")
+    async with enforced(client, nft):
+        await until(lambda: nft.table)
+        nft.table = False
+        await client.create(podaddress.KIND, address("b", "10.42.0.3"), "default")
+        await until(lambda: nft.table)
+        assert "10.42.0.2" in nft.told[-1]
