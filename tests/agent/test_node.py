@@ -119,3 +119,22 @@ async def test_a_node_that_was_deleted_registers_again(config: AgentConfig):
     assert conditions((await client.get(node_kind.KIND, "n1")).decode()["status"])["Ready"] == "True"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_the_cluster_said_while_the_node_was_away_is_taken_back_with_the_next_heartbeat(config: AgentConfig):
+    import asyncio
+
+    clock = FakeClock()
+    client = FakeClient(clock)
+    node = NodeAgent(config, client, Containers(), clock)  # type: ignore[arg-type]
+    await node.register()
+    await node.ready()
+    task = asyncio.create_task(node.run())
+    await clock.advance(5)
+    status = (await client.get(node_kind.KIND, "n1")).decode()["status"]
+    unknown = [{**condition, "status": "Unknown"} for condition in status["conditions"]]
+    await client.patch(node_kind.KIND, "n1", {"status": {"conditions": unknown}}, subresource="status")
+    await clock.advance(10)
+    assert conditions((await client.get(node_kind.KIND, "n1")).decode()["status"])["Ready"] == "True"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

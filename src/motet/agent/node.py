@@ -147,6 +147,10 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return _timeless(old) != _timeless(new)
 
 
+def _told(conditions: Sequence[Json]) -> dict[str, str]:
+    return {condition["type"]: condition["status"] for condition in conditions}
+
+
 def _timeless(status: Mapping[str, Any]) -> Json:
     conditions = [
         {key: value for key, value in condition.items() if key != "lastHeartbeatTime"}
@@ -238,12 +242,20 @@ class NodeAgent:
         return status_of(self._config, facts, self._written.get("conditions", ()), self._clock.now())
 
     async def _write_status(self) -> None:
+        await self._look_at_conditions()
         status = await self._status()
         now = self._clock.monotonic()
         if not changed(self._written, status) and now - self._written_at < _STATUS_EVERY:
             return
         await self._client.patch(node_kind.KIND, self._config.node_name, {"status": status}, subresource="status")
         self._written, self._written_at = status, now
+
+    async def _look_at_conditions(self) -> None:
+        """The cluster writes there too, when it has not heard of the node for long: that has to be taken back."""
+        found = await self._client.get(node_kind.KIND, self._config.node_name)
+        held = found.decode().get("status", {}).get("conditions") or []
+        if _told(held) != _told(self._written.get("conditions", ())):
+            self._written = {"conditions": held}
 
     async def ready(self) -> None:
         """From now on the node counts as ready as soon as its runtime and network are."""

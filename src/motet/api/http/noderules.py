@@ -47,6 +47,7 @@ _COMMON = frozenset(
         ("networking.k8s.io", "networkpolicies"),
         ("storage.k8s.io", "storageclasses"),
         ("motet.dev", "networks"),
+        ("motet.dev", "podaddresses"),
     }
 )
 _ALLOWED = "allowed to nodes"
