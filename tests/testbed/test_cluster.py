@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from motet.base.errors import NotFound
+from motet.cli.machine import lifecycle
 from motet.kinds import namespace, networkpolicy, node, pod, service
 from motet.network.overlay.peers import mac_of
 from motet.runtime.cri import CriRuntime
@@ -274,6 +277,28 @@ async def test_a_node_that_lost_power_comes_back_with_its_pods_and_its_place(wor
     assert await pod_network(world, "n2") == before
     await world.running("n2", unlike=was)
     assert await world.reached("n1") == "n1 n2 n3"
+
+
+async def test_motet_killed_on_a_node_is_started_again_and_its_pods_notice_nothing(world: World) -> None:
+    box, was = world.testbed.box("n2"), world.addresses["n2"]
+    daemon = lifecycle.running(box.machine)
+    os.kill(daemon, signal.SIGKILL)
+    await until(lambda: _ended(daemon), 5)
+    assert box.pid
+    assert world.from_machine(f"http://{was}:8080/", node="n1") == "web-n2"
+    await world.testbed.start("n2")
+    await world.testbed.until_ready(["n2"])
+    with pytest.raises(TestbedError, match="is on already"):
+        await world.testbed.start("n2")
+    await world.running("n2")
+    assert world.addresses["n2"] == was
+
+
+async def _ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 async def pod_network(world: World, name: str) -> str:

@@ -52,7 +52,7 @@ class Box:
 
     @property
     def booted(self) -> datetime:
-        """When it was turned on last; the beginning of time if never."""
+        """When a service was started on it last; the beginning of time if never."""
         try:
             return datetime.fromtimestamp((self.directory / "booted").stat().st_mtime, UTC)
         except OSError:
@@ -85,6 +85,7 @@ class Box:
 
     def start(self, command: Sequence[str], log: Path) -> None:
         """Run a service in it, with its output in `log`."""
+        (self.directory / "booted").touch()
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._spawn(self.inside(command), log)
 

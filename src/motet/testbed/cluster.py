@@ -100,7 +100,7 @@ class Testbed:
         self._say("plugging in the switch")
         self._switch.make(plan)
         self._switch.lose(plan.members)
-        await asyncio.gather(*(self._start(plan, member) for member in plan.members if not self._box(member).pid))
+        await asyncio.gather(*(self._start(plan, member) for member in plan.members if not self._works(member)))
         await self.until_ready([member.name for member in plan.members])
 
     async def down(self) -> bool:
@@ -121,10 +121,10 @@ class Testbed:
         return there
 
     async def start(self, name: str) -> None:
-        """Turn a node on that is off. Raises TestbedError."""
+        """Turn a node on that is off, or start Motet again on one where it ended. Raises TestbedError."""
         plan = self.plan
         member = plan.member(name)
-        if self._box(member).pid:
+        if self._works(member):
             raise TestbedError(f"node {name} is on already")
         await self._start(plan, member)
 
@@ -138,7 +138,8 @@ class Testbed:
     async def _start(self, plan: Plan, member: Member) -> None:
         box = self._box(member)
         self._say(f"starting {member.name}")
-        self._switch.plug(plan, member, await asyncio.to_thread(box.boot))
+        if not box.pid:
+            self._switch.plug(plan, member, await asyncio.to_thread(box.boot))
         machine = box.machine
         settings = machine.settings()
         if settings is None:
@@ -251,6 +252,11 @@ class Testbed:
         """Run a command on a node, on this terminal; its exit code."""
         return self.box(name).run(command)
 
+    def _works(self, member: Member) -> bool:
+        """Whether the machine is on and something on it keeps Motet alive."""
+        box = self._box(member)
+        return bool(box.pid and lifecycle.running(box.machine))
+
     def _box(self, member: Member) -> Box:
         return Box(self.directory / "nodes" / member.name)
 
@@ -269,6 +275,3 @@ def _state(node: _NodeView | None) -> str:
     if ready is None or ready.status != "True":
         return f"NotReady: {ready.message}" if ready and ready.message else "NotReady"
     return "Ready"
-
-
-require_root = lifecycle.require_root
