@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import sys
 import urllib.parse
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import pytest
 
 from e2e.cluster import ADDRESS, Cluster, until
 from motet.cli import build
+from motet.runtime import mounts
 
 EXAMPLE = Path(__file__).parents[2] / "examples/guestbook"
 VALUES = {"GUESTBOOK_BASE": "localhost/motet/debian:bookworm", "GUESTBOOK_DB_PASSWORD": "as-secret-as-it-gets", "GUESTBOOK_PORT": "18888"}  # fmt: skip
@@ -58,6 +60,9 @@ def guestbook(cluster: Cluster) -> Iterator[Cluster]:
     (cache / "builder").mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Earlier tests may have built something here.
+        mounts.unmount_below(cluster.machine.builder)
+        shutil.rmtree(cluster.machine.builder, ignore_errors=True)
         cluster.machine.builder.symlink_to(cache / "builder")
         if not (cache / "has-all").exists():
             _build(cluster)
