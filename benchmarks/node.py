@@ -22,9 +22,9 @@ from pathlib import Path
 import msgspec
 
 from motet.base.selectors import parse
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine, Settings
 from motet.kinds import pod
+from motet.machine import lifecycle
+from motet.machine.layout import Machine, Settings
 from motet.runtime import pause
 
 NAMESPACE = f"motet-bench-{os.getpid()}"

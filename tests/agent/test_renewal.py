@@ -16,12 +16,12 @@ from cryptography import x509
 from motet.agent.renewal import Renewal
 from motet.base.clock import FakeClock, SystemClock
 from motet.base.errors import Unavailable
-from motet.cli.machine import joining
 from motet.client.remote import RemoteClient
 from motet.identity import tls
 from motet.identity.node_files import NodeFiles
 from motet.kinds import node as node_kind
 from motet.kinds import service as service_kind
+from motet.machine import joining
 from motet.server.config import ServerConfig
 from motet.server.main import serving
 

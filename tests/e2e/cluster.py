@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from motet.cli.machine.layout import Machine, Settings
+from motet.machine.layout import Machine, Settings
 from support.images import busybox_image
 
 Json = dict[str, Any]
@@ -99,8 +99,8 @@ class Cluster:
 
     def _lifecycle(self, call: str) -> None:
         program = (
-            "import asyncio, sys; from pathlib import Path; from motet.cli.machine import lifecycle;"
-            f"from motet.cli.machine.layout import Machine; machine = Machine(Path(sys.argv[1])); {call}"
+            "import asyncio, sys; from pathlib import Path; from motet.machine import lifecycle;"
+            f"from motet.machine.layout import Machine; machine = Machine(Path(sys.argv[1])); {call}"
         )
         self.run(sys.executable, "-c", program, str(self.directory), timeout=120)
 

@@ -17,7 +17,23 @@ BUSYBOX = Path("/bin/busybox")
 _APPLETS = (
     *("sh", "cat", "cp", "date", "dd", "df", "echo", "env", "false", "grep", "head", "hostname", "httpd", "id", "ip"),
     *("kill", "ln", "ls", "mkdir", "mkfifo", "mount", "mv", "nc", "nslookup", "ping", "printf", "ps", "pwd", "rm"),
-    *("route", "sed", "seq", "sleep", "stat", "stty", "sync", "tail", "tar", "tee", "test", "timeout", "top", "touch", "tr"),
+    *(
+        "route",
+        "sed",
+        "seq",
+        "sleep",
+        "stat",
+        "stty",
+        "sync",
+        "tail",
+        "tar",
+        "tee",
+        "test",
+        "timeout",
+        "top",
+        "touch",
+        "tr",
+    ),
     *("true", "tty", "umount", "uname", "unshare", "usleep", "vi", "wc", "wget", "which", "whoami", "xargs", "yes"),
 )
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"

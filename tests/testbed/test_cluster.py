@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from motet.base.errors import NotFound
-from motet.cli.machine import lifecycle
 from motet.kinds import namespace, networkpolicy, node, pod, service
+from motet.machine import lifecycle
 from motet.network.overlay.peers import mac_of
 from motet.runtime.cri import CriRuntime
 from motet.testbed import plan as plans

@@ -9,9 +9,9 @@ import click
 import uvloop
 
 from motet.base.errors import MotetError
-from motet.cli.machine.layout import Machine, networks
-from motet.cli.machine.lifecycle import require_root
 from motet.cli.options import data_dir_option
+from motet.machine.layout import Machine, networks
+from motet.machine.lifecycle import require_root
 
 
 @click.command()

@@ -10,8 +10,6 @@ import click
 
 from motet.base.errors import ApiError, MotetError
 from motet.cli import join_token, session
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine, Settings
 from motet.cli.node.nodes import NodeView
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Line, Progress, chosen
@@ -20,6 +18,8 @@ from motet.identity.authority import Authority
 from motet.identity.messages import ROOTS_ANNOTATION, Roots
 from motet.identity.rotation import Stage
 from motet.kinds import node as node_kind
+from motet.machine import lifecycle
+from motet.machine.layout import Machine, Settings
 
 _LOOK_EVERY = 0.5
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from motet.base.errors import MotetError
-from motet.cli.machine import daemon
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
+from motet.machine import daemon
+from motet.machine.layout import Machine
 
 
 @click.command(hidden=True)

@@ -12,9 +12,9 @@ from motet.cli import output, session
 from motet.cli.health import fix
 from motet.cli.health.checks import Finding, Level
 from motet.cli.health.look import look
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 
 _MARKS = {Level.FINE: ("ok", "green"), Level.WARNING: ("warn", "yellow"), Level.PROBLEM: ("FAIL", "red")}
 

@@ -13,8 +13,6 @@ from motet.base.errors import MotetError, NotFound
 from motet.cli import project, session
 from motet.cli.compose.translate import PROJECT, SERVICE
 from motet.cli.interrupts import Interrupts
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Line, Progress, chosen
 from motet.client.interface import Client
@@ -25,6 +23,8 @@ from motet.kinds import persistentvolumeclaim as claim_kind
 from motet.kinds import pod as pod_kind
 from motet.kinds import secret as secret_kind
 from motet.kinds import service as service_kind
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 
 # What a project is made of, besides its volumes; Apps first, so that nothing is started while the rest goes.
 _PARTS = (app_kind.KIND, service_kind.KIND, secret_kind.KIND, config_kind.KIND)

@@ -10,11 +10,11 @@ import msgspec
 
 from motet.base.errors import MotetError
 from motet.cli import doctor, join_token, output, session
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine, Settings, first_settings
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Progress, chosen
 from motet.identity.messages import JoinToken
+from motet.machine import lifecycle
+from motet.machine.layout import Machine, Settings, first_settings
 
 
 class Begun(msgspec.Struct, frozen=True):

@@ -12,11 +12,11 @@ import msgspec
 from motet.base.errors import MotetError, TooManyRequests
 from motet.cli import doctor, output, session
 from motet.cli.init import checked_address
-from motet.cli.machine import joining, lifecycle
-from motet.cli.machine.layout import Machine, Settings, first_settings, primary_address
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Progress, chosen
 from motet.identity.tokens import Token
+from motet.machine import joining, lifecycle
+from motet.machine.layout import Machine, Settings, first_settings, primary_address
 
 _MOST_WAITS = 5
 

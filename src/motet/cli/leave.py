@@ -8,10 +8,10 @@ import click
 
 from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError, Unavailable
 from motet.cli import session
-from motet.cli.machine import joining, lifecycle
-from motet.cli.machine.layout import Machine, Settings
 from motet.cli.options import data_dir_option
 from motet.identity.node_files import NodeFiles
+from motet.machine import joining, lifecycle
+from motet.machine.layout import Machine, Settings
 
 
 @click.command()

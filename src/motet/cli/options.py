@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-DATA_DIR = Path("/var/lib/motet")
+from motet.machine.layout import DATA_DIR
 
 
 def data_dir_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--data-dir`, or MOTET_DATA_DIR."""
     return click.option(
         "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False, readable=False),
+        type=click.Path(path_type=Path, file_okay=False, readable=False, resolve_path=True),
         default=DATA_DIR,
         show_default=True,
         envvar="MOTET_DATA_DIR",

@@ -16,12 +16,12 @@ from motet.cli.addresses import Published
 from motet.cli.apply import states
 from motet.cli.apply.states import AppView, Phase, PodView
 from motet.cli.compose.translate import PROJECT
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
 from motet.client.interface import Client
 from motet.kinds import ages
 from motet.kinds import app as app_kind
 from motet.kinds import pod as pod_kind
+from motet.machine.layout import Machine
 from motet.store.document import Document
 
 _COLOURS = {"ready": "green", "completed": "green", "running": "green", "failed": "red"}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 
 
 @click.command()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
+from motet.machine.layout import Machine
 from motet.store.restore import restore
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -81,7 +82,20 @@ def command(
     try:
         uvloop.run(run(config))
     except OSError as error:
-        raise MotetError(f"the manager cannot start: {error}") from error
+        raise MotetError(_why(error, host, port, data_dir)) from error
+
+
+def _why(error: OSError, host: str, port: int, data_dir: Path) -> str:
+    """What keeps a manager from starting, and what to do about it."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{host}:{port} is taken by another process; stop it, or choose another address with --listen"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine; choose another one with --listen"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"the manager cannot start: {error}; choose a folder of your own with --data-dir"
+    if error.errno == errno.ENOSPC:
+        return f"the disk that holds {data_dir} is full; make room, or choose another one with --data-dir"
+    return f"the manager cannot start: {error}"
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from motet.base.errors import MotetError, Unavailable
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.client.remote import RemoteClient
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 from motet.runtime.settings import ContainerdConfig
 
 Result = TypeVar("Result")

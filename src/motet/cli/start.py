@@ -8,10 +8,10 @@ import click
 
 from motet.base.errors import MotetError
 from motet.cli import doctor, session
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
 from motet.cli.progress import chosen
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 
 
 @click.command()

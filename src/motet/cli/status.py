@@ -14,14 +14,14 @@ import msgspec
 from motet.agent import machine as node_machine
 from motet.base import quantity
 from motet.cli import addresses, output, project, session
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
 from motet.client.interface import Client
 from motet.kinds import ages
 from motet.kinds import event as event_kind
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 from motet.store.document import Document
 
 _GIB = 1024**3

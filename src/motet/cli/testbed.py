@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from motet.base.errors import ApiError
-from motet.cli.machine import lifecycle
+from motet.machine import lifecycle
 
 _DIRECTORY = Path("/var/lib/motet-testbed")
 

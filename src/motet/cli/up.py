@@ -20,8 +20,6 @@ from motet.cli.build.images import build_images
 from motet.cli.compose.model import Project
 from motet.cli.compose.translate import documents, object_name
 from motet.cli.interrupts import Interrupts
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Line, Progress, chosen
 from motet.client.interface import Client
@@ -29,6 +27,8 @@ from motet.client.remote import RemoteClient
 from motet.kinds import namespace as namespace_kind
 from motet.kinds import pod as pod_kind
 from motet.kinds import service as service_kind
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 
 
 @dataclass(frozen=True, slots=True)

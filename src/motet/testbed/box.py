@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from motet.cli.machine.layout import Machine
+from motet.machine.layout import Machine
 from motet.runtime.cgroups import Cgroups
 from motet.testbed.plan import TestbedError
 

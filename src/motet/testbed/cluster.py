@@ -17,13 +17,13 @@ from pathlib import Path
 import msgspec
 
 from motet.base.errors import ApiError
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine, Settings
 from motet.client.remote import RemoteClient
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Certificate
 from motet.kinds import lease as lease_kind
 from motet.kinds import node as node_kind
+from motet.machine import lifecycle
+from motet.machine.layout import Machine, Settings
 from motet.runtime.cri import CriRuntime
 from motet.runtime.interface import RuntimeFailure
 from motet.testbed import plan as plans

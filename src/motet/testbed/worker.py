@@ -6,10 +6,10 @@ import asyncio
 
 from motet.base.clock import SystemClock
 from motet.base.errors import Unavailable
-from motet.cli.machine import joining
-from motet.cli.machine.layout import Machine, Settings
-from motet.cli.machine.lifecycle import administrator
 from motet.identity.node_files import NodeFiles
+from motet.machine import joining
+from motet.machine.layout import Machine, Settings
+from motet.machine.lifecycle import administrator
 
 _SECONDS = 60.0
 _AGAIN_SECONDS = 0.1

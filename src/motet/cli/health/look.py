@@ -14,8 +14,8 @@ from motet.base.errors import MotetError
 from motet.cli.apply.ports import Port, everywhere, taken_here
 from motet.cli.health import checks
 from motet.cli.health.checks import FEATURES, Facts, Finding
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine, Settings, primary_address
+from motet.machine import lifecycle
+from motet.machine.layout import Machine, Settings, primary_address
 from motet.runtime.settings import PATH
 
 _PLUGIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni", "/usr/local/lib/cni")

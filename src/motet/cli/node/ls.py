@@ -10,13 +10,13 @@ import click
 import msgspec
 
 from motet.cli import output, session
-from motet.cli.machine.layout import Machine
 from motet.cli.node import nodes
 from motet.cli.options import data_dir_option
 from motet.client.interface import Client
 from motet.kinds import ages
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
+from motet.machine.layout import Machine
 
 _COLOURS = {"ready": "green", "unknown": "red", "not ready": "red", "new": "yellow"}
 

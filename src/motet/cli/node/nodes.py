@@ -16,11 +16,11 @@ import msgspec
 from motet.base.errors import ApiError, Conflict, MotetError, NotFound
 from motet.base.selectors import FieldSelector, FieldTerm
 from motet.cli import session
-from motet.cli.machine import lifecycle
-from motet.cli.machine.layout import Machine
 from motet.client.interface import Client
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
+from motet.machine import lifecycle
+from motet.machine.layout import Machine
 from motet.store.document import Document, Meta
 
 AVAILABILITY = "motet.dev/availability"

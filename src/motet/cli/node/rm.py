@@ -8,11 +8,11 @@ import click
 
 from motet.base.errors import MotetError
 from motet.cli import session
-from motet.cli.machine.layout import Machine
 from motet.cli.node import nodes
 from motet.cli.options import data_dir_option
 from motet.client.remote import RemoteClient
 from motet.kinds import node as node_kind
+from motet.machine.layout import Machine
 
 
 @click.command()

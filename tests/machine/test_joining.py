@@ -13,12 +13,12 @@ import uvloop
 
 from motet.base.errors import MotetError, Unauthorized, Unavailable
 from motet.cli.init import checked_address
-from motet.cli.machine import joining
-from motet.cli.machine.layout import Machine, Settings
 from motet.client.remote import RemoteClient
 from motet.identity import tls, tokens
 from motet.identity.authority import Authority
 from motet.identity.node_files import NodeFiles
+from motet.machine import joining
+from motet.machine.layout import Machine, Settings
 from motet.server.config import ServerConfig
 from motet.server.main import serving
 

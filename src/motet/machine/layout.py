@@ -18,7 +18,8 @@ import msgspec
 from motet.base import names
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
-from motet.cli.options import DATA_DIR
+
+DATA_DIR = Path("/var/lib/motet")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,12 +21,12 @@ from motet.base.clock import SystemClock
 from motet.base.errors import MotetError, NotFound, Unavailable
 from motet.base.files import write_atomically
 from motet.base.supervise import forever
-from motet.cli.machine import joining, lifecycle
-from motet.cli.machine.layout import Machine, Settings
 from motet.identity import requests
 from motet.identity.authority import Authority, covers
 from motet.identity.node_files import NodeFiles
 from motet.kinds import node
+from motet.machine import joining, lifecycle
+from motet.machine.layout import Machine, Settings
 
 _log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import msgspec
 
 from motet.base.errors import ApiError, MotetError
-from motet.cli.machine.layout import Machine, Settings, first_settings, networks
 from motet.client.remote import RemoteClient
 from motet.identity import tls
 from motet.identity.node_files import NodeFiles
 from motet.kinds import node
+from motet.machine.layout import Machine, Settings, first_settings, networks
 from motet.network.config import NetworkConfig
 
 Say = Callable[[str], None]
