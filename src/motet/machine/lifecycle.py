@@ -29,6 +29,8 @@ Say = Callable[[str], None]
 _START_SECONDS = 90.0
 _STOP_SECONDS = 45.0
 _LOOK_EVERY = 0.1
+# A part that ends so many times with the same sentence will not come up by itself.
+_HOPELESS = 3
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -89,11 +91,24 @@ async def ensure(machine: Machine, say: Say) -> Settings:
 
 
 async def bring_up(machine: Machine, settings: Settings, say: Say) -> None:
-    """Start the daemon if it does not run, and return when the node takes pods. Raises MotetError."""
-    if not running(machine):
-        say("starting the manager and the agent" if settings.is_manager else "starting the agent")
-        start(machine)
-    await _until_ready(machine, settings, say)
+    """Start the daemon if it does not run, and return when the node takes pods. Raises MotetError.
+
+    A daemon that this started and that could not bring its parts up is ended again.
+    """
+    told = {
+        log: log.stat().st_size if log.exists() else 0
+        for log in (machine.logs / "server.log", machine.logs / "agent.log")
+    }
+    if running(machine):
+        await _until_ready(machine, settings, say, told)
+        return
+    say("starting the manager and the agent" if settings.is_manager else "starting the agent")
+    start(machine)
+    try:
+        await _until_ready(machine, settings, say, told)
+    except MotetError:
+        await asyncio.to_thread(stop, machine)
+        raise
 
 
 def only_a_worker(settings: Settings) -> str:
@@ -118,13 +133,15 @@ def start(machine: Machine) -> None:
         )
 
 
-async def _until_ready(machine: Machine, settings: Settings, say: Say) -> None:
+async def _until_ready(machine: Machine, settings: Settings, say: Say, logs: dict[Path, int]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     why = told = "the daemon has not started yet"
     while time.monotonic() < deadline:
         why = await _not_ready(machine, settings)
         if not why:
             return
+        if last_words := _last_words(logs):
+            raise MotetError(f"Motet cannot start: {last_words}")
         if why != told:
             say(why)
             told = why
@@ -132,6 +149,23 @@ async def _until_ready(machine: Machine, settings: Settings, say: Say) -> None:
     raise MotetError(
         f"Motet did not become ready within {_START_SECONDS:.0f} s: {why}.\nIts logs: {machine.logs}/*.log"
     )
+
+
+def _last_words(logs: dict[Path, int]) -> str:
+    """What a part of Motet gave up with, the same each time it was started again; empty while there is hope.
+
+    `logs` are files and how long they were before this start.
+    """
+    for log, length in logs.items():
+        if not log.exists():
+            continue
+        with log.open("rb") as file:
+            file.seek(length if length <= log.stat().st_size else 0)
+            lines = file.read().decode(errors="replace").splitlines()
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        if len(errors) >= _HOPELESS and len(set(errors[-_HOPELESS:])) == 1:
+            return errors[-1]
+    return ""
 
 
 async def _not_ready(machine: Machine, settings: Settings) -> str:
