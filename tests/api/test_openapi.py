@@ -56,6 +56,23 @@ def test_the_hash_is_that_of_the_content(catalogue):
     assert one["apis/motet.dev/v1"] == other["apis/motet.dev/v1"]
 
 
+def test_motets_own_kinds_explain_every_field_in_their_own_words(catalogue):
+    schemas = openapi.v3(catalogue, "motet.dev", "v1")["components"]["schemas"]
+    ours = {
+        name: schema
+        for name, schema in schemas.items()
+        if name.startswith("dev.motet.v1.App") and not name.endswith("List")
+    }
+    assert all(schema["description"] for schema in ours.values())
+    fields = (
+        (name, field, value)
+        for name, schema in ours.items()
+        for field, value in schema.get("properties", {}).items()
+        if field not in ("apiVersion", "kind", "metadata", "items")
+    )
+    assert [(name, field) for name, field, value in fields if not value.get("description")] == []
+
+
 def test_every_reference_has_its_definition(v3, v2):
     assert {ref.removeprefix("#/components/schemas/") for ref in references(v3)} <= v3["components"]["schemas"].keys()
     assert {ref.removeprefix("#/definitions/") for ref in references(v2)} <= v2["definitions"].keys()

@@ -23,6 +23,7 @@ from motet.kinds.kind import Json, Kind, Scale
 from motet.kinds.podspec.defaults import default_template
 from motet.kinds.podspec.spec import validate_template
 from motet.kinds.schema import table
+from motet.kinds.schema.prose import Prose, register
 from motet.kinds.shape import fill_absent, fill_empty, made, mapping, number, text
 
 # On every pod of an App: the App's name.
@@ -44,6 +45,54 @@ dev.motet.v1.AppUpdate parallelism:int32=1 delaySeconds:int32=2 order:string=3
 dev.motet.v1.AppStatus observedGeneration:int64=1 replicas:int32=2 updatedReplicas:int32=3 readyReplicas:int32=4
   availableReplicas:int32=5 conditions:[]meta.Condition=6;list=map:type;merge=type;patch=merge selector:string=7
 """)
+
+register(
+    {
+        "dev.motet.v1.App": Prose(
+            "A program to keep running: so many copies of it, or one on every node.",
+            {"spec": "What shall run.", "status": "What runs; written by Motet."},
+        ),
+        "dev.motet.v1.AppSpec": Prose(
+            "What shall run.",
+            {
+                "mode": "How many pods, and where. Exactly one member of it is set; without one it is replicated.",
+                "template": "What every pod of the App looks like. Its pods get the label motet.dev/app by themselves.",
+                "update": "How pods are replaced when the template changes.",
+            },
+        ),
+        "dev.motet.v1.AppMode": Prose(
+            "How many pods, and where. Exactly one member is set.",
+            {
+                "replicated": "A number of pods, wherever there is room.",
+                "global": "One pod on every node that takes it. Written as: global: {}",
+            },
+        ),
+        "dev.motet.v1.AppReplicated": Prose(
+            "A number of pods, wherever there is room.", {"replicas": "How many pods; 1 without a word."}
+        ),
+        "dev.motet.v1.AppGlobal": Prose("One pod on every node that takes it. It has no fields."),
+        "dev.motet.v1.AppUpdate": Prose(
+            "How pods are replaced when the template changes.",
+            {
+                "parallelism": "How many pods are replaced at a time; 0 is all at once.",
+                "delaySeconds": "How long to wait between one batch and the next.",
+                "order": "stop-first or start-first: whether an old pod goes before its successor comes, or after.",
+            },
+        ),
+        "dev.motet.v1.AppStatus": Prose(
+            "What runs; written by Motet.",
+            {
+                "observedGeneration": "The generation of the App that the other fields are about.",
+                "replicas": "How many pods there are.",
+                "updatedReplicas": "How many of them are made of the present template.",
+                "readyReplicas": "How many of them are ready.",
+                "availableReplicas": "How many of them can serve.",
+                "conditions": "What can be said about the App as a whole.",
+                "selector": "The label selector of its pods, for whoever scales it.",
+            },
+        ),
+    }
+)
 
 
 def mode(document: Json) -> str:

@@ -1,7 +1,8 @@
 """What fields are for, in words, for `kubectl explain`.
 
-The words are upstream's and large, so they are not shipped: they are read from the `kubernetes-validate` package when the
-optional extra `explain` brought it along, and are simply absent when not.
+Upstream's words are large, so they are not shipped: they are read from the `kubernetes-validate` package when the
+optional extra `explain` brought it along, and are simply absent when not. The words about Motet's own kinds are short and
+always there; the module of the kind registers them.
 """
 
 from __future__ import annotations
@@ -37,9 +38,22 @@ class _File(msgspec.Struct):
     definitions: dict[str, _Definition] = msgspec.field(name="$defs", default_factory=dict)
 
 
-@cache
+_own: dict[str, Prose] = {}
+
+
+def register(words: Mapping[str, Prose]) -> None:
+    """Add what a kind of Motet's own says about itself, by definition name."""
+    _own.update(words)
+
+
 def load() -> Mapping[str, Prose]:
-    """Descriptions by definition name, of the newest release the package knows; empty without the package."""
+    """Descriptions by definition name: Motet's own, and upstream's when they are there."""
+    return {**_upstream(), **_own}
+
+
+@cache
+def _upstream() -> Mapping[str, Prose]:
+    """Those of the newest release the package knows; empty without the package."""
     if find_spec(_PACKAGE) is None:
         return {}
     folder = resources.files(_PACKAGE) / "kubernetes-json-schema"
