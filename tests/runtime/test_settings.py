@@ -42,6 +42,12 @@ def test_apparmor_is_off_where_the_kernel_has_none():
     assert rendered(apparmor=False)["plugins"][CRI]["disable_apparmor"] is True
 
 
+def test_programs_that_are_not_root_may_serve_port_80_as_under_docker():
+    cri = rendered()["plugins"][CRI]
+    assert cri["enable_unprivileged_ports"] is True
+    assert cri["enable_unprivileged_icmp"] is True
+
+
 def test_the_snapshotter_that_works_is_used():
     assert rendered(snapshotter="native")["plugins"][CRI]["containerd"]["snapshotter"] == "native"
 

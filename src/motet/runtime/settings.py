@@ -162,6 +162,8 @@ disabled_plugins = [
   disable_apparmor = {_flag(not facts.apparmor)}
   netns_mounts_under_state_dir = true
   tolerate_missing_hugetlb_controller = true
+  enable_unprivileged_ports = true
+  enable_unprivileged_icmp = true
 
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = {_toml(facts.cni_bin_dir)}
