@@ -123,6 +123,18 @@ class Machine:
         return self.agent_dir / "pki"
 
     @property
+    def made(self) -> tuple[Path, ...]:
+        """All that Motet keeps in the data directory, what tells it from other directories last."""
+        folders = (self.agent_dir, self.pod_logs, self.logs, self.builder, self.volumes_dir, self.server_dir)
+        return (*folders, self._settings_file)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether there is something in the directory, and nothing that says it is Motet's."""
+        ours = (self._settings_file, self.store, self.agent_dir, self.builder)
+        return self.data_dir.is_dir() and any(self.data_dir.iterdir()) and not any(path.exists() for path in ours)
+
+    @property
     def _settings_file(self) -> Path:
         return self.data_dir / "machine.json"
 

@@ -202,12 +202,18 @@ def stop(machine: Machine) -> bool:
 
 
 async def remove(machine: Machine, *, keep_data: bool = False) -> None:
-    """Take everything away: processes, containers, mounts, cgroups, rules, bridge, and the data unless it is kept."""
+    """Take everything away: processes, containers, mounts, cgroups, rules, bridge, and the data unless it is kept.
+
+    What else somebody keeps in the data directory stays, and so does the directory then, or when a disk is mounted there.
+    Raises MotetError, with nothing touched, for a directory that is not Motet's.
+    """
     from motet.network.node import NodeNetwork
     from motet.runtime import mounts
     from motet.runtime.containerd import Containerd
     from motet.runtime.settings import ContainerdConfig
 
+    if machine.is_foreign:
+        raise MotetError(f"{machine.data_dir} is not a data directory of Motet's; nothing was removed")
     settings = machine.settings()
     stop(machine)
     await Containerd(
@@ -221,8 +227,18 @@ async def remove(machine: Machine, *, keep_data: bool = False) -> None:
     for directory in (machine.run_dir, machine.pod_logs, machine.agent_dir):
         if directory.exists():
             shutil.rmtree(directory)
-    if not keep_data and machine.data_dir.exists():
-        shutil.rmtree(machine.data_dir)
+    if not keep_data:
+        _remove_data(machine)
+
+
+def _remove_data(machine: Machine) -> None:
+    for path in machine.made:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not there, not empty, or where a disk is mounted
+        machine.data_dir.rmdir()
 
 
 def network_config(machine: Machine, settings: Settings) -> NetworkConfig:
