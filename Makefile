@@ -34,7 +34,7 @@ format: ## put the code into its one form
 
 bench: ## measure the hot paths; figures go to the terminal (docs/performance.md explains them)
 	@scripts/setup dev
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; .venv/bin/python $$benchmark || exit 1; done
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(SUDO) .venv/bin/python $$benchmark || exit 1; done
 
 clean: ## remove .venv and caches (not the cluster: that is demo-down)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

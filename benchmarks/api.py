@@ -34,7 +34,7 @@ class Server:
     """The server's process."""
 
     def __init__(self, directory: Path, synchronous: str) -> None:
-        script = Path(__file__).with_name("drivers/api_server.py")
+        script = Path(__file__).parent / "drivers" / "api_server.py"
         command = [sys.executable, str(script), "--directory", str(directory), "--synchronous", synchronous]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
