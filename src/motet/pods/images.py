@@ -42,8 +42,13 @@ class Images:
         self._pulls = asyncio.Semaphore(_AT_ONCE)
         self._pulling: dict[tuple[str, str], asyncio.Task[str]] = {}
 
-    async def ensure(self, pod: Pod, container: ContainerSpec, say: Say) -> str:
-        """The reference to make the container from. Raises RuntimeFailure with the waiting reason upstream gives."""
+    async def ensure(
+        self, pod: Pod, container: ContainerSpec, say: Say, *, pulling: Callable[[], None] = lambda: None
+    ) -> str:
+        """The reference to make the container from; `pulling` is called before anything is fetched.
+
+        Raises RuntimeFailure with the waiting reason upstream gives.
+        """
         if not container.image.strip():
             raise RuntimeFailure("the container names no image", "InvalidImageName")
         reference = normalise(container.image)
@@ -56,6 +61,7 @@ class Images:
             message = f'Container image "{container.image}" is not present with pull policy of Never'
             say("Warning", "ErrImageNeverPull", message)
             raise RuntimeFailure(message, "ErrImageNeverPull")
+        pulling()
         await self._pull(pod, container, reference, say)
         return reference
 

@@ -155,7 +155,7 @@ class Worker:
         records = self._records()
         decision = decide(pod, observed, records, now, gone=self._gone)
         self._report(pod, observed, records, now)
-        if not isinstance(decision.step, _STARTS):
+        if not isinstance(decision.step, (*_STARTS, EnsureImage)):
             self._release_start()
         if decision.step is None:
             await self._idle(decision.wake_at, now, observed)
@@ -262,7 +262,9 @@ class Worker:
                 await execute.create_sandbox(tools, pod, step)
             case EnsureImage():
                 spec = _spec(pod, step.container)
-                reference = await tools.images.ensure(pod, spec, tools.teller(pod, spec))
+                # An image that is here costs nothing, so the turn is kept and the pod runs soon; fetching one may take minutes.
+                say = tools.teller(pod, spec)
+                reference = await tools.images.ensure(pod, spec, say, pulling=self._release_start)
                 self._images[step.container] = (step.attempt, reference)
             case CreateContainer():
                 sandbox = next(box for box in observed.sandboxes if box.id == step.sandbox_id)
