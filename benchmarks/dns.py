@@ -85,9 +85,16 @@ def start_dnsmasq(port: int, services: int, folder: Path) -> subprocess.Popen[by
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that is free for datagrams and for streams."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as streams:
+            datagrams.bind(("127.0.0.1", 0))
+            port = int(datagrams.getsockname()[1])
+            try:
+                streams.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def ask_for(port: int, questions: list[bytes], clients: int, seconds: float) -> dict[str, float]:
