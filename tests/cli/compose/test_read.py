@@ -371,3 +371,13 @@ def test_whatever_a_service_says_it_is_read_or_refused_by_line(
             complaints = error.problems
             raise
     assert all(problem.line >= 1 and problem.message for problem in complaints)
+
+
+def test_a_kubernetes_manifest_is_told_where_it_belongs(tmp_path: Path) -> None:
+    file = tmp_path / "pod.yaml"
+    file.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n")
+    with pytest.raises(ComposeError) as refused:
+        read(file, {})
+    assert [problem.message for problem in refused.value.problems] == [
+        f"this is a Kubernetes manifest and no Compose file; use: kubectl apply -f {file}"
+    ]

@@ -23,6 +23,9 @@ def read(file: Path, environment: Mapping[str, str] | None = None, *, project: s
     variables = _variables(file, os.environ if environment is None else environment)
     source, root = load(file, lambda value: fill_in(value, variables))
     fields = Fields(source, root)
+    if fields.has("apiVersion") and fields.has("kind"):
+        source.problem(root, f"this is a Kubernetes manifest and no Compose file; use: kubectl apply -f {file}")
+        source.check()
     fields.get("version")
     name = _project_name(fields, file, project, variables)
     volumes = tuple(_volume(source, key, value) for key, value in fields.each("volumes"))
