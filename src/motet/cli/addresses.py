@@ -5,54 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from motet.cli.compose.translate import SERVICE
+from motet.cli.portviews import PodView, ServiceView
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
 from motet.kinds import service as service_kind
 from motet.store.document import Document
-
-
-class _Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    pass
-
-
-class _ServicePort(_Struct, frozen=True):
-    port: int
-    target_port: int | str = 0
-    protocol: str = "TCP"
-    node_port: int = 0
-
-
-class _ServiceSpec(_Struct, frozen=True):
-    type: str = "ClusterIP"
-    ports: tuple[_ServicePort, ...] | None = None
-
-
-class _ServiceView(_Struct, frozen=True):
-    spec: _ServiceSpec = _ServiceSpec()
-
-
-class _ContainerPort(_Struct, frozen=True):
-    container_port: int
-    host_port: int = 0
-    protocol: str = "TCP"
-    host_ip: str = msgspec.field(default="", name="hostIP")
-
-
-class _Container(_Struct, frozen=True):
-    ports: tuple[_ContainerPort, ...] | None = None
-
-
-class _PodSpec(_Struct, frozen=True):
-    containers: tuple[_Container, ...] = ()
-
-
-class _PodStatus(_Struct, frozen=True):
-    host_ip: str = msgspec.field(default="", name="hostIP")
-
-
-class _PodView(_Struct, frozen=True):
-    spec: _PodSpec = _PodSpec()
-    status: _PodStatus = _PodStatus()
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -77,7 +34,7 @@ class Published(msgspec.Struct, frozen=True):
 
 def of_service(document: Document, address: str) -> list[Published]:
     """The outside ports of one Service."""
-    spec = document.view(_ServiceView).spec
+    spec = document.view(ServiceView).spec
     found = []
     for port in spec.ports or ():
         number = {"LoadBalancer": port.port, "NodePort": port.node_port}.get(spec.type, 0)
@@ -88,7 +45,7 @@ def of_service(document: Document, address: str) -> list[Published]:
 
 def of_pod(document: Document, address: str) -> list[Published]:
     """The host ports of one pod."""
-    view = document.view(_PodView)
+    view = document.view(PodView)
     return [
         Published(port.host_ip or view.status.host_ip or address, port.host_port, port.container_port, port.protocol)
         for container in view.spec.containers

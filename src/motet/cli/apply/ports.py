@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from motet.cli.compose.model import Project
+from motet.cli.portviews import PodView, ServiceView
 from motet.store.document import Document
 
 
@@ -33,44 +32,6 @@ class Port(NamedTuple):
         return same and (not self.address or not other.address or self.address == other.address)
 
 
-class _Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    pass
-
-
-class _ServicePort(_Struct, frozen=True):
-    port: int
-    protocol: str = "TCP"
-    node_port: int = 0
-
-
-class _ServiceSpec(_Struct, frozen=True):
-    type: str = "ClusterIP"
-    ports: tuple[_ServicePort, ...] | None = None
-
-
-class _ServiceView(_Struct, frozen=True):
-    spec: _ServiceSpec = _ServiceSpec()
-
-
-class _ContainerPort(_Struct, frozen=True):
-    container_port: int
-    host_port: int = 0
-    protocol: str = "TCP"
-    host_ip: str = msgspec.field(default="", name="hostIP")
-
-
-class _Container(_Struct, frozen=True):
-    ports: tuple[_ContainerPort, ...] | None = None
-
-
-class _PodSpec(_Struct, frozen=True):
-    containers: tuple[_Container, ...] = ()
-
-
-class _PodView(_Struct, frozen=True):
-    spec: _PodSpec = _PodSpec()
-
-
 def wanted(project: Project) -> list[tuple[Port, str]]:
     """Every port the file asks for by number, and the service that does."""
     return [
@@ -84,14 +45,14 @@ def wanted(project: Project) -> list[tuple[Port, str]]:
 def taken(services: Iterable[Document], pods: Iterable[Document]) -> Iterator[tuple[Port, str, str]]:
     """(port, namespace, what has it) of everything in the cluster that is reached from outside."""
     for document in services:
-        spec = document.view(_ServiceView).spec
+        spec = document.view(ServiceView).spec
         for port in spec.ports or ():
             if spec.type == "LoadBalancer":
                 yield Port(port.protocol, port.port), document.namespace, document.name
             if spec.type in ("LoadBalancer", "NodePort") and port.node_port:
                 yield Port(port.protocol, port.node_port), document.namespace, document.name
     for document in pods:
-        for container in document.view(_PodView).spec.containers:
+        for container in document.view(PodView).spec.containers:
             for used in container.ports or ():
                 if used.host_port:
                     address = "" if used.host_ip in ("", "0.0.0.0") else used.host_ip
