@@ -1,6 +1,7 @@
 """Environment and volumes from every source, and data that outlives its pod."""
 
 import base64
+from pathlib import Path
 
 from e2e.cluster import until
 from e2e.space import Space, pause, pod, shell, state
@@ -62,13 +63,13 @@ def test_a_pod_waits_for_the_configuration_it_names(space: Space):
     space.running("app")
 
 
-def test_files_from_every_source(space: Space):
+def test_files_from_every_source(space: Space, tmp_path: Path):
     volumes = [
         {"name": "conf", "configMap": {"name": "conf"}},
         {"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o400}},
         {"name": "about", "downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
         {"name": "ram", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
-        {"name": "host", "hostPath": {"path": str(space.cluster.directory / "shared"), "type": "DirectoryOrCreate"}},
+        {"name": "host", "hostPath": {"path": str(tmp_path / "shared"), "type": "DirectoryOrCreate"}},
         {"name": "all", "projected": {"sources": [
             {"configMap": {"name": "conf", "items": [{"key": "file", "path": "a/b"}]}}, {"secret": {"name": "keys"}}]}},
     ]  # fmt: skip
@@ -86,7 +87,7 @@ def test_files_from_every_source(space: Space):
     )
     assert "No space left" in full.stderr
     space.exec("app", "sh", "-c", "echo out > /v/host/file")
-    assert (space.cluster.directory / "shared/file").read_text() == "out\n"
+    assert (tmp_path / "shared/file").read_text() == "out\n"
 
 
 def test_a_claim_keeps_its_data_when_the_pod_goes(space: Space):
