@@ -96,9 +96,9 @@ def test_a_pod_reaches_itself_through_its_service(space: Space):
     space.apply(pod("web", WEB), service("web"))
     space.running("web")
     until(lambda: space.list("discovery.k8s.io/v1/endpointslices")[0].get("endpoints"))
-    assert space.exec(
-        "web", "timeout", "5", "wget", "-qO-", f"http://{space.address('web')}", container="web"
-    ).startswith("v1 web")
+    fetch = ("timeout", "5", "wget", "-qO-", f"http://{space.address('web')}")
+    # The node hears of the endpoint a moment after the API has it.
+    until(lambda: space.exec("web", *fetch, container="web").startswith("v1 web"))
 
 
 def test_a_service_without_pods_refuses_at_once(space: Space):
