@@ -14,6 +14,9 @@ def web(space: Space) -> Space:
     space.apply(deployment("web", 2, WEB), service("web"), pod("client", pause()))
     space.rolled_out("web")
     space.running("client")
+    # The node hears of the pods a moment after the API has them.
+    answers = lambda: {ask(space.cluster, space.address("web"), 80) for _ in range(30)}  # noqa: E731
+    until(lambda: len(answers()) == 2, what="one pod gets everything")
     return space
 
 
