@@ -11,7 +11,7 @@ import click
 import pytest
 import uvloop
 
-from motet.base.errors import MotetError, Unauthorized, Unavailable
+from motet.base.errors import AlreadyExists, MotetError, Unauthorized, Unavailable
 from motet.cli.init import checked_address
 from motet.client.remote import RemoteClient
 from motet.identity import tls, tokens
@@ -87,6 +87,26 @@ async def test_a_joiner_that_was_a_member_of_another_cluster_joins_as_a_stranger
         issued = await joining.join(url, token, "n1", "192.0.2.9", files.directory)
         assert files.pair.read_text().startswith(issued.certificate)
         assert files.pair.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_join_whose_answer_got_lost_is_asked_for_again_with_the_same_key(tmp_path: Path):
+    files = NodeFiles(tmp_path / "node")
+    async with manager(tmp_path / "one") as (url, token):
+        first = await joining.join(url, token, "n1", "192.0.2.9", files.directory)
+        key = files.pair.read_text().removeprefix(first.certificate)
+        assert not files.pending.exists()
+        files.pair.unlink()
+        files.pending.write_text(key)
+        again = await joining.join(url, token, "n1", "192.0.2.9", files.directory)
+        assert again.uid == first.uid
+
+
+async def test_a_machine_that_was_set_up_anew_is_not_the_node_it_was(tmp_path: Path):
+    async with manager(tmp_path / "one") as (url, token):
+        await joining.join(url, token, "n1", "192.0.2.9", tmp_path / "before")
+        with pytest.raises(AlreadyExists, match="motet node rm n1"):
+            await joining.join(url, token, "n1", "192.0.2.9", tmp_path / "after")
+        assert not (tmp_path / "after").exists()
 
 
 async def test_the_secret_is_not_said_to_somebody_with_another_root(tmp_path: Path):

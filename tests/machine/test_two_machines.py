@@ -147,7 +147,7 @@ def test_two_machines_become_a_cluster_and_part_again(machines: Machines) -> Non
     stale = machines.motet("m2", "join", "--token", begun["worker"], server, "--node-name", "m2", fails=True)
     assert "the join token is not valid" in stale
     taken = machines.motet("m2", "join", "--token", fresh, server, "--node-name", "m1", fails=True)
-    assert "living node is named" in taken
+    assert "cannot prove to be it" in taken
     machines.motet("m2", "join", "--token", fresh, server, "--node-name", "m2")
     nodes = machines.nodes()
     assert {name: (node["state"], node["role"]) for name, node in nodes.items()} == {

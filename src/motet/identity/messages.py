@@ -8,6 +8,8 @@ import msgspec
 
 # On a Node: the digest of the roots its agent was given last.
 ROOTS_ANNOTATION = "motet.dev/roots"
+# And of the key that was certified for it last: whoever holds that key is the node, whatever became of the certificate.
+KEY_ANNOTATION = "motet.dev/key"
 
 
 class Cluster(msgspec.Struct, frozen=True, rename="camel"):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motet.base.files import write_atomically
-from motet.identity import tls
+from motet.identity import requests, tls
+from motet.identity.authority import IdentityError
 from motet.identity.messages import Issued
+from motet.identity.requests import KeyRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class NodeFiles:
         return self.directory / "ca.crt"
 
     @property
+    def pending(self) -> Path:
+        """A key made for joining, from before it is told to anybody until it is certified."""
+        return self.directory / "joining.key"
+
+    @property
     def complete(self) -> bool:
         return self.pair.exists() and self.ca.exists()
 
@@ -35,6 +42,25 @@ class NodeFiles:
         """Take a new identity into use; `key` is the PEM key that was certified."""
         write_atomically(self.ca, issued.roots.bundle.encode(), mode=0o644)
         write_atomically(self.pair, issued.certificate.encode() + key)
+        self.pending.unlink(missing_ok=True)
+
+    def key_request(self) -> KeyRequest:
+        """To be certified: the key this machine has, so that it proves to be who it was, else one made and kept now.
+
+        A join whose answer got lost is asked for again with the same key, and so meets a Node that is its own.
+        """
+        for known in (self.pair, self.pending):
+            with contextlib.suppress(OSError, IdentityError):
+                return requests.make(known.read_bytes())
+        made = requests.make()
+        write_atomically(self.pending, made.key)
+        return made
+
+    def forget_pending(self) -> None:
+        """The join was refused: nothing stands for that key."""
+        self.pending.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or not there
+            self.directory.rmdir()
 
     def context(self) -> ssl.SSLContext | None:
         """A client context that shows the certificate; None when there is none that can be used."""

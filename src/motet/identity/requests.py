@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,9 +23,12 @@ class KeyRequest:
     request: bytes
 
 
-def make() -> KeyRequest:
-    """A new P-256 key. The request names nobody: whoever signs decides whose it is."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def make(known: bytes = b"") -> KeyRequest:
+    """For a new P-256 key, or for the PEM key `known`. The request names nobody: whoever signs decides whose it is.
+
+    Raises IdentityError when `known` is no such key.
+    """
+    key = _private(known) if known else ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return KeyRequest(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
@@ -45,6 +49,12 @@ def public_key(request: bytes) -> ec.EllipticCurvePublicKey:
     if not proven:
         raise IdentityError("the certificate request is not signed by its own key")
     return key
+
+
+def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
+    """SHA-256, in hex, of a public key: what a manager remembers it by."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,16 @@ def uid(certificate: bytes) -> str:
     """The object a PEM certificate stands for, or an empty string. Raises IdentityError."""
     found = _load(certificate).subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
     return str(found[0].value) if found else ""
+
+
+def _private(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise IdentityError("this machine's key cannot be read") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise IdentityError("this machine's key is not an ECDSA P-256 key")
+    return key
 
 
 def _load(certificate: bytes) -> x509.Certificate:

@@ -16,8 +16,8 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from motet.base.errors import ApiError, MotetError, Unavailable, from_status
-from motet.identity import requests, tokens
+from motet.base.errors import ApiError, CallerError, MotetError, Unavailable, from_status
+from motet.identity import tokens
 from motet.identity.messages import Issued, JoinRequest, Roots
 from motet.identity.node_files import NodeFiles
 from motet.identity.tokens import Token
@@ -51,8 +51,7 @@ async def join(
     files = NodeFiles(directory)
     asked = JoinRequest(node, address, "", secret=token.secret)
     if files.complete:
-        # Who shows the certificate of the node it was keeps its name, even while the cluster believes that alive. One that has
-        # run out, or is another cluster's, does not get through the handshake: then we come as strangers.
+        # One that has run out, or is another cluster's, does not get through the handshake: then the key alone has to tell.
         with contextlib.suppress(OSError, ssl.SSLError, Unavailable):
             known = _trusting(trusted)
             known.load_cert_chain(files.pair)
@@ -74,9 +73,13 @@ async def join_as_administrator(
 
 
 async def _join(server: str, context: ssl.SSLContext, asked: JoinRequest, files: NodeFiles) -> Issued:
-    made = await asyncio.to_thread(requests.make)
+    made = await asyncio.to_thread(files.key_request)
     asked = msgspec.structs.replace(asked, request=made.request.decode())
-    issued = await _ask(server, "POST", "/motet/v1/join", context, Issued, asked)
+    try:
+        issued = await _ask(server, "POST", "/motet/v1/join", context, Issued, asked)
+    except CallerError:
+        files.forget_pending()
+        raise
     files.keep(made.key, issued)
     return issued
 

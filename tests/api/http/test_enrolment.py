@@ -186,24 +186,50 @@ async def test_a_machine_gets_no_name_by_which_it_could_pose_as_another(
     assert len(api.registry.table(node_kind.KIND)) == 0
 
 
-async def test_the_name_of_a_living_node_is_taken_but_its_owner_may_come_again(
-    api: Api, member: Machine, tmp_path: Path
+async def die(api: Api, name: str) -> None:
+    """What the manager writes when a node has been silent for long."""
+    dead = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
+    patch = {"Content-Type": "application/merge-patch+json"}
+    code, _ = await api.ask("PATCH", f"/api/v1/nodes/{name}/status", dead, headers=patch)
+    assert code == 200
+
+
+@pytest.mark.parametrize("dead", [False, True])
+async def test_the_name_of_a_node_is_taken_dead_or_alive_but_its_owner_may_come_again(
+    api: Api, member: Machine, tmp_path: Path, dead: bool
 ) -> None:
+    if dead:
+        await die(api, "w1")
     secret = secret_of(await token(api))
     code, answer = await Machine(api, tmp_path, "w1").join(secret)
     assert code == 409
-    assert "a living node is named 'w1'" in answer["message"]
+    assert "cannot prove to be it" in answer["message"]
+    assert "motet node rm w1" in answer["message"]
     asked = {"node": "w1", "address": "192.0.2.7", "request": member.made.request.decode(), "secret": secret}
     code, answer = await member.ask("POST", "/motet/v1/join", asked)
     assert (code, answer["uid"]) == (201, member.uid)
 
 
-async def test_the_name_of_a_dead_node_goes_to_the_next_and_the_old_one_is_out(
+async def test_whoever_has_the_nodes_key_is_that_node_without_its_certificate(
     api: Api, member: Machine, tmp_path: Path
 ) -> None:
-    dead = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
-    patch = {"Content-Type": "application/merge-patch+json"}
-    await api.ask("PATCH", "/api/v1/nodes/w1/status", dead, headers=patch)
+    await die(api, "w1")
+    secret = secret_of(await token(api))
+    was = member.uid
+    code, _ = await member.join(secret)
+    assert (code, member.uid) == (201, was)
+    made, member.made = member.made, requests.make()
+    assert (await member.ask("POST", "/motet/v1/renew", {"request": member.made.request.decode()}))[0] == 201
+    code, _ = await member.join(secret)
+    assert (code, member.uid) == (201, was), "the key of today counts"
+    member.made = made
+    assert (await member.join(secret))[0] == 409, "and the one before does not"
+
+
+async def test_the_name_of_a_removed_node_goes_to_the_next_and_the_old_one_is_out(
+    api: Api, member: Machine, tmp_path: Path
+) -> None:
+    assert (await api.ask("DELETE", "/api/v1/nodes/w1"))[0] == 200
     heir = Machine(api, tmp_path / "heir", "w1")
     heir.directory.mkdir()
     assert (await heir.join(secret_of(await token(api))))[0] == 201

@@ -46,10 +46,18 @@ from motet.base.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from motet.base.timestamps import parse_time
 from motet.identity import requests, tokens
 from motet.identity.authority import NODE_LIFETIME, Authority, IdentityError
-from motet.identity.messages import ROOTS_ANNOTATION, Cluster, Issued, JoinRequest, JoinToken, RenewRequest, Roots
+from motet.identity.messages import (
+    KEY_ANNOTATION,
+    ROOTS_ANNOTATION,
+    Cluster,
+    Issued,
+    JoinRequest,
+    JoinToken,
+    RenewRequest,
+    Roots,
+)
 from motet.kinds import node as node_kind
 from motet.kinds import secret as secret_kind
 from motet.store.document import Document
@@ -62,24 +70,9 @@ _SYSTEM = User("system:motet:enrolment", (MASTERS,))
 _NAMESPACE, _SECRET = "kube-system", "motet-join-tokens"
 _LARGEST_BODY = 16 * 1024
 _BODY_SECONDS = 10.0
-# A node that has just joined has not reported yet; its name is taken all the same.
-_FIRST_REPORT = timedelta(seconds=60)
 _TELL_EVERY = 60.0
 
 Body = TypeVar("Body")
-
-
-class _Condition(msgspec.Struct, gc=False, frozen=True):
-    type: str = ""
-    status: str = ""
-
-
-class _Status(msgspec.Struct, gc=False, frozen=True):
-    conditions: tuple[_Condition, ...] | None = None
-
-
-class _NodeView(msgspec.Struct, gc=False, frozen=True):
-    status: _Status = _Status()
 
 
 class _Salts(msgspec.Struct, gc=False, frozen=True):
@@ -155,7 +148,7 @@ class Enrolment:
                 await self._admit(asked)
             key = _key(asked.request)
             self._check_names(asked, admin=admin)
-            node = await self._node(asked.node, call.user, admin=admin)
+            node = await self._node(asked.node, call.user, requests.fingerprint(key), admin=admin)
         except TooManyRequests:
             raise
         except ApiError as error:
@@ -207,31 +200,25 @@ class Enrolment:
             if name in self._config.reserved or address.is_loopback or address.is_unspecified or address.is_multicast:
                 raise Forbidden(f"no node may have {name!r}: it is how the manager itself is reached")
 
-    async def _node(self, name: str, user: User, *, admin: bool) -> Document:
-        """The Node to stand for. One that is there is kept by its owner only; a dead one makes room for a new one."""
+    async def _node(self, name: str, user: User, key: str, *, admin: bool) -> Document:
+        """The Node to stand for. One that is there is its owner's: whoever shows its certificate, or has its key.
+
+        That it is silent proves nothing. Its pods, and the secrets they may read, go with the name.
+        """
         known = self._registry.table(node_kind.KIND).get(name)
         if known is not None:
             if known.meta.deletion_timestamp is not None:
                 raise Conflict(f"node {name!r} is being removed; try again in a moment")
-            if admin or user.name == NODE_PREFIX + name:
+            if admin or user.name == NODE_PREFIX + name or (known.meta.annotations or {}).get(KEY_ANNOTATION) == key:
                 return known
-            if self._is_live(known):
-                raise AlreadyExists(
-                    f"a living node is named {name!r}; choose another name with --node-name, or remove that one first "
-                    f"with: motet node rm --force {name}"
-                )
-            await self._registry.delete(node_kind.KIND, "", name, _SYSTEM, DeleteOptions(uid=known.meta.uid))
-        document = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
+            raise AlreadyExists(
+                f"there is a node named {name!r}, and this machine cannot prove to be it. Choose another name with "
+                f"--node-name; or, if that machine is gone or was set up anew, remove it first, on a manager: "
+                f"motet node rm {name}"
+            )
+        metadata = {"name": name, "annotations": {KEY_ANNOTATION: key}}
+        document = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
         return await self._registry.create(node_kind.KIND, "", document, _SYSTEM)
-
-    def _is_live(self, node: Document) -> bool:
-        """By what the manager itself saw of it: clocks of machines may differ."""
-        conditions = node.view(_NodeView).status.conditions or ()
-        ready = next((each.status for each in conditions if each.type == "Ready"), "")
-        if ready:
-            return ready != "Unknown"
-        made = node.meta.creation_timestamp
-        return made is not None and self._clock.now() - parse_time(made) < _FIRST_REPORT
 
     # --- staying and going --------------------------------------------------------------------------------------------
 
@@ -269,7 +256,8 @@ class Enrolment:
             key, NODE_PREFIX + name, (NODES,), uid=uid, sans=sans, lifetime=self._config.lifetime
         )
         roots = self._roots()
-        note = {"metadata": {"annotations": {ROOTS_ANNOTATION: roots.digest}}}
+        known_by = {ROOTS_ANNOTATION: roots.digest, KEY_ANNOTATION: requests.fingerprint(key)}
+        note = {"metadata": {"annotations": known_by}}
         with contextlib.suppress(NotFound):
             await self._registry.patch(node_kind.KIND, "", name, note, PatchType.MERGE, _SYSTEM, RequestOptions())
         return Issued(certificate.decode(), roots, uid, self._config.cluster)
