@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from motet.api import binding, deletion, listing, meta, ownership, patching, scale, shortcuts
+from motet.api import binding, deletion, evicting, listing, meta, ownership, patching, scale, shortcuts
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.allocate import ServiceNumbers
 from motet.api.deletion import GONE, UNCHANGED, Fate
@@ -32,7 +32,6 @@ from motet.base.clock import Clock
 from motet.base.errors import (
     AlreadyExists,
     ApiError,
-    BadRequest,
     NotFound,
     already_exists,
     conflict,
@@ -60,6 +59,7 @@ _RETURNED: Final = frozenset(
     }
 )
 PODS: Final = "core/pods"
+BUDGETS: Final = "policy/poddisruptionbudgets"
 _YES = RequestOptions()
 
 
@@ -206,10 +206,21 @@ class Registry:
                 if problem is not None:
                     raise problem
         elif kind.resource == PODS and subresource == "eviction":
-            await self.delete(kind, namespace, name, user, _eviction_options(body, options))
+            await self._evict(kind, namespace, name, body, user, options)
         else:
             raise NotFound(f"the server could not find the requested resource: {kind.plural}/{subresource}")
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+    async def _evict(
+        self, kind: Kind, namespace: str, name: str, body: Json, user: User, options: RequestOptions
+    ) -> None:
+        wanted = evicting.deletion_asked(body, options)
+        pod = self._writer.current(kind, namespace, name)
+        meta.check_preconditions(kind, pod, wanted.uid, wanted.resource_version)
+        budgets = self.cache.table(BUDGETS)
+        await evicting.permit(self._writer, budgets, pod, self.clock.now(), dry_run=wanted.dry_run)
+        # The revision was what the caller knew; the pod may have been told since why it goes.
+        await self.delete(kind, namespace, name, user, replace(wanted, uid=pod.meta.uid, resource_version=""))
 
     async def update(
         self,
@@ -493,24 +504,6 @@ def _check_subresource(kind: Kind, subresource: str) -> None:
     }
     if not has.get(subresource, False):
         raise NotFound(f"the server could not find the requested resource: {kind.plural}/{subresource}")
-
-
-def _eviction_options(body: Json, options: RequestOptions) -> DeleteOptions:
-    """The deletion that an Eviction asks for."""
-    asked = body.get("deleteOptions") or {}
-    wanted = asked.get("preconditions") or {} if isinstance(asked, dict) else None
-    if not isinstance(asked, dict) or not isinstance(wanted, dict):
-        raise BadRequest("deleteOptions of the Eviction must be an object")
-    grace = asked.get("gracePeriodSeconds")
-    if grace is not None and not isinstance(grace, int):
-        raise BadRequest("deleteOptions.gracePeriodSeconds must be a number")
-    return DeleteOptions(
-        grace_seconds=grace,
-        uid=wanted.get("uid") or "",
-        resource_version=wanted.get("resourceVersion") or "",
-        propagation=asked.get("propagationPolicy") or "",
-        dry_run=options.dry_run or bool(asked.get("dryRun")),
-    )
 
 
 def _success(kind: Kind, document: Document) -> Json:

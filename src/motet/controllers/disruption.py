@@ -1,12 +1,12 @@
-"""The condition that tells a pod's owner that the pod did not fail but was taken away (`DisruptionTarget`, KEP-3329)."""
+"""Telling a pod, before it goes, that it did not fail but is taken away."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from motet.base import timestamps
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
+from motet.kinds import podstatus
 from motet.store.document import Document
 
 
@@ -15,11 +15,7 @@ async def mark_disrupted(
 ) -> None:
     """Write the condition, and the phase if one is given. Raises Conflict when the pod has changed, NotFound."""
     changed = pod.decode()
-    status = changed.setdefault("status", {})
-    kept = [each for each in status.get("conditions") or () if each["type"] != "DisruptionTarget"]
-    stamp = timestamps.format_time(now)
-    condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
-    status["conditions"] = [*kept, {**condition, "lastTransitionTime": stamp}]
+    podstatus.mark_disrupted(changed, reason, message, now)
     if phase:
-        status["phase"] = phase
+        changed["status"]["phase"] = phase
     await client.update(pod_kind.KIND, changed, subresource="status")

@@ -12,6 +12,7 @@ from motet.base.clock import Clock
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.controllers.app import Apps
+from motet.controllers.budgets import DisruptionBudgets
 from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.eviction import TaintEviction
@@ -73,6 +74,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "serviceaccount": NamespaceDefaults(client, clock, config.ca_certificate).run,
         "node": NodeHealth(client, clock, node_events, config.node_grace).run,
         "taint-eviction": TaintEviction(client, clock, events("taint-eviction-controller")).run,
+        "disruption": DisruptionBudgets(client, clock, events("disruption-controller"), catalogue).run,
         "pod-gc": PodGarbage(client, clock, config.pod_gc).run,
         "volume": Volumes(client, clock, events("persistentvolume-controller"), config.volumes_directory).run,
         "load-balancer": LoadBalancers(client, clock, events("service-controller")).run,

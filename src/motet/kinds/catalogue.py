@@ -24,6 +24,7 @@ from motet.kinds import (
     persistentvolumeclaim,
     pod,
     podaddress,
+    poddisruptionbudget,
     replicaset,
     secret,
     service,
@@ -52,6 +53,7 @@ KINDS: tuple[Kind, ...] = (
     replicaset.KIND,
     deployment.KIND,
     networkpolicy.KIND,
+    poddisruptionbudget.KIND,
     app.KIND,
     podaddress.KIND,
 )

@@ -1,4 +1,5 @@
-"""What `kubectl get pods` says of a pod: STATUS, READY and RESTARTS in one pass (upstream: the pod printer).
+"""What `kubectl get pods` says of a pod: STATUS, READY and RESTARTS in one pass (upstream: the pod printer); and what a
+pod is told when it is taken away.
 
 The word in STATUS is not the phase: the first init container that is not done, then the last container that waits or has
 ended, then deletion, override it in that order.
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from motet.base import timestamps
 from motet.kinds.ages import since
 from motet.kinds.kind import Json
 from motet.kinds.podspec.containers import is_sidecar
@@ -133,3 +135,12 @@ def _condition(status: Json, kind: str) -> bool:
         text(condition, "type") == kind and text(condition, "status") == "True"
         for condition in objects(status, "conditions")
     )
+
+
+def mark_disrupted(pod: Json, reason: str, message: str, now: datetime) -> None:
+    """Set the condition that tells a pod's owner that the pod did not fail but was taken away (`DisruptionTarget`,
+    KEP-3329)."""
+    status = pod.setdefault("status", {})
+    kept = [each for each in status.get("conditions") or () if each["type"] != "DisruptionTarget"]
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
+    status["conditions"] = [*kept, {**condition, "lastTransitionTime": timestamps.format_time(now)}]
