@@ -21,6 +21,7 @@ from motet.client.remote import RemoteClient
 from motet.identity import tls
 from motet.identity.node_files import NodeFiles
 from motet.kinds import node
+from motet.machine.boot import Systemd
 from motet.machine.layout import Machine, Settings, first_settings, networks
 from motet.network.config import NetworkConfig
 
@@ -90,24 +91,27 @@ async def ensure(machine: Machine, say: Say) -> Settings:
     return settings
 
 
-async def bring_up(machine: Machine, settings: Settings, say: Say) -> None:
+async def bring_up(machine: Machine, settings: Settings, say: Say, systemd: Systemd = Systemd()) -> None:
     """Start the daemon if it does not run, and return when the node takes pods. Raises MotetError.
 
-    A daemon that this started and that could not bring its parts up is ended again.
+    Where systemd runs the machine, it is what starts the daemon, now and after a reboot. A daemon that this started and that
+    could not bring its parts up is ended again.
     """
     told = {
         log: log.stat().st_size if log.exists() else 0
         for log in (machine.logs / "server.log", machine.logs / "agent.log")
     }
     if running(machine):
+        systemd.install(machine, lambda step: None)
         await _until_ready(machine, settings, say, told)
         return
+    systemd.install(machine, say)
     say("starting the manager and the agent" if settings.is_manager else "starting the agent")
-    start(machine)
+    start(machine, systemd)
     try:
         await _until_ready(machine, settings, say, told)
     except MotetError:
-        await asyncio.to_thread(stop, machine)
+        await asyncio.to_thread(stop, machine, systemd)
         raise
 
 
@@ -119,8 +123,10 @@ def only_a_worker(settings: Settings) -> str:
     )
 
 
-def start(machine: Machine) -> None:
-    """Start the daemon in a session of its own."""
+def start(machine: Machine, systemd: Systemd = Systemd()) -> None:
+    """Start the daemon: as systemd's unit where there is one, else in a session of its own. Raises MotetError."""
+    if systemd.start(machine):
+        return
     machine.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (machine.logs / "daemon.log").open("ab") as output:
         subprocess.Popen(
@@ -186,9 +192,10 @@ async def _not_ready(machine: Machine, settings: Settings) -> str:
     return ""
 
 
-def stop(machine: Machine) -> bool:
+def stop(machine: Machine, systemd: Systemd = Systemd()) -> bool:
     """End manager and agent; containers run on. Answers whether anything ran. Raises MotetError."""
     pid = running(machine)
+    systemd.stop(machine)
     if not pid:
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -201,7 +208,7 @@ def stop(machine: Machine) -> bool:
     return True
 
 
-async def remove(machine: Machine, *, keep_data: bool = False) -> None:
+async def remove(machine: Machine, *, keep_data: bool = False, systemd: Systemd = Systemd()) -> None:
     """Take everything away: processes, containers, mounts, cgroups, rules, bridge, and the data unless it is kept.
 
     What else somebody keeps in the data directory stays, and so does the directory then, or when a disk is mounted there.
@@ -215,7 +222,8 @@ async def remove(machine: Machine, *, keep_data: bool = False) -> None:
     if machine.is_foreign:
         raise MotetError(f"{machine.data_dir} is not a data directory of Motet's; nothing was removed")
     settings = machine.settings()
-    stop(machine)
+    stop(machine, systemd)
+    systemd.remove(machine)
     await Containerd(
         ContainerdConfig.below(machine.agent_dir, machine.run_dir, cgroup_root=machine.cgroup_root)
     ).destroy()
