@@ -10,13 +10,14 @@ from tests.controllers import builders
 from tests.controllers.builders import NOW, view
 
 from motet.controllers.podview import PodView
-from motet.controllers.replicaset import Plan, ReplicaSetView, decide, pod_of, ranked
+from motet.controllers.replicaset import Plan, ReplicaSetView, decide, pod_of, ranked, selector_of
 
 MINE = builders.owner("ReplicaSet", "web", "rs-web")
 
 
 def plan(rs: dict[str, Any], *pods: dict[str, Any], **options: Any) -> Plan:
-    return decide(view(ReplicaSetView, rs), [view(PodView, pod) for pod in pods], NOW, **options)
+    found = view(ReplicaSetView, rs)
+    return decide(found, selector_of(found), [view(PodView, pod) for pod in pods], NOW, **options)
 
 
 def mine(**options: Any) -> dict[str, Any]:

@@ -109,7 +109,9 @@ class TinyCluster:
 
     def _set_plan(self, name: str) -> replicaset.Plan:
         rs = view(ReplicaSetView, self.sets[name])
-        return replicaset.decide(rs, [view(PodView, pod) for pod in self.pods[name]], self.now)
+        return replicaset.decide(
+            rs, replicaset.selector_of(rs), [view(PodView, pod) for pod in self.pods[name]], self.now
+        )
 
     def ready(self, name: str, count: int = 99) -> None:
         for pod in self.pods[name]:

@@ -7,11 +7,10 @@ names are the only thing that differs.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,20 +19,23 @@ import msgspec
 
 from motet.base import names, selectors, timestamps
 from motet.base.clock import Clock
-from motet.base.errors import ApiError, NotFound
-from motet.client.events import NORMAL, WARNING, About, EventRecorder
+from motet.base.errors import NotFound
+from motet.base.selectors import Selector
+from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.controllers import ownership, podview
-from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
+from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key
+from motet.controllers.ownedpods import OwnedPods
 from motet.controllers.ownership import Claims
 from motet.controllers.podview import PodView
+from motet.controllers.podwriter import PodWriter
 from motet.kinds import pod as pod_kind
 from motet.kinds import replicaset as replicaset_kind
+from motet.kinds.kind import Kind
 from motet.store.document import Document, Meta
 from motet.store.table import Table
 
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-_LARGEST_BATCH = 256
 _PACE = 0.1
 
 
@@ -75,18 +77,18 @@ class Plan:
 
 def decide(
     rs: ReplicaSetView,
+    selector: Selector,
     pods: Sequence[PodView],
     now: datetime,
     *,
     doubled: Callable[[str], int] = lambda node: 0,
     failure: str = "",
 ) -> Plan:
-    """The next step for `rs`, given the pods it owns or could.
+    """The next step for `rs`, given the pods it owns or could own by its `selector`.
 
     `doubled(node)` is the number of active pods of sibling sets there, for the ranking. `failure` is the message of the
     last attempt that went wrong, shown as the condition ReplicaFailure.
     """
-    selector = selectors.from_document(rs.spec.selector)
     claims = ownership.claim(rs.metadata, selector, (pod for pod in pods if podview.is_active(pod)))
     active = claims.mine + claims.adopt
     create = 0
@@ -187,7 +189,7 @@ def _conditions(rs: ReplicaSetView, now: datetime, failure: str) -> tuple[podvie
     return tuple(kept)
 
 
-def pod_of(rs: Document) -> dict[str, Any]:
+def pod_of(rs: Document, kind: Kind = replicaset_kind.KIND) -> dict[str, Any]:
     """The pod that `rs` makes, without its name."""
     document = rs.decode()
     template = document["spec"]["template"]
@@ -196,7 +198,7 @@ def pod_of(rs: Document) -> dict[str, Any]:
         "generateName": f"{rs.name}-",
         "namespace": rs.namespace,
         "labels": metadata.get("labels") or {},
-        "ownerReferences": [ownership.reference(rs, replicaset_kind.KIND)],
+        "ownerReferences": [ownership.reference(rs, kind)],
     }
     for key in ("annotations", "finalizers"):
         if metadata.get(key):
@@ -210,55 +212,45 @@ def status_document(status: ReplicaSetStatus) -> dict[str, Any]:
     return document
 
 
-_owners_key = owner_key("ReplicaSet")
+def selector_of(rs: ReplicaSetView) -> Selector:
+    """A ReplicaSet's selector is a LabelSelector."""
+    return selectors.from_document(rs.spec.selector)
 
 
 class ReplicaSets:
-    """The loop over ReplicaSets."""
+    """The loop over ReplicaSets, or (with another `kind` and `selector`) over what is made like them."""
 
-    def __init__(self, client: Client, clock: Clock, events: EventRecorder) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        events: EventRecorder,
+        kind: Kind = replicaset_kind.KIND,
+        selector: Callable[[ReplicaSetView], Selector] = selector_of,
+    ) -> None:
         self._client = client
         self._clock = clock
-        self._events = events
+        self._kind = kind
+        self._selector = selector
+        self._writer = PodWriter(client, events, kind)
         self._sets: Table
         self._pods: Table
-        # Pods that nobody owns: namespace -> names.
-        self._orphans: dict[str, set[str]] = {}
+        self._owned: OwnedPods
 
     async def run(self) -> None:
         """Keep every ReplicaSet until cancelled."""
-        self._sets = await self._client.table(replicaset_kind.KIND)
+        self._sets = await self._client.table(self._kind)
         self._pods = await self._client.table(pod_kind.KIND)
-        self._orphans = {}
+        self._owned = OwnedPods(self._kind, self._sets, self._pods, self._selects)
         loop: Controller[ObjectKey] = Controller(
-            "replicaset", self.reconcile, clock=self._clock, parallelism=8, pace=_PACE
+            self._kind.singular, self.reconcile, clock=self._clock, parallelism=8, pace=_PACE
         )
         loop.watch(self._sets, own_key)
-        loop.watch(self._pods, self._sets_of)
+        loop.watch(self._pods, self._owned.concerned)
         await loop.run()
 
-    def _sets_of(self, old: Document | None, new: Document | None) -> list[ObjectKey]:
-        self._note_orphan(old, new)
-        keys = list(_owners_key(old, new))
-        if new is not None and new.meta.controller() is None and new.meta.deletion_timestamp is None:
-            keys += self._could_adopt(new)
-        return keys
-
-    def _note_orphan(self, old: Document | None, new: Document | None) -> None:
-        if new is not None and not new.meta.owner_references:
-            self._orphans.setdefault(new.namespace, set()).add(new.name)
-        elif old is None or not old.meta.owner_references:
-            gone = new or old
-            assert gone is not None
-            self._orphans.get(gone.namespace, set()).discard(gone.name)
-
-    def _could_adopt(self, pod: Document) -> list[ObjectKey]:
-        labels = pod.meta.labels
-        return [
-            (rs.namespace, rs.name)
-            for rs in (self._sets.select(pod.namespace) if labels else ())
-            if selectors.from_document(rs.view(ReplicaSetView).spec.selector).matches(labels)
-        ]
+    def _selects(self, rs: Document) -> Selector:
+        return self._selector(rs.view(ReplicaSetView))
 
     async def reconcile(self, key: ObjectKey) -> float | None:
         """One look at one set: act if need be, then bring its status up to date."""
@@ -281,11 +273,9 @@ class ReplicaSets:
 
     def _decide(self, document: Document, failure: str = "") -> Plan:
         rs = document.view(ReplicaSetView)
-        owned = self._pods.owned_by(rs.metadata.uid)
-        names = self._orphans.get(document.namespace, ())
-        orphans = [pod for name in sorted(names) if (pod := self._pods.get(name, document.namespace)) is not None]
-        pods = [pod.view(PodView) for pod in (*owned, *orphans)]
-        return decide(rs, pods, self._clock.now(), doubled=self._siblings(document), failure=failure)
+        pods = [pod.view(PodView) for pod in self._owned.of(document)]
+        now = self._clock.now()
+        return decide(rs, self._selector(rs), pods, now, doubled=self._siblings(document), failure=failure)
 
     def _siblings(self, document: Document) -> Callable[[str], int]:
         """Active pods per node of the other sets with the same owner, counted only when asked for."""
@@ -306,58 +296,21 @@ class ReplicaSets:
 
     async def _apply(self, rs: Document, plan: Plan) -> str:
         """Carry the plan out; the reason and message of the first failure, or an empty string."""
-        await ownership.settle(self._client, pod_kind.KIND, rs, replicaset_kind.KIND, plan.claims)
-        if plan.create:
-            return await self._create(rs, plan.create)
-        return await self._delete(rs, plan.delete)
+        await ownership.settle(self._client, pod_kind.KIND, rs, self._kind, plan.claims)
+        if not plan.create:
+            return await self._writer.delete(rs, plan.delete)
 
-    async def _create(self, rs: Document, wanted: int) -> str:
-        """Slow start: one, then twice as many each time, so that what cannot be made fails once and not a thousand times."""
-        pod = pod_of(rs)  # shared by all: the client copies what it is given
-        size = 1
-        while wanted > 0:
-            batch = []
-            for _ in range(min(size, wanted)):
-                made = {**pod, "metadata": {**pod["metadata"], "name": names.generate(pod["metadata"]["generateName"])}}
-                batch.append(self._client.create(pod_kind.KIND, made, rs.namespace))
-            answers = await asyncio.gather(*batch, return_exceptions=True)
-            if failure := self._tell(rs, answers, "Create", "created"):
-                return failure
-            wanted -= len(batch)
-            size = min(size * 2, _LARGEST_BATCH)
+        def wanted() -> bool:
+            """Nobody wants something else meanwhile."""
             current = self._sets.get(rs.name, rs.namespace)
-            if current is None or current.meta.generation != rs.meta.generation:
-                break  # somebody wants something else now
-        return ""
+            return current is not None and current.meta.generation == rs.meta.generation
 
-    async def _delete(self, rs: Document, pods: Sequence[PodView]) -> str:
-        for start in range(0, len(pods), _LARGEST_BATCH):
-            batch = pods[start : start + _LARGEST_BATCH]
-            answers = await asyncio.gather(*(self._delete_one(pod) for pod in batch), return_exceptions=True)
-            if failure := self._tell(rs, answers, "Delete", "deleted"):
-                return failure
-        return ""
+        return await self._writer.create(rs, self._new_pods(rs, plan.create), wanted=wanted)
 
-    async def _delete_one(self, pod: PodView) -> PodView:
-        meta = pod.metadata
-        with contextlib.suppress(NotFound):
-            await self._client.delete(pod_kind.KIND, meta.name, meta.namespace, uid=meta.uid)
-        return pod
-
-    def _tell(self, rs: Document, answers: Sequence[Document | PodView | BaseException], verb: str, done: str) -> str:
-        about = About.document(rs, "apps/v1", "ReplicaSet")
-        failure = ""
-        for answer in answers:
-            if isinstance(answer, ApiError):
-                message = f"Error {verb.lower().rstrip('e')}ing: {answer.message}"
-                self._events.event(about, WARNING, f"Failed{verb}", message)
-                failure = failure or f"Failed{verb}: {answer.message}"
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                name = answer.metadata.name if isinstance(answer, PodView) else answer.name
-                self._events.event(about, NORMAL, f"Successful{verb}", f"{done.capitalize()} pod: {name}")
-        return failure
+    def _new_pods(self, rs: Document, count: int) -> Iterator[dict[str, Any]]:
+        pod = pod_of(rs, self._kind)  # shared by all: the client copies what it is given
+        for _ in range(count):
+            yield {**pod, "metadata": {**pod["metadata"], "name": names.generate(pod["metadata"]["generateName"])}}
 
     async def _write_status(self, document: Document, status: ReplicaSetStatus) -> None:
         if document.view(ReplicaSetView).status == status:
@@ -365,4 +318,4 @@ class ReplicaSets:
         changed = document.decode()
         changed["status"] = status_document(status)
         with contextlib.suppress(NotFound):  # deleted meanwhile
-            await self._client.update(replicaset_kind.KIND, changed, subresource="status")
+            await self._client.update(self._kind, changed, subresource="status")

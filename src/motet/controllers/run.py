@@ -24,6 +24,7 @@ from motet.controllers.nodes import NodeHealth
 from motet.controllers.podcidr import PodCidrs
 from motet.controllers.podgc import PodGarbage, PodGcConfig
 from motet.controllers.replicaset import ReplicaSets
+from motet.controllers.replicationcontroller import replication_controllers
 from motet.controllers.serviceaccounts import NamespaceDefaults
 from motet.controllers.volumes import Volumes
 from motet.kinds.catalogue import Catalogue
@@ -66,6 +67,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
     node_events = events("node-controller")
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "replicaset": ReplicaSets(client, clock, events("replicaset-controller")).run,
+        "replicationcontroller": replication_controllers(client, clock, events("replication-controller")).run,
         "deployment": Deployments(client, clock, events("deployment-controller")).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
