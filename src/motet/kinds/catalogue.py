@@ -19,6 +19,7 @@ from motet.kinds import (
     event_v1,
     lease,
     namespace,
+    network,
     networkpolicy,
     node,
     persistentvolume,
@@ -61,6 +62,7 @@ KINDS: tuple[Kind, ...] = (
     networkpolicy.KIND,
     poddisruptionbudget.KIND,
     app.KIND,
+    network.KIND,
     podaddress.KIND,
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from motet.base import names
 from motet.base.errors import FieldError, forbidden, invalid, required
-from motet.kinds import checks
+from motet.kinds import attachments, checks
 from motet.kinds.kind import Json, Kind
 from motet.kinds.shape import mapping, objects, strings, text
 
@@ -53,6 +53,12 @@ def validate_labels(metadata: Json, path: str) -> list[FieldError]:
         # Annotation keys may have upper case in their domain, label keys may not.
         if problem := names.qualified_name_error(key.lower()):
             errors.append(invalid(f"{path}.annotations", key, problem))
+    networks = annotations.get(attachments.ANNOTATION)
+    if isinstance(networks, str):
+        try:
+            attachments.parse(networks, "")
+        except ValueError as error:
+            errors.append(invalid(f"{path}.annotations[{attachments.ANNOTATION}]", networks, str(error)))
     size = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
     if size > MAX_ANNOTATIONS_SIZE:
         errors.append(checks.too_long(f"{path}.annotations", MAX_ANNOTATIONS_SIZE))

@@ -1,4 +1,4 @@
-"""What every node may know of every pod: its labels, where it runs, its address and its ports, and nothing else.
+"""What every node may know of every pod: its labels and networks, where it runs, its address and its ports, and nothing else.
 
 Policies name pods by their labels wherever they run, so each node has to know the addresses of all of them; what is in
 their environment, their volumes and their commands is nobody's business but their own node's. A PodAddress is the stored
@@ -8,7 +8,7 @@ pod, shown without the rest.
 from __future__ import annotations
 
 from motet.base.errors import Forbidden
-from motet.kinds import pod
+from motet.kinds import attachments, pod
 from motet.kinds.columns import AGE, NAME, NONE, column, text_at
 from motet.kinds.kind import Json, Kind, Projection
 from motet.kinds.schema import table
@@ -29,10 +29,12 @@ dev.motet.v1.PodAddressStatus phase:string=1 podIP:string=2 podIPs:[]core.PodIP=
 def read(document: Json) -> None:
     """Stored -> shown."""
     spec, status = mapping(document, "spec"), mapping(document, "status")
+    metadata = mapping(document, "metadata")
+    networks = _part(mapping(metadata, "annotations"), attachments.ANNOTATION)
     shown: Json = {
         "apiVersion": "motet.dev/v1",
         "kind": "PodAddress",
-        "metadata": _part(mapping(document, "metadata"), *_METADATA),
+        "metadata": {**_part(metadata, *_METADATA), **({"annotations": networks} if networks else {})},
         "spec": {
             **_part(spec, "nodeName", "hostNetwork"),
             **{

@@ -22,6 +22,7 @@ from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.networks import NETWORKS
 from motet.api.noderestriction import NODE_RESTRICTION
 from motet.api.registry import Registry, resources
 from motet.api.users import CONTROLLERS, User
@@ -71,7 +72,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             network=str(config.services), reserved=(str(config.service_address), str(config.dns_address))
         )
         registry = Registry(
-            store, cache, catalogue, clock, numbers=numbers, admission=Chain((*BUILT_IN, *NODE_RESTRICTION))
+            store, cache, catalogue, clock, numbers=numbers, admission=Chain((*BUILT_IN, *NETWORKS, *NODE_RESTRICTION))
         )
         members = Members(registry.table(node.KIND))
         agent_tls = tls.client_context(files.ca, *files.api, check_hostname=False)
