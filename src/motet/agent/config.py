@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from motet.identity.messages import NODE_GRACE
 from motet.runtime.settings import ContainerdConfig
 
 
@@ -45,6 +46,8 @@ class AgentConfig:
     domain: str = "cluster.local"
     bridge: str = "motet0"
     table: str = "motet"
+    # How long a node may be silent before the cluster counts it as lost, in seconds.
+    node_grace: float = NODE_GRACE
     resolv_conf: str = "/etc/resolv.conf"
     # Kept from pods: for the system and for noticing trouble in time.
     reserved_memory: int = 100 * 1024 * 1024

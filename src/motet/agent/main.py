@@ -22,6 +22,7 @@ from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
 from motet.agent.renewal import Renewal
 from motet.agent.server import AgentServer
+from motet.base import jitter
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError
 from motet.base.files import write_atomically
@@ -50,6 +51,8 @@ from motet.runtime.interface import ContainerState, Runtime, RuntimeFailure
 
 _log = logging.getLogger("motet.agent")
 _RETRY = 1.0
+# Registering again while the API is away.
+_RETRY_FIRST, _RETRY_LONGEST = 0.5, 8.0
 _LAST_GRACE_SECONDS = 10
 
 
@@ -221,13 +224,13 @@ def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:
 async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client, clock: Clock) -> IPv4Network:
     """The node's pod network, once the node is known to the API; the one of last time if the API is away."""
     remembered = config.data_dir / "pod-cidr"
-    told = ""
+    told, delay = "", _RETRY_FIRST
     while True:
         try:
             document = await node.register()
             while not (cidr := document.view(NodeView).spec.pod_cidr):
                 told = _say_once(told, "waiting for the cluster to give this node a pod network")
-                await clock.sleep(_RETRY)
+                await clock.sleep(jitter.around(_RETRY))
                 document = await client.get(node_kind.KIND, config.node_name)
             write_atomically(remembered, cidr.encode())
             return IPv4Network(cidr)
@@ -238,7 +241,8 @@ async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client
                 _log.warning("the API is away (%s): starting with what is known", error)
                 return IPv4Network(remembered.read_text())
             told = _say_once(told, f"cannot register yet: {error}")
-            await clock.sleep(_RETRY)
+            await clock.sleep(jitter.around(delay))
+            delay = min(delay * 2, _RETRY_LONGEST)
 
 
 def _say_once(told: str, message: str) -> str:

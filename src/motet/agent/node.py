@@ -1,13 +1,14 @@
 """The Node document and its heartbeats (Kubernetes "Nodes"; kubelet's node status).
 
-The lease is renewed every ten seconds; the status is written when something changed and every five minutes. What the status
-says is computed purely (`status_of`).
+The lease is renewed four times in the time that a node may be silent (every ten seconds by default); the status is written when
+something changed and every five minutes. What the status says is computed purely (`status_of`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from typing import Any
 from motet.agent import machine
 from motet.agent.config import AgentConfig
 from motet.agent.machine import Load, Machine
-from motet.base import quantity, release
+from motet.base import jitter, quantity, release
 from motet.base.clock import Clock
 from motet.base.errors import NOT_A_MEMBER, AlreadyExists, ApiError, Conflict, MotetError, NotFound
 from motet.base.timestamps import format_micro_time, format_time
@@ -31,8 +32,8 @@ Json = dict[str, Any]
 _log = logging.getLogger("motet.agent.node")
 
 LEASE_NAMESPACE = "kube-node-lease"
-_LEASE_SECONDS = 40
-_HEARTBEAT_EVERY = 10.0
+# In the time a node may be silent, so many signs of life.
+_HEARTBEATS = 4
 _STATUS_EVERY = 300.0
 _MOST_IMAGES = 50
 _LEAST_MEMORY = 100 * 1024 * 1024
@@ -227,7 +228,8 @@ class NodeAgent:
                 _log.warning("heartbeat not delivered: %s", error)
                 if error.reason == NOT_A_MEMBER and self._removed is not None and not self._removed.done():
                     self._removed.set_result(error.message)
-            await self._clock.sleep(_HEARTBEAT_EVERY)
+            # Never later than that, and not all nodes in one step.
+            await self._clock.sleep(jitter.below(self._config.node_grace / _HEARTBEATS))
 
     async def _status(self) -> Json:
         not_ready, version, images = self.starting, "containerd://unknown", []
@@ -269,7 +271,7 @@ class NodeAgent:
         name = self._config.node_name
         spec = {
             "holderIdentity": name,
-            "leaseDurationSeconds": _LEASE_SECONDS,
+            "leaseDurationSeconds": math.ceil(self._config.node_grace),
             "renewTime": format_micro_time(self._clock.now()),
         }
         try:

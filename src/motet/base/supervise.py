@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from motet.base import jitter
 from motet.base.clock import Clock, SystemClock
 
 _FIRST_DELAY = 0.2
@@ -31,5 +31,5 @@ async def forever(
             log.exception("%s failed; starting it again", name)
         if clock.monotonic() - started >= _HEALTHY_AFTER:
             delay = _FIRST_DELAY
-        await clock.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+        await clock.sleep(jitter.around(delay, 0.2))
         delay = min(delay * 2, _LONGEST_DELAY)

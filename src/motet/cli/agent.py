@@ -50,5 +50,6 @@ def command(data_dir: Path, verbose: bool) -> None:
         domain=settings.domain,
         bridge=settings.bridge,
         table=settings.table,
+        node_grace=settings.node_grace,
     )
     uvloop.run(run_until_told(config))

@@ -10,7 +10,7 @@ import msgspec
 
 from motet.base.errors import MotetError
 from motet.cli import doctor, join_token, output, session
-from motet.cli.options import data_dir_option
+from motet.cli.options import data_dir_option, node_grace_option
 from motet.cli.progress import Progress, chosen
 from motet.identity.messages import JoinToken
 from motet.machine import lifecycle
@@ -36,15 +36,16 @@ class Begun(msgspec.Struct, frozen=True):
     help="Address other machines reach this one by, if not that of its way out.",
 )
 @click.option("--node-name", default="", metavar="NAME", help="What this node is called, if not as the machine.")
+@node_grace_option
 @data_dir_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @output.output_option("text", "json", "yaml")
-def command(address: str, node_name: str, data_dir: Path, quiet: bool, output: str) -> None:
+def command(address: str, node_name: str, node_grace: float, data_dir: Path, quiet: bool, output: str) -> None:
     """Start a cluster on this machine, and print what to type on the others.
 
     This machine becomes the manager, and a node that runs containers too.
     """
-    _init(Machine(data_dir), checked_address(address), node_name, quiet, output)
+    _init(Machine(data_dir), (checked_address(address), node_name, node_grace), quiet, output)
 
 
 def checked_address(text: str) -> str:
@@ -60,9 +61,9 @@ def checked_address(text: str) -> str:
     return str(address)
 
 
-def _init(machine: Machine, address: str, node_name: str, quiet: bool, form: str) -> None:
+def _init(machine: Machine, chosen_settings: tuple[str, str, float], quiet: bool, form: str) -> None:
     lifecycle.require_root()
-    settings = _settings(machine, address, node_name)
+    settings = _settings(machine, *chosen_settings)
     doctor.require(machine)
     with chosen(quiet=quiet) as progress:
         worker, manager = session.run(_start(machine, settings, progress))
@@ -80,11 +81,13 @@ def _init(machine: Machine, address: str, node_name: str, quiet: bool, form: str
     click.echo(f"  export KUBECONFIG={machine.kubeconfig}\n  kubectl get nodes")
 
 
-def _settings(machine: Machine, address: str, node_name: str) -> Settings:
+def _settings(machine: Machine, address: str, node_name: str, node_grace: float) -> Settings:
     """Those of the first start, or new ones. Raises MotetError when what is asked for contradicts what is there."""
     settings = machine.settings()
     if settings is None:
         settings = first_settings(address=address, node_name=node_name)
+        if node_grace:
+            settings = msgspec.structs.replace(settings, node_grace=node_grace)
         machine.remember(settings)
         return settings
     if not settings.is_manager:
@@ -94,6 +97,7 @@ def _settings(machine: Machine, address: str, node_name: str) -> Settings:
     for wanted, there, option in (
         (address, settings.address, "--advertise-addr"),
         (node_name, settings.node_name, "--node-name"),
+        (node_grace, settings.node_grace, "--node-grace"),
     ):
         if wanted and wanted != there:
             raise MotetError(

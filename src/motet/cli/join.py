@@ -108,6 +108,7 @@ async def _join(
         services=cluster.services,
         dns_address=cluster.dns_address,
         domain=cluster.domain,
+        node_grace=cluster.node_grace,
     )
     machine.remember(settings)
     await lifecycle.bring_up(machine, settings, progress.say)

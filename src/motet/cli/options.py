@@ -21,3 +21,15 @@ def data_dir_option(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="MOTET_DATA_DIR",
         help="Where Motet keeps its state.",
     )(function)
+
+
+def node_grace_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--node-grace`; 0 when it was not given."""
+    return click.option(
+        "--node-grace",
+        type=click.FloatRange(4, 3600),
+        default=None,
+        callback=lambda ctx, parameter, value: value or 0.0,
+        metavar="SECONDS",
+        help="How long a node may be silent before it counts as lost; 40 by default.",
+    )(function)

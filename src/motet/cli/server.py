@@ -11,8 +11,10 @@ from typing import Literal
 import click
 import uvloop
 
+from motet.base import handles
 from motet.base.errors import MotetError
-from motet.cli.options import data_dir_option
+from motet.cli.options import data_dir_option, node_grace_option
+from motet.identity.messages import NODE_GRACE
 
 SERVER_DIR = "server"
 
@@ -40,6 +42,7 @@ SERVER_DIR = "server"
 @click.option(
     "--dns-address", default="10.43.0.10", show_default=True, metavar="ADDR", help="Of every node's name server."
 )
+@node_grace_option
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def command(
     data_dir: Path,
@@ -50,6 +53,7 @@ def command(
     pod_network: str,
     service_network: str,
     dns_address: str,
+    node_grace: float,
     verbose: bool,
 ) -> None:
     """Run a manager in the foreground: store, API, controllers and scheduler."""
@@ -78,7 +82,9 @@ def command(
         services=services,
         dns_address=names,
         synchronous=synchronous,
+        node_grace=node_grace or NODE_GRACE,
     )
+    handles.allow_all()
     try:
         uvloop.run(run(config))
     except OSError as error:

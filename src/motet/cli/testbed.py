@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from motet.base.errors import ApiError
+from motet.cli.options import node_grace_option
 from motet.machine import lifecycle
 
 _DIRECTORY = Path("/var/lib/motet-testbed")
@@ -52,10 +53,11 @@ def command() -> None:
 @command.command()
 @click.option("--nodes", default=3, show_default=True, help="How many there should be at least.")
 @click.option("--managers", default=1, show_default=True, help="How many of them manage the cluster.")
+@node_grace_option
 @_directory
-def up(nodes: int, managers: int, directory: Path) -> None:
+def up(nodes: int, managers: int, node_grace: float, directory: Path) -> None:
     """Start a testbed, add nodes to it, or turn on those that are off."""
-    asyncio.run(_open(directory).up(nodes, managers))
+    asyncio.run(_open(directory).up(nodes, managers, node_grace))
     click.echo("The testbed is up. To use it: motet testbed kubeconfig > testbed.yaml")
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from motet.base import jitter
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, Expired, from_status
 from motet.kinds.kind import Kind
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 15.0
+# Whatever lasted so long was no failure.
+_HEALTHY_AFTER = 5.0
 
 
 class _ListMeta(msgspec.Struct, rename={"resource_version": "resourceVersion", "next": "continue"}):
@@ -78,20 +81,26 @@ class Mirror:
         await self._synced.wait()
 
     async def run(self) -> None:
-        """Keep the table true until cancelled."""
+        """Keep the table true until cancelled.
+
+        However a watch ends, the next begins after a jittered pause, a longer one each time that it was for nothing: a server
+        that comes back, or one that ends every watch at once, meets its thousand agents one by one.
+        """
         delay = _FIRST_DELAY
         while True:
+            began = self._clock.monotonic()
             try:
                 if not self._revision:
                     await self._list()
                 await self._watch()
-                delay = _FIRST_DELAY
             except Expired:
                 self._revision = 0
             except (ApiError, OSError, TimeoutError) as error:
                 _log.log(logging.WARNING if delay > 1 else logging.DEBUG, "watching %s: %s", self._kind.plural, error)
-                await self._clock.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
-                delay = min(delay * 2, _LONGEST_DELAY)
+            if self._clock.monotonic() - began >= _HEALTHY_AFTER:
+                delay = _FIRST_DELAY
+            await self._clock.sleep(jitter.around(delay))
+            delay = min(delay * 2, _LONGEST_DELAY)
 
     async def _list(self) -> None:
         seen: set[Key] = set()

@@ -12,6 +12,10 @@ ROOTS_ANNOTATION = "motet.dev/roots"
 KEY_ANNOTATION = "motet.dev/key"
 
 
+# How many seconds a node may be silent before it counts as lost, unless the cluster was begun with another number.
+NODE_GRACE = 40.0
+
+
 class Cluster(msgspec.Struct, frozen=True, rename="camel"):
     """What a new node has to know of the cluster. Networks are IPv4 CIDRs; `managers` are HOST:PORT, the best first."""
 
@@ -20,6 +24,7 @@ class Cluster(msgspec.Struct, frozen=True, rename="camel"):
     services: str
     dns_address: str
     domain: str
+    node_grace: float = NODE_GRACE
 
 
 class Roots(msgspec.Struct, frozen=True):

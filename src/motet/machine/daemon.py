@@ -100,6 +100,8 @@ def _server(machine: Machine, settings: Settings) -> Sequence[str]:
         settings.services,
         "--dns-address",
         settings.dns_address,
+        "--node-grace",
+        str(settings.node_grace),
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 from motet.base import names
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
+from motet.identity.messages import NODE_GRACE
 
 DATA_DIR = Path("/var/lib/motet")
 
@@ -33,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     services: str = "10.43.0.0/16"
     dns_address: str = "10.43.0.10"
     domain: str = "cluster.local"
+    # How long a node may be silent before it counts as lost.
+    node_grace: float = NODE_GRACE
     bridge: str = "motet0"
     table: str = "motet"
     # A manager's machine runs an agent too; a worker's runs nothing else.

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from motet.base import jitter
 from motet.base.clock import Clock
 from motet.base.errors import CallerError, Conflict, NotFound, ServerError, TooManyRequests
 from motet.client.interface import Client, PatchType
@@ -142,7 +143,7 @@ class StatusWriter:
                 entry.settled.set()
                 return
             _log.debug("status of %s not written, trying again: %s", entry.document.name, error)
-            await self._clock.sleep(entry.delay)
+            await self._clock.sleep(jitter.around(entry.delay))
             entry.delay = min(entry.delay * 2, _RETRY_LONGEST)
             self._due[uid] = None
             return

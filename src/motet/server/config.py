@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from motet.identity.authority import NODE_LIFETIME
+from motet.identity.messages import NODE_GRACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class ServerConfig:
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     # Superseded revisions are kept this long, for watches that come back and for looking into the past.
     history_seconds: float = 600.0
+    # How long a node may be silent before it counts as lost.
+    node_grace: float = NODE_GRACE
     # How long certificates are good for that this manager gives to itself and to nodes; renewed at two thirds.
     certificate_lifetime: timedelta = NODE_LIFETIME
 

@@ -109,7 +109,10 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
 def _start_control_loops(tasks: _Background, config: ServerConfig, registry: Registry, ca: str, clock: Clock) -> None:
     controllers = LocalClient(registry)
     settings = ControllersConfig(
-        ca_certificate=ca, pod_network=str(config.pods), volumes_directory=str(config.volumes_dir)
+        ca_certificate=ca,
+        pod_network=str(config.pods),
+        volumes_directory=str(config.volumes_dir),
+        node_grace=config.node_grace,
     )
     tasks.keep("controllers", lambda: run_all(controllers, clock, settings))
     client = LocalClient(registry, _SCHEDULER)
@@ -125,6 +128,7 @@ def _enrolment(config: ServerConfig) -> EnrolmentConfig:
         services=str(config.services),
         dns_address=str(config.dns_address),
         domain=config.domain,
+        node_grace=config.node_grace,
     )
     reserved = frozenset((*config.subject_names, str(config.dns_address)))
     return EnrolmentConfig(cluster=cluster, reserved=reserved, lifetime=config.certificate_lifetime)

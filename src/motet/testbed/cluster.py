@@ -20,6 +20,7 @@ from motet.base.errors import ApiError
 from motet.client.remote import RemoteClient
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Certificate
+from motet.identity.messages import NODE_GRACE
 from motet.kinds import lease as lease_kind
 from motet.kinds import node as node_kind
 from motet.machine import lifecycle
@@ -89,12 +90,19 @@ class Testbed:
 
     # -- up and down -----------------------------------------------------------------------------------------------
 
-    async def up(self, nodes: int, managers: int = 1) -> None:
-        """At least so many nodes, all of them ready. Turns on what is off. Raises TestbedError."""
+    async def up(self, nodes: int, managers: int = 1, node_grace: float = 0.0) -> None:
+        """At least so many nodes, all of them ready. Turns on what is off. Raises TestbedError.
+
+        `node_grace` is for a cluster that is begun now: the seconds a node may be silent, 0 for the usual.
+        """
         plan = plans.load(self.directory)
         if plan is None:
             subnet = plans.free_subnet(switches.used_networks())
-            plan = Plan(str(subnet), forwarding_before=switches.forwarding())
+            plan = Plan(str(subnet), forwarding_before=switches.forwarding(), node_grace=node_grace or NODE_GRACE)
+        elif node_grace and node_grace != plan.node_grace:
+            raise TestbedError(
+                f"this testbed was begun with --node-grace {plan.node_grace:g}; take it down for another"
+            )
         plan = plan.grown(nodes, managers)
         plans.save(self.directory, plan)
         self._say("plugging in the switch")
@@ -143,7 +151,8 @@ class Testbed:
         machine = box.machine
         settings = machine.settings()
         if settings is None:
-            settings = Settings(node_name=member.name, address=str(plan.address(member)))
+            address = str(plan.address(member))
+            settings = Settings(node_name=member.name, address=address, node_grace=plan.node_grace)
             if not member.manager:
                 settings = msgspec.structs.replace(settings, role="worker", servers=(self.url(plan),))
             machine.remember(settings)

@@ -11,6 +11,7 @@ import msgspec
 
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
+from motet.identity.messages import NODE_GRACE
 
 # One of these that the machine does not use yet; addresses are given from the 11th on.
 _POOL = IPv4Network("10.201.0.0/16")
@@ -35,11 +36,12 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole testbed. `forwarding_before` is the machine's ip_forward before the testbed came."""
+    """A whole testbed. `forwarding_before` is the machine's ip_forward before the testbed came; `node_grace` the cluster's."""
 
     subnet: str
     members: tuple[Member, ...] = ()
     forwarding_before: str = ""
+    node_grace: float = NODE_GRACE
 
     @property
     def network(self) -> IPv4Network:
