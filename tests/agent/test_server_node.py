@@ -199,3 +199,31 @@ async def test_an_unfit_request_is_refused_with_a_status(calls: Calls):
     refused = json.loads(await calls.text("/exec/default/box/app?stdout=true", expect=400))
     assert refused["message"] == "you must specify at least one command"
     assert json.loads(await calls.text("/exec/default/box/other?command=x&stdout=true", expect=404))["kind"] == "Status"
+
+
+async def test_a_connection_to_a_pod_is_bytes_both_ways(calls: Calls):
+    await calls.agent.run_pod(shell("echo hello > /www/index.html; exec httpd -f -p 8080 -h /www"), name="web")
+    await calls.agent.running("web")
+    host, port = calls.url.removeprefix("https://").split(":")
+    for asked, expect in ((8080, b"101"), (8081, b"503")):
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=calls.session.connector._ssl)  # type: ignore[union-attr]
+        writer.write(
+            b"GET /connect/default/web/%d HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" % asked
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.split()[1] == expect
+        if expect == b"101":
+            writer.write(b"GET /index.html HTTP/1.0\r\n\r\n")
+            assert (await reader.read()).endswith(b"hello\n")
+        writer.close()
+
+
+async def test_the_nodes_logs_can_be_listed_and_read_but_nothing_else(calls: Calls, tmp_path: Path):
+    root = tmp_path / "log"
+    (root / "deep").mkdir(parents=True)
+    (root / "deep" / "syslog").write_text("all is well\n")
+    (root / "out").symlink_to("/etc")
+    calls.agent.server._node_logs = root
+    assert 'href="deep/"' in await calls.text("/logs/")
+    assert await calls.text("/logs/deep/syslog") == "all is well\n"
+    await calls.text("/logs/out/passwd", expect=404)

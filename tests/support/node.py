@@ -76,18 +76,24 @@ class LiveNode:
         assert found == []
 
     def inside(self, run: Callable[[], T]) -> T:
-        """What `run` returns when called in the node's network namespace (its sockets stay there)."""
+        """What `run` returns or raises when called in the node's network namespace (its sockets stay there)."""
         results: list[T] = []
+        errors: list[OSError] = []
 
         def enter() -> None:
             with open(f"/run/netns/{self.name}") as handle:
                 if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), _CLONE_NEWNET) != 0:
                     raise OSError(ctypes.get_errno(), "setns")
-            results.append(run())
+            try:
+                results.append(run())
+            except OSError as error:
+                errors.append(error)
 
         thread = threading.Thread(target=enter)
         thread.start()
         thread.join()
+        for error in errors:
+            raise error
         return results[0]
 
     def dial(self, host: str, port: int) -> socket.socket:

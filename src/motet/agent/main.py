@@ -146,7 +146,15 @@ async def _run_parts(
 ) -> None:
     tools = build_tools(config, client, runtime, clock)
     manager = Manager(client, tools)
-    server = AgentServer(manager, runtime, clock, tools.cgroups, tools.config.cgroup_parent, config.node_name)
+    server = AgentServer(
+        manager,
+        runtime,
+        clock,
+        tools.cgroups,
+        tools.config.cgroup_parent,
+        config.node_name,
+        address=config.address,
+    )
     context = tls.server_context(config.certificate, config.key, config.ca)
     renewal = Renewal(NodeFiles(config.certificate.parent), client, clock, (shown, context))
     volumes = LocalVolumes(client, clock, config.node_name, config.volumes_dir, config.pods_dir)

@@ -11,12 +11,13 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from motet.agent import stats, streams
+from motet.agent import node_logs, stats, streams
 from motet.agent.streams import Dial, Wanted
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
@@ -47,6 +48,9 @@ class AgentServer:
         pods_cgroup: str,
         node_name: str,
         dialer: Dial = streams.dial,
+        *,
+        address: str = "127.0.0.1",
+        logs: Path = Path("/var/log"),
     ) -> None:
         self._manager = manager
         self._runtime = runtime
@@ -55,6 +59,8 @@ class AgentServer:
         self._pods_cgroup = pods_cgroup
         self._node_name = node_name
         self._dial = dialer
+        self._address = address
+        self._node_logs = logs
         self.port = 0
 
     async def run(self, host: str, port: int, tls: ssl.SSLContext) -> None:
@@ -101,6 +107,12 @@ class AgentServer:
                 return await self._process(request, verb, self._pod(namespace, name), container)
             case ["portForward", namespace, name]:
                 return await self._forward(request, self._pod(namespace, name))
+            case ["connect", namespace, name, port]:
+                return await self._connect(request, self._pod(namespace, name), port)
+            case ["connect", port]:
+                return await self._tunnel(request, self._address, port)
+            case ["logs", *rest]:
+                return await asyncio.to_thread(node_logs.answer, self._node_logs, rest, request.path)
         raise NotFound(f"the agent has nothing at {request.path}")
 
     def _pod(self, namespace: str, name: str) -> Pod:
@@ -178,6 +190,21 @@ class AgentServer:
             raise BadRequest(f"{asked!r} is not a list of port numbers") from None
         url = await self._runtime.port_forward_url(sandbox.id, ports)
         return await streams.serve(request, url, dialer=self._dial)
+
+    async def _connect(self, request: web.BaseRequest, pod: Pod, port: str) -> web.StreamResponse:
+        """A connection to a port of a pod, for the API server's proxies."""
+        ips = self._manager.addresses(pod, await self._manager.observed(pod))
+        if not ips:
+            raise Unavailable(f'pod "{pod.metadata.name}" has no address')
+        return await self._tunnel(request, ips[0], port)
+
+    async def _tunnel(self, request: web.BaseRequest, host: str, port: str) -> web.StreamResponse:
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise BadRequest(f"{port!r} is not a number of a port")
+        if request.headers.get("Upgrade", "").lower() != "tcp":
+            raise BadRequest("Upgrade: tcp is needed")
+        encrypted = request.query.get("scheme") == "https"
+        return await streams.tunnel_to(request, host, int(port), encrypted=encrypted, dialer=self._dial)
 
 
 def pick_log(pod: Pod, observed: Observed, name: str, *, previous: bool) -> Container:

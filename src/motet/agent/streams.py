@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -28,7 +29,8 @@ V4_SPDY = "v4.channel.k8s.io"
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 PORT_FORWARD = "portforward.k8s.io"
 _CHUNK = 64 * 1024
-_LARGEST_HEAD = 64 * 1024
+_DIAL_SECONDS = 10.0
+_SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 # Channels of the WebSocket dialects, and v5's message that closes one.
 _STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
 
@@ -119,15 +121,50 @@ class _Pipe(asyncio.Protocol):
 
 async def pipe(request: web.BaseRequest, url: str, dialer: Dial = dial) -> web.StreamResponse:
     """Hand the client's connection to the runtime's streaming server: its own handshake, then bytes both ways."""
-    transport = request.transport
-    if transport is None:
-        raise Unavailable("the client went away")
     target = urlsplit(url)
     reader, writer = await dialer(target.hostname or "", target.port or 80)
     writer.write(_handshake(request, url))
+    return await _take_over(request, reader, writer)
+
+
+async def tunnel_to(
+    request: web.BaseRequest, host: str, port: int, *, encrypted: bool, dialer: Dial = dial
+) -> web.StreamResponse:
+    """Connect the client with a port, over TLS if asked (whatever certificate is shown). Raises Unavailable.
+
+    The client's `Upgrade: tcp` is answered with 101; from there on it is bytes.
+    """
+    try:
+        async with asyncio.timeout(_DIAL_SECONDS):
+            reader, writer = await dialer(host, port)
+            if encrypted:
+                await writer.start_tls(_trusting(), server_hostname=host)
+    except TimeoutError:
+        raise Unavailable(f"dial tcp {host}:{port}: i/o timeout") from None
+    except OSError as error:
+        raise Unavailable(f"dial tcp {host}:{port}: {error.strerror or error}") from error
+    return await _take_over(request, reader, writer, _SWITCHED)
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _take_over(
+    request: web.BaseRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes = b""
+) -> web.StreamResponse:
+    """Take the client's connection away from the HTTP server, say `first`, then pass bytes both ways until the end."""
+    transport = request.transport
+    if transport is None:
+        writer.close()
+        raise Unavailable("the client went away")
     client = _Pipe(writer)
     client.begin(transport)
     transport.set_protocol(client)
+    transport.write(first)
     # Reading may have been paused while the handler ran.
     with contextlib.suppress(RuntimeError):
         transport.resume_reading()
@@ -135,7 +172,7 @@ async def pipe(request: web.BaseRequest, url: str, dialer: Dial = dial) -> web.S
     try:
         await asyncio.wait((backwards, client.ended), return_when=asyncio.FIRST_COMPLETED)
         if client.ended.done() and not backwards.done():
-            # The client has said all; what the runtime still has to say may follow.
+            # The client has said all; what the other end still has to say may follow.
             with contextlib.suppress(OSError, RuntimeError):
                 writer.write_eof()
             await asyncio.wait((backwards,), timeout=1.0)

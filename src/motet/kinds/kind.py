@@ -43,6 +43,10 @@ class Scale:
     selector: Callable[[Json], str] = lambda document: ""
 
 
+# What can be done through a `proxy` subresource: the verb follows from the method of the request.
+PROXY_VERBS = ("create", "delete", "get", "patch", "update")
+
+
 def nothing(document: Json) -> None:
     """The default defaulter and preparer: leaves the document alone."""
 

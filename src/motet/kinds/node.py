@@ -11,7 +11,7 @@ from motet.base import names
 from motet.base.errors import FieldError, duplicate, forbidden, invalid
 from motet.kinds import checks
 from motet.kinds.columns import AGE, NAME, NONE, column, text_at
-from motet.kinds.kind import Json, Kind
+from motet.kinds.kind import PROXY_VERBS, Json, Kind
 from motet.kinds.podspec.scheduling import EFFECTS
 from motet.kinds.shape import mapping, objects, strings, text
 from motet.store.document import Document
@@ -130,6 +130,7 @@ KIND = Kind(
     default=default,
     validate=validate,
     status=True,
+    subresources={"proxy": PROXY_VERBS},
     status_on_create=True,
     fields=fields,
     field_names=("spec.unschedulable",),

@@ -14,7 +14,7 @@ import msgspec
 
 from motet.base.errors import FieldError, forbidden
 from motet.kinds.columns import AGE, NAME, NONE, column, text_at
-from motet.kinds.kind import Column, Json, Kind
+from motet.kinds.kind import PROXY_VERBS, Column, Json, Kind
 from motet.kinds.podspec.defaults import default_pod_only, default_spec
 from motet.kinds.podspec.resources import quality_of_service
 from motet.kinds.podspec.spec import validate_spec
@@ -168,6 +168,7 @@ KIND = Kind(
         "exec": ("create", "get"),
         "log": ("get",),
         "portforward": ("create", "get"),
+        "proxy": PROXY_VERBS,
     },
     fields=fields,
     field_names=(

@@ -12,7 +12,7 @@ from motet.base import names
 from motet.base.errors import FieldError, duplicate, forbidden, invalid, required
 from motet.kinds import checks
 from motet.kinds.columns import AGE, NAME, NONE, column, plain_labels, text_at
-from motet.kinds.kind import Json, Kind
+from motet.kinds.kind import PROXY_VERBS, Json, Kind
 from motet.kinds.shape import fill_absent, fill_empty, made, mapping, number, objects, strings, text
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -309,6 +309,7 @@ KIND = Kind(
     validate=validate,
     name_error=names.label_1035_error,
     status=True,
+    subresources={"proxy": PROXY_VERBS},
     columns=(
         NAME,
         column("Type", text_at("spec", "type"), about="How the service is reached."),

@@ -15,7 +15,7 @@ from motet.base.supervise import forever
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
 from motet.pods import logs
-from motet.pods.execute import Tools
+from motet.pods.execute import Tools, pod_ips
 from motet.pods.model import NODE, Observed
 from motet.pods.observe import RuntimeView
 from motet.pods.publish import StatusWriter
@@ -87,6 +87,10 @@ class Manager:
     async def observed(self, pod: Pod) -> Observed:
         """What the runtime has of a pod. Raises RuntimeFailure."""
         return await self.view.pod(pod.metadata.uid)
+
+    def addresses(self, pod: Pod, observed: Observed) -> tuple[str, ...]:
+        """The addresses of a pod that has any."""
+        return pod_ips(pod, observed.sandbox, self._tools.config)
 
     # --- workers ------------------------------------------------------------------------------------------------------
 

@@ -59,3 +59,23 @@ def test_method_and_path_make_the_verb(method: str, path: str, watch: bool, expe
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(MethodNotAllowed):
         routes.verb("BREW", routes.parse("/api/v1/pods"), False)
+
+
+@pytest.mark.parametrize(
+    ("path", "beyond"),
+    [
+        ("/api/v1/namespaces/a/pods/b:80/proxy", ""),
+        ("/api/v1/namespaces/a/pods/b:80/proxy/", "/"),
+        ("/api/v1/namespaces/a/services/https:b:/proxy/x%2Fy/?z", "/x%2Fy/?z"),
+        ("/api/v1/nodes/n1/proxy/logs/", "/logs/"),
+    ],
+)
+def test_what_follows_a_proxy_is_kept_as_it_came(path: str, beyond: str) -> None:
+    target = routes.parse(path)
+    assert (target.subresource, target.beyond) == ("proxy", beyond)
+
+
+def test_a_proxied_method_is_a_verb_on_the_subresource() -> None:
+    target = routes.parse("/api/v1/nodes/n1/proxy/x")
+    verbs = [routes.verb(method, target, watch=True) for method in ("GET", "DELETE", "OPTIONS", "POST")]
+    assert verbs == ["get", "delete", "get", "create"]

@@ -111,10 +111,10 @@ async def test_a_refusal_of_the_agent_is_passed_on(api: Api, agent: FakeAgent) -
 
 
 async def open_raw(
-    pki: Pki, port: int, method: str, path: str
+    pki: Pki, port: int, method: str, path: str, upgrade: str = "SPDY/3.1"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=pki.client("admin"))
-    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nAuthorization: Bearer s\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\nAuthorization: Bearer s\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n"
     writer.write(head.encode())
     answer = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
     return reader, writer, answer
@@ -250,3 +250,27 @@ async def test_a_log_that_is_followed_ends_with_its_reader(api: Api, agent: Fake
     async with asyncio.timeout(5):
         while agent.open:
             await asyncio.sleep(0.001)
+
+
+async def test_a_log_can_be_carried_by_a_websocket(api: Api, agent: FakeAgent) -> None:
+    async with api.session() as session, session.ws_connect(f"{POD}/log", protocols=("binary.k8s.io",)) as socket:
+        assert [message.data async for message in socket] == [b"one\n", b"two\n"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("tailLines=-1", "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ("limitBytes=0", "limitBytes: Invalid value: 0: must be greater than 0"),
+        ("sinceSeconds=x", "sinceSeconds"),
+        ("sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z", "at most one of"),
+        ("stream=Both", 'stream: Unsupported value: "Both"'),
+        ("stream=Stdout&tailLines=3", "mutually exclusive"),
+    ],
+)
+async def test_options_of_a_log_that_make_no_sense_are_refused(
+    api: Api, agent: FakeAgent, query: str, words: str
+) -> None:
+    code, status = await api.ask("GET", f"{POD}/log?{query}")
+    assert code == 422
+    assert words in status["message"]

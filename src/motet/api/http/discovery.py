@@ -224,7 +224,8 @@ def _of_kind(kind: Kind) -> Iterable[_Resource]:
     if kind.scale:
         subresources["scale"] = _PROJECTION_VERBS
     for name, verbs in sorted(subresources.items()):
-        group, version, shown = _SUBRESOURCE_KINDS.get(name, (kind.group, kind.version, kind.kind))
+        own = f"{kind.kind}ProxyOptions" if name == "proxy" else kind.kind
+        group, version, shown = _SUBRESOURCE_KINDS.get(name, (kind.group, kind.version, own))
         yield _Resource(f"{kind.plural}/{name}", "", kind.namespaced, group, version, shown, tuple(sorted(verbs)))
 
 

@@ -23,6 +23,7 @@ from motet.api.http.metrics import Metrics
 from motet.api.http.objects import PROJECTIONS, Objects
 from motet.api.http.openapi import OpenApi
 from motet.api.http.parameters import flag, narrowing
+from motet.api.http.proxy import Proxies
 from motet.api.http.streams import STREAMS, Streams
 from motet.api.http.watch import Watches
 from motet.api.users import MASTERS, User
@@ -58,6 +59,7 @@ class Dispatcher:
     objects: Objects
     watches: Watches
     streams: Streams
+    proxies: Proxies
     discovery: Discovery
     openapi: OpenApi
     metrics: Metrics
@@ -213,6 +215,8 @@ class Dispatcher:
             raise MethodNotAllowed(f"{target.plural}/{subresource} allows only: {', '.join(allowed)}")
         if subresource in STREAMS:
             return await self.streams.serve(found)
+        if subresource == "proxy":
+            return await self.proxies.serve(found)
         if subresource not in PROJECTIONS and call.verb != "create":
             raise discovery.nowhere()
         return await self._verb(found)

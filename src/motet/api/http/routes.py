@@ -6,7 +6,8 @@ The parse depends on the path alone, so it is remembered; verbs depend on the me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -17,7 +18,8 @@ from motet.base.errors import MethodNotAllowed
 class Target:
     """A resource path taken apart; `plural` is empty for a path that is not about a resource.
 
-    `subresource` may have further segments (`proxy/metrics`). `watching` marks the old `/watch/` prefix.
+    `subresource` may have further segments. `watching` marks the old `/watch/` prefix. `beyond` is what follows a `proxy`
+    subresource, as it came: the path at the other end, or nothing.
     """
 
     path: str
@@ -28,15 +30,26 @@ class Target:
     name: str = ""
     subresource: str = ""
     watching: bool = False
+    beyond: str = ""
 
     @property
     def is_resource(self) -> bool:
         return bool(self.plural)
 
 
+# What follows is the business of whatever is proxied to.
+_PROXY = re.compile(r"(/api/[^/]+/(?:namespaces/[^/]+/(?:pods|services)|nodes)/[^/]+/proxy)(/.*)", re.DOTALL)
+
+
 @lru_cache(maxsize=4096)
 def parse(raw_path: str) -> Target:
     """Take a percent-encoded path apart. A trailing slash means nothing; an encoded slash is in no name of anything."""
+    if "/proxy/" in raw_path and (proxied := _PROXY.fullmatch(raw_path)):
+        return replace(_parse(proxied[1]), beyond=proxied[2])
+    return _parse(raw_path)
+
+
+def _parse(raw_path: str) -> Target:
     segments = [unquote(segment) for segment in raw_path.split("/")[1:]]
     if any("/" in segment for segment in segments):
         return Target(raw_path)
@@ -70,10 +83,13 @@ def _resource(path: str, group: str, version: str, rest: list[str]) -> Target:
 
 _READING = {"GET": "get", "HEAD": "get"}
 _WRITING = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+_PROXYING = {**_READING, **_WRITING, "DELETE": "delete", "OPTIONS": "get"}
 
 
 def verb(method: str, target: Target, watch: bool) -> str:
     """The API verb of a request on a resource. Raises MethodNotAllowed."""
+    if target.subresource == "proxy" and method in _PROXYING:
+        return _PROXYING[method]
     if method in _READING:
         if watch or target.watching:
             return "watch"

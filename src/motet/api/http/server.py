@@ -22,6 +22,7 @@ from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
 from motet.api.http.objects import Objects
 from motet.api.http.openapi import OpenApi
+from motet.api.http.proxy import Proxies
 from motet.api.http.streams import Streams
 from motet.api.http.watch import Watches
 from motet.api.registry import Registry
@@ -89,6 +90,7 @@ class ApiServer:
             objects=Objects(registry, clock),
             watches=self._watches,
             streams=self._streams,
+            proxies=Proxies(registry, agent_tls),
             discovery=Discovery(catalogue, config.advertise or f"{config.host}:{config.port}"),
             openapi=OpenApi(catalogue),
             metrics=self.metrics,

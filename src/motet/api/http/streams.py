@@ -8,24 +8,25 @@ look at them; the agent does the protocols. An agent that refuses the upgrade ha
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
-from motet.api.http import agents, answers
-from motet.api.http.agents import CONNECT_SECONDS, HEAD_SECONDS, Agent
+from motet.api.http import agents, answers, upgrades
+from motet.api.http.agents import Agent, Answer
 from motet.api.http.calls import ResourceCall
-from motet.api.http.pipes import AgentEnd, ClientEnd
 from motet.api.registry import Registry
-from motet.api.users import CONTROLLERS
-from motet.base.errors import BadRequest, InternalError, NotFound, Unavailable
-from motet.kinds import node as node_kind
+from motet.base.errors import BadRequest, FieldError, InternalError, forbidden, invalid, invalid_object, unsupported
 from motet.store.document import Document
 
 STREAMS = frozenset({"log", "exec", "attach", "portforward"})
 _AGENT_PATHS = {"log": "containerLogs", "exec": "exec", "attach": "attach", "portforward": "portForward"}
+# Sub-protocols of a log over WebSocket.
+_BINARY, _BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 # Headers about the connection to us, which must not travel on, or which would let a client pose as us.
 _HOP = frozenset({"host", "authorization", "content-length", "transfer-encoding", "accept-encoding", "expect"})
@@ -44,28 +45,6 @@ class _PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 
 class PodView(msgspec.Struct, gc=False, frozen=True):
     spec: _PodSpec = _PodSpec()
-
-
-class _Address(msgspec.Struct, gc=False, frozen=True):
-    type: str = ""
-    address: str = ""
-
-
-class _Endpoint(msgspec.Struct, gc=False, frozen=True, rename="pascal"):
-    port: int = 0
-
-
-class _Endpoints(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    kubelet_endpoint: _Endpoint = _Endpoint()
-
-
-class _NodeStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    addresses: tuple[_Address, ...] | None = None
-    daemon_endpoints: _Endpoints = _Endpoints()
-
-
-class NodeView(msgspec.Struct, gc=False, frozen=True):
-    status: _NodeStatus = _NodeStatus()
 
 
 def container_of(pod: Document, asked: str) -> str:
@@ -100,6 +79,8 @@ class Streams:
         if target.subresource != "portforward":
             container = container_of(pod, call.query.get("container", ""))
         agent = await self._agent(pod, container)
+        if target.subresource == "log" and (wrong := check_log(call.query)):
+            raise invalid_object("", "PodLogOptions", target.name, wrong)
         if self._tls is None:
             raise InternalError("this manager has no certificate to show to agents")
         parts = [_AGENT_PATHS[target.subresource], call.namespace, target.name, container]
@@ -115,16 +96,7 @@ class Streams:
         if not name:
             what = f'container "{container}" in pod "{pod.name}"' if container else f'pod "{pod.name}"'
             raise BadRequest(f"{what} does not have a host assigned")
-        try:
-            node = await self._registry.get(node_kind.KIND, "", name, CONTROLLERS)
-        except NotFound:
-            raise Unavailable(f'node "{name}" of pod "{pod.name}" is not part of the cluster') from None
-        status = node.view(NodeView).status
-        host = next((item.address for item in status.addresses or () if item.type == "InternalIP"), "")
-        port = status.daemon_endpoints.kubelet_endpoint.port
-        if not host or not port:
-            raise Unavailable(f'node "{name}" has not told its address yet')
-        return Agent(name, host, port)
+        return await agents.locate(self._registry, name, pod.name)
 
     async def _log(self, call: ResourceCall, agent: Agent, path: str, tls: ssl.SSLContext) -> web.StreamResponse:
         answer, writer = await agents.get(agent, path, tls)
@@ -132,6 +104,8 @@ class Streams:
             content_type = answer.headers.get("content-type", "text/plain")
             if answer.status != 200:
                 return answers.body(await answer.body(), status=answer.status, content_type=content_type)
+            if upgrades.asked(call.request):
+                return await _over_websocket(call.request, answer)
             response = web.StreamResponse(headers={"Content-Type": content_type})
             response.enable_chunked_encoding()
             await response.prepare(call.request)
@@ -150,55 +124,68 @@ class Streams:
 
     async def _pipe(self, call: ResourceCall, agent: Agent, path: str, tls: ssl.SSLContext) -> web.StreamResponse:
         request = call.request
-        if "upgrade" not in request.headers.get("Connection", "").lower():
+        if not upgrades.asked(request):
             raise BadRequest("Upgrade request required")
-        loop = asyncio.get_running_loop()
-        far = AgentEnd()
+        headers = [
+            (name, value)
+            for name, value in request.headers.items()
+            if name.lower() not in _HOP and not name.lower().startswith("impersonate-")
+        ]
+        far, status, head, rest = await upgrades.begin(agent, request.method, path, headers, tls)
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await loop.create_connection(lambda: far, agent.host, agent.port, ssl=tls)
-        except (OSError, TimeoutError) as error:
-            raise agent.unreachable(error) from error
-        try:
-            agent.check(far.transport.get_extra_info("peercert") if far.transport else None)
-            far.write(_head(request, agent, path))
-            try:
-                async with asyncio.timeout(HEAD_SECONDS):
-                    status, head, rest = await far.answer()
-            except (TimeoutError, ConnectionError, ValueError) as error:
-                raise agent.unreachable(error) from error
             if status != 101:
                 body = await far.body(head, rest)
                 return answers.body(body, status=status, content_type=head.get("content-type", "text/plain"))
-            return await _spliced(request, far, rest)
+            return await upgrades.splice(request, far, far.raw_head + rest)
         finally:
             far.abort()
 
 
-async def _spliced(request: web.BaseRequest, far: AgentEnd, rest: bytes) -> web.StreamResponse:
-    """Hand the client's connection to a pipe until either side ends it."""
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the client has left")
-    protocol = request.protocol
-    near = ClientEnd(transport, far)
-    transport.set_protocol(near)
-    near.forward(far.raw_head + rest)
-    far.splice(near)
+async def _over_websocket(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    """A log as messages of a WebSocket: the bytes as they are, or as base64 if the client offers only that."""
+    socket = web.WebSocketResponse(protocols=(_BINARY, _BASE64))
+    if not socket.can_prepare(request):
+        raise BadRequest("only a WebSocket can carry a log")
+    await socket.prepare(request)
     try:
-        await near.ended
-    finally:
-        near.finish()
-        # aiohttp lost its transport when we took it; tell it so, or the connection stays on its books.
-        protocol.connection_lost(None)
-    return web.Response(status=101)
+        async for piece in answer.pieces():
+            if socket.ws_protocol == _BASE64:
+                await socket.send_str(base64.b64encode(piece).decode())
+            else:
+                await socket.send_bytes(piece)
+    except (asyncio.IncompleteReadError, ValueError):
+        await socket.close(code=WSCloseCode.INTERNAL_ERROR)
+    except ConnectionError:
+        return socket
+    await socket.close()
+    return socket
 
 
-def _head(request: web.BaseRequest, agent: Agent, path: str) -> bytes:
-    lines = [f"{request.method} {path} HTTP/1.1", f"Host: {agent.host}:{agent.port}"]
-    for name, value in request.headers.items():
-        if name.lower() not in _HOP and not name.lower().startswith("impersonate-"):
-            lines.append(f"{name}: {value}")
-    if request.method == "POST":
-        lines.append("Content-Length: 0")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+def check_log(query: Mapping[str, str]) -> list[FieldError]:
+    """Complaints about the options of a log (core/v1 PodLogOptions)."""
+    errors = []
+    numbers = {}
+    for name, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
+        if not (given := query.get(name)):
+            continue
+        try:
+            numbers[name] = int(given)
+        except ValueError:
+            errors.append(invalid(name, given, "must be a number"))
+            continue
+        if numbers[name] < least:
+            errors.append(
+                invalid(
+                    name,
+                    numbers[name],
+                    f"must be greater than or equal to {least}" if not least else "must be greater than 0",
+                )
+            )
+    if query.get("sinceSeconds") and query.get("sinceTime"):
+        errors.append(forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    stream = query.get("stream", "")
+    if stream not in ("", "All", "Stdout", "Stderr"):
+        errors.append(unsupported("stream", stream, ("All", "Stdout", "Stderr")))
+    elif stream in ("Stdout", "Stderr") and query.get("tailLines"):
+        errors.append(forbidden("", "`tailLines` and specific `stream` are mutually exclusive for now"))
+    return errors
