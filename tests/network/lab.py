@@ -1,4 +1,5 @@
 """A node's network for tests: a namespace that is the node, pods that are namespaces on its bridge, a client outside.
+`labs` makes several nodes on one switch, with the overlay between them.
 
 Sockets belong to the namespace they were made in, so servers and clients all live in the test's own process.
 """
@@ -15,17 +16,25 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from motet.kinds import endpointslice, service
 from motet.network import bridge
 from motet.network.config import NetworkConfig
+from motet.network.overlay.loop import synchronize
+from motet.network.overlay.peers import Peer
+from motet.network.proxy import mesh
+from motet.network.proxy.desired import Routes
 from motet.network.proxy.loop import Proxy
+from motet.network.proxy.mesh import NodeView
 from motet.network.proxy.nft import Nft
+from motet.network.proxy.ruleset import Ruleset, base
 from support.fake_client import FakeClient
 
 _CLONE_NEWNET = 0x40000000
@@ -60,23 +69,33 @@ def ip(*lines: str) -> None:
 class Lab:
     """Make one inside `with lab(...)`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, number: int = 1) -> None:
         self.name = f"mn{uuid.uuid4().hex[:6]}"
-        self.config = config(folder)
+        self.address = f"192.0.2.{number}"
+        self.config = config(folder, node_name=f"n{number}", pods=IPv4Network(f"10.42.{number - 1}.0/24"))
         self.client = FakeClient()
         self.outside = f"{self.name}-out"
         self._servers = _Servers()
-        self._names = [self.name, self.outside]
+        self._names = [self.name]
 
     def build(self) -> None:
+        """The node, and a client at the other end of its cable."""
+        self._names.append(self.outside)
         for name in self._names:
             ip(f"netns add {name}")
         ip(
             f"link add eth0 netns {self.name} type veth peer name eth0 netns {self.outside}",
         )
-        for name, address in ((self.name, NODE), (self.outside, CLIENT)):
+        for name, address in ((self.name, self.address), (self.outside, CLIENT)):
             self._in(name, f"address add {address}/24 dev eth0", "link set eth0 up", "link set lo up")
-        self._in(self.outside, f"route add default via {NODE}")
+        self._in(self.outside, f"route add default via {self.address}")
+
+    def plug(self, switch: str, number: int) -> None:
+        """The node, with a cable to a bridge in the namespace of that name."""
+        ip(f"netns add {self.name}", f"link add eth0 netns {self.name} type veth peer name port{number} netns {switch}")
+        self._in(switch, f"link set port{number} master switch up")
+        self._in(self.name, f"address add {self.address}/24 dev eth0", "link set eth0 up", "link set lo up")
+        self.outside = switch
 
     def destroy(self) -> None:
         self._servers.close()
@@ -92,7 +111,7 @@ class Lab:
     def pod(self, number: int, bridge_name: str = "", gateway: str = "") -> str:
         """A pod's interface, as the CNI plugin makes it; returns its address."""
         name, link = f"{self.name}-p{number}", f"veth{number}"
-        address = f"10.42.0.{number}"
+        address = str(self.config.pods[number])
         ip(f"netns add {name}")
         self._names.append(name)
         bridge_name = bridge_name or self.config.bridge
@@ -158,6 +177,20 @@ class Lab:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+    def reach(self, labs: Sequence[Lab]) -> None:
+        """Make the way to the pods of others, or repair it."""
+        others = (one.config for one in labs if one is not self)
+        peers = tuple(Peer(each.node_name, each.address, each.pods) for each in others if each.address)
+        with inside(self.name):
+            synchronize(self.config, peers)
+
+    def program(self, routes: Routes, nodes: Mapping[str, Any]) -> None:
+        """Write the rules of a node whose proxy does not run; `nodes` are documents by name."""
+        ruleset = Ruleset(self.config)
+        found = mesh.elements({name: msgspec.convert(each, NodeView) for name, each in nodes.items()}, self.config)
+        with inside(self.name):
+            Nft().run("\n".join((base(self.config), ruleset.change((), routes), ruleset.connect(found))))
 
     async def publish(self, name: str, *ports: dict[str, Any], cluster_ip: str = "", **spec: Any) -> None:
         body = {"clusterIP": cluster_ip, "type": "ClusterIP", "ports": list(ports), **spec}
@@ -268,3 +301,37 @@ def lab(folder: Path) -> Iterator[Lab]:
             yield made
     finally:
         made.destroy()
+
+
+def node_document(of: Lab, answers_back: bool = True) -> dict[str, Any]:
+    """A node of the lab as its Node document."""
+    annotations = {mesh.ANSWERS_BACK: "true"} if answers_back else {}
+    return {
+        "metadata": {"name": of.config.node_name, "annotations": annotations},
+        "spec": {"podCIDR": str(of.config.pods)},
+        "status": {"addresses": [{"type": "InternalIP", "address": of.address}]},
+    }
+
+
+@contextlib.contextmanager
+def labs(folder: Path, count: int) -> Iterator[list[Lab]]:
+    """Nodes that reach one another's pods, and a client, on one switch. This thread is in the first node's namespace."""
+    switch = f"ms{uuid.uuid4().hex[:6]}"
+    ip(f"netns add {switch}")
+    made: list[Lab] = []
+    try:
+        Lab._in(switch, "link add switch type bridge", f"address add {CLIENT}/24 dev switch", "link set switch up")
+        for number in range(1, count + 1):
+            made.append(one := Lab(folder, number))
+            one.plug(switch, number)
+            one.config = replace(one.config, address=IPv4Address(one.address))
+        for one in made:
+            with inside(one.name):
+                bridge.ensure(one.config)
+            one.reach(made)
+        with inside(made[0].name):
+            yield made
+    finally:
+        for one in made:
+            one.destroy()
+        ip(f"netns delete {switch}")

@@ -70,7 +70,7 @@ async def test_pods_are_reachable_where_the_machine_forwards_nothing(it: Lab) ->
             it.ask(NODE, 80, of=it.outside, timeout=0.3)
         firewall.ensure(nft, it.config)
         firewall.ensure(nft, it.config)
-        assert nft.run("list chain ip filter FORWARD").count("accept") == 2
+        assert nft.run("list chain ip filter FORWARD").count("accept") == 4
         assert await until(lambda: it.ask(NODE, 80, of=it.outside))
     await asyncio.to_thread(NodeNetwork.remove, it.config)
     assert nft.run("list ruleset") == before

@@ -182,6 +182,21 @@ async def test_every_node_publishes_the_port_wherever_the_pods_are(world: World)
         assert all(world.from_machine("http://127.0.0.1:30080/", node=name) for _ in range(8))
 
 
+async def test_pods_see_the_client_whichever_node_it_came_to(world: World) -> None:
+    client = str(world.testbed.plan.gateway)
+    block = {"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": f"{client}/32"}}]}]}
+
+    async def seen() -> bool:
+        answers = {world.from_machine(f"http://{world.testbed.address('n1')}:30080/") for _ in range(12)}
+        return answers == {"web-n1", "web-n2", "web-n3"} and await world.reached("n2") == "n2"
+
+    async with world.testbed.client() as admin:
+        await admin.create(networkpolicy.KIND, {"metadata": {"name": "client"}, "spec": block}, "default")
+        await until(seen)
+        await admin.delete(networkpolicy.KIND, "client", "default")
+        await until(lambda: _reaches(world, dict.fromkeys(NODES, "n1 n2 n3")))
+
+
 async def test_a_node_reaches_pods_of_the_others(world: World) -> None:
     for name in NODES:
         for other in NODES:

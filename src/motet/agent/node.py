@@ -24,6 +24,7 @@ from motet.base.timestamps import format_micro_time, format_time
 from motet.client.interface import Client
 from motet.kinds import lease as lease_kind
 from motet.kinds import node as node_kind
+from motet.network.proxy.mesh import ANSWERS_BACK
 from motet.runtime.interface import Image, Runtime, RuntimeFailure
 from motet.store.document import Document
 
@@ -186,15 +187,15 @@ class NodeAgent:
     async def register(self) -> Document:
         """Make the Node, or bring the labels of the one there is up to date. Raises ApiError."""
         name = self._config.node_name
-        labels = self._labels()
+        metadata = {"labels": self._labels(), "annotations": {ANSWERS_BACK: "true"}}
         try:
             # Whoever joined has a Node already; making one's own is for agents that were given their identity otherwise.
-            made = await self._client.patch(node_kind.KIND, name, {"metadata": {"labels": labels}})
+            made = await self._client.patch(node_kind.KIND, name, {"metadata": metadata})
         except NotFound:
             spec: Json = {}
             if self._config.pod_cidr is not None:
                 spec = {"podCIDR": str(self._config.pod_cidr), "podCIDRs": [str(self._config.pod_cidr)]}
-            document = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": await self._status()}
+            document = {"metadata": {"name": name, **metadata}, "spec": spec, "status": await self._status()}
             made = await self._client.create(node_kind.KIND, {"apiVersion": "v1", "kind": "Node", **document})
         self._uid = made.meta.uid
         before = made.decode().get("status", {}).get("conditions") or []

@@ -1,6 +1,6 @@
-"""A node whose firewall forwards nothing by default (Docker makes it so): let this bridge's own traffic through.
+"""A node whose firewall forwards nothing by default (Docker makes it so): let pods' traffic through.
 
-A packet must be accepted by every base chain of a hook, so rules in a table of ours cannot help; two are put at the top of
+A packet must be accepted by every base chain of a hook, so rules in a table of ours cannot help; four are put at the top of
 each chain that would drop, marked with our table's name, and taken out again with it. Nothing else is opened: only what comes
 from or goes to pods. Rules of the old iptables (not on nftables) cannot be seen from here.
 """
@@ -22,13 +22,11 @@ def ensure(nft: Nft, config: NetworkConfig) -> None:
     for family, table, body in _TABLE.findall(nft.run("list chains")):
         for chain in _CLOSED.findall(body):
             where = f"{family} {table} {chain}"
-            if _mark(config) not in nft.run(f"list chain {where}"):
-                nft.run(
-                    "\n".join(
-                        f'insert rule {where} {side} "{config.bridge}" counter accept comment "{_mark(config)}"'
-                        for side in ("iifname", "oifname")
-                    )
-                )
+            held = [line for line in nft.run(f"list chain {where}").splitlines() if _mark(config) in line]
+            missing = [way for way in _ways(config) if not any(way in line for line in held)]
+            if missing:
+                rules = (f'insert rule {where} {way} counter accept comment "{_mark(config)}"' for way in missing)
+                nft.run("\n".join(rules))
 
 
 def remove(nft: Nft, config: NetworkConfig) -> None:
@@ -37,6 +35,11 @@ def remove(nft: Nft, config: NetworkConfig) -> None:
         for chain, rules in _CHAIN.findall(body):
             for handle in re.findall(rf'comment "{re.escape(_mark(config))}" # handle (\d+)', rules):
                 nft.run(f"delete rule {family} {table} {chain} handle {handle}")
+
+
+def _ways(config: NetworkConfig) -> list[str]:
+    """From and to pods of this node, and those of others: published ports lead there too."""
+    return [f'{side} "{device}"' for device in (config.bridge, config.overlay) for side in ("iifname", "oifname")]
 
 
 def _mark(config: NetworkConfig) -> str:

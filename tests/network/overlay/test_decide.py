@@ -4,7 +4,20 @@ from ipaddress import IPv4Address, IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motet.network.overlay.decide import Address, Device, Drop, Kernel, Make, Put, Raise, Remove, Route, Step, decide
+from motet.network.overlay.decide import (
+    Address,
+    Device,
+    Drop,
+    Kernel,
+    Make,
+    Put,
+    Raise,
+    Relax,
+    Remove,
+    Route,
+    Step,
+    decide,
+)
 from motet.network.overlay.peers import Peer, mac_of
 
 OWN = IPv4Network("10.42.0.0/24")
@@ -25,6 +38,8 @@ def applied(kernel: Kernel, steps: list[Step]) -> Kernel:
                 kernel = Kernel(device=device, up=False, occupied=True)
             case Remove():
                 kernel = Kernel()
+            case Relax():
+                kernel = replace(kernel, lenient=True)
             case Raise(_, mtu):
                 assert kernel.device is not None
                 kernel = replace(kernel, device=replace(kernel.device, mtu=mtu), up=True)
@@ -55,7 +70,7 @@ def test_a_device_of_somebody_else_is_left_alone_while_there_are_no_peers() -> N
 def test_a_device_with_other_numbers_is_made_again() -> None:
     there = applied(Kernel(), decide(replace(DEVICE, vni=7), GATEWAY, [peer(1)], Kernel()))
     steps = decide(DEVICE, GATEWAY, [peer(1)], there)
-    assert steps[:3] == [Remove("motet-overlay"), Make(DEVICE), Raise("motet-overlay", 1450)]
+    assert steps[:3] == [Remove("motet-overlay"), Make(DEVICE), Relax("motet-overlay")]
     assert decide(DEVICE, GATEWAY, [peer(1)], applied(there, steps)) == []
 
 
@@ -66,6 +81,11 @@ def test_a_device_that_is_down_is_raised_and_its_routes_made_again() -> None:
         Raise("motet-overlay", 1450),
         Put(Route(IPv4Network("10.42.1.0/24"), IPv4Address("10.42.1.0"), GATEWAY)),
     ]
+
+
+def test_a_device_that_became_strict_about_senders_is_made_lenient_again() -> None:
+    there = applied(Kernel(), decide(DEVICE, GATEWAY, [peer(1)], Kernel()))
+    assert decide(DEVICE, GATEWAY, [peer(1)], replace(there, lenient=False)) == [Relax("motet-overlay")]
 
 
 def test_another_mtu_of_the_network_below_is_followed_without_touching_peers() -> None:

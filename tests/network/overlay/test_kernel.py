@@ -82,6 +82,18 @@ def test_what_somebody_took_away_comes_back(node: NetworkNamespace, config: Netw
     assert node.inside(lambda: kernel.observe("motet-overlay")) == whole
 
 
+@pytest.mark.parametrize(("everybody", "device"), [("0", "0"), ("1", "2"), ("2", "0")])
+def test_clients_of_other_nodes_are_let_in_however_strict_the_machine_is(
+    node: NetworkNamespace, config: NetworkConfig, everybody: str, device: str
+) -> None:
+    node.run("sysctl", "-qw", f"net.ipv4.conf.all.rp_filter={everybody}")
+    node.inside(lambda: synchronize(config, PEERS))
+    node.run("sysctl", "-qw", "net.ipv4.conf.motet-overlay.accept_local=0", "net.ipv4.conf.motet-overlay.rp_filter=1")
+    assert node.inside(lambda: synchronize(config, PEERS)) == 1
+    assert node.run("sysctl", "-n", "net.ipv4.conf.motet-overlay.rp_filter").strip() == device
+    assert node.run("sysctl", "-n", "net.ipv4.conf.motet-overlay.accept_local").strip() == "1"
+
+
 def test_the_last_peer_takes_the_device_with_it(node: NetworkNamespace, config: NetworkConfig) -> None:
     node.inside(lambda: synchronize(config, PEERS))
     node.inside(lambda: synchronize(config, ()))

@@ -79,7 +79,11 @@ FRONTENDS = st.builds(
 )
 ENDPOINTS = st.sets(st.tuples(st.sampled_from(["10.42.0.2", "10.42.0.3", "10.42.1.4", "192.0.2.1"]), st.just(80)))
 BACKENDS = st.builds(
-    Backends, ENDPOINTS.map(lambda found: tuple(sorted(found))), st.sampled_from([0, 60, 120]), st.booleans()
+    Backends,
+    ENDPOINTS.map(lambda found: tuple(sorted(found))),
+    st.sampled_from([0, 60, 120]),
+    st.booleans(),
+    st.booleans(),
 )
 STEPS = st.lists(st.dictionaries(FRONTENDS, st.none() | BACKENDS, max_size=4), max_size=8)
 
@@ -112,6 +116,22 @@ def test_a_frontend_keeps_its_number_for_as_long_as_it_exists(steps: list[dict[F
         known = {frontend: number for frontend, number in known.items() if frontend not in gone}
         for frontend in new:
             assert known.setdefault(frontend, ruleset.number(frontend)) == ruleset.number(frontend)
+
+
+WAYS = st.dictionaries(
+    st.sampled_from(["keeping", "back"]), st.dictionaries(st.sampled_from("abc"), st.sampled_from(["1", "2"]))
+)
+
+
+@given(st.lists(WAYS, max_size=6))
+def test_ways_between_nodes_follow_the_nodes(steps: list[dict[str, dict[str, str]]]) -> None:
+    kernel, ruleset = Kernel(), Ruleset(CONFIG)
+    for ways in steps:
+        kernel.run(ruleset.connect(ways))
+        held = {name: items for name, items in kernel.maps.items() if items}
+        assert held == {name: items for name, items in ways.items() if items}
+        assert ruleset.connect(ways) == ""
+        assert ruleset.counts()["keeping"] == len(ways.get("keeping", {}))
 
 
 def test_adding_one_endpoint_is_a_handful_of_elements() -> None:

@@ -73,6 +73,8 @@ class Kernel:
     up: bool = False
     # A device of that name exists, ours or not.
     occupied: bool = False
+    # It takes packets from any address, those of clients that came to another node.
+    lenient: bool = False
     entries: frozenset[Entry] = frozenset()
 
 
@@ -95,6 +97,13 @@ class Raise:
 
 
 @dataclass(frozen=True, slots=True)
+class Relax:
+    """Let the device take packets whatever address they come from."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Put:
     entry: Entry
 
@@ -104,7 +113,7 @@ class Drop:
     entry: Entry
 
 
-Step = Make | Remove | Raise | Put | Drop
+Step = Make | Remove | Raise | Relax | Put | Drop
 
 
 def decide(device: Device, gateway: IPv4Address, peers: Sequence[Peer], kernel: Kernel) -> list[Step]:
@@ -116,10 +125,13 @@ def decide(device: Device, gateway: IPv4Address, peers: Sequence[Peer], kernel: 
     if kernel.device is None or _identity(kernel.device) != _identity(device):
         if kernel.occupied:
             steps.append(Remove(device.name))
-        steps += [Make(device), Raise(device.name, device.mtu)]
+        steps += [Make(device), Relax(device.name), Raise(device.name, device.mtu)]
         held = frozenset()
-    elif not kernel.up or kernel.device.mtu != device.mtu:
-        steps.append(Raise(device.name, device.mtu))
+    else:
+        if not kernel.lenient:
+            steps.append(Relax(device.name))
+        if not kernel.up or kernel.device.mtu != device.mtu:
+            steps.append(Raise(device.name, device.mtu))
         # The kernel forgets routes of a device that is down, whatever it said of them before.
         if not kernel.up:
             held = frozenset(entry for entry in held if not isinstance(entry, Route))

@@ -23,6 +23,7 @@ from motet.network.overlay.decide import (
     Neighbour,
     Put,
     Raise,
+    Relax,
     Remove,
     Route,
     Step,
@@ -48,6 +49,7 @@ def observe(name: str) -> Kernel:
                 device=_device(name, link),
                 up=link["state"] == "up",
                 occupied=True,
+                lenient=all(_setting(name, key).read_text().strip() == value for key, value in _lenient().items()),
                 entries=frozenset(
                     (
                         *_addresses(netlink, index),
@@ -111,16 +113,31 @@ def _take(netlink: IPRoute, name: str, step: Step) -> None:
                 address=device.mac,
                 mtu=device.mtu,
             )
-            # Connections of the node's own to a published port come from 127.0.0.1 until they are translated.
-            Path(f"/proc/sys/net/ipv4/conf/{device.name}/route_localnet").write_text("1")
         case Remove():
             netlink.link("del", index=_index(netlink, name))
+        case Relax():
+            for key, value in _lenient().items():
+                _setting(name, key).write_text(value)
         case Raise(_, mtu):
             netlink.link("set", index=_index(netlink, name), mtu=mtu, state="up")
         case Put(entry):
             _entry(netlink, _index(netlink, name), entry, put=True)
         case Drop(entry):
             _entry(netlink, _index(netlink, name), entry, put=False)
+
+
+def _lenient() -> dict[str, str]:
+    """What lets the device take connections of clients that came to another node, be they this node's own.
+
+    The node's own connections to a published port come from 127.0.0.1 until they are translated. The kernel takes the stricter
+    of a device's and everybody's `rp_filter`, where 2 is less strict than 1.
+    """
+    everybody = _setting("all", "rp_filter").read_text().strip()
+    return {"route_localnet": "1", "accept_local": "1", "rp_filter": "2" if everybody == "1" else "0"}
+
+
+def _setting(name: str, key: str) -> Path:
+    return Path("/proc/sys/net/ipv4/conf", name, key)
 
 
 def _entry(netlink: IPRoute, index: int, entry: Entry, *, put: bool) -> None:

@@ -9,10 +9,11 @@ reachable through a service, goes no further than this.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 
+from motet.network.proxy.mesh import CLIENT_ADDRESS, HIDDEN
 from motet.network.proxy.views import Condition, Endpoint, PodView, ServiceSpec, ServiceView, SliceView
 
 Address = tuple[str, int]
@@ -41,12 +42,13 @@ class Backends:
     """Where they go, in a stable order. `sticky` seconds bind a client to its first choice; 0 does not.
 
     Without endpoints connections are refused; if there are some `elsewhere`, on other nodes, they are ignored instead, as
-    whoever sends them should try another node.
+    whoever sends them should try another node. One that `hides_clients` shows endpoints on other nodes this node's address.
     """
 
     endpoints: tuple[Address, ...]
     sticky: int = 0
     elsewhere: bool = False
+    hides_clients: bool = False
 
 
 Routes = dict[Frontend, Backends]
@@ -58,12 +60,13 @@ def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str
     if spec.type == "ExternalName":
         return {}
     outer = tuple(_outer_addresses(service))
+    nobody = Backends((), _stickiness(spec), hides_clients=_hides_clients(service))
     routes: Routes = {}
     for port in spec.ports or ():
         if port.protocol not in _PROTOCOLS or not 0 < port.port < 65536:
             continue
         protocol = port.protocol.lower()
-        found = _Endpoints(slices, port.name, port.protocol, _stickiness(spec))
+        found = _Endpoints(slices, port.name, port.protocol, nobody)
         if _is_usable(spec.cluster_ip):
             within = found.at(node_name) if spec.internal_traffic_policy == "Local" else found.anywhere()
             routes[Frontend(spec.cluster_ip, protocol, port.port)] = within
@@ -109,6 +112,10 @@ def _stickiness(spec: ServiceSpec) -> int:
     return max(1, configured.client_ip.timeout_seconds) if configured and configured.client_ip else 10800
 
 
+def _hides_clients(service: ServiceView) -> bool:
+    return (service.metadata.annotations or {}).get(CLIENT_ADDRESS) == HIDDEN
+
+
 def _is_ours(service: ServiceView) -> bool:
     """Balanced by the nodes themselves, and not refused its ports."""
     return not service.spec.load_balancer_class and not any(
@@ -133,20 +140,20 @@ def _outer_addresses(service: ServiceView) -> Iterator[str]:
 
 
 class _Endpoints:
-    """The endpoints of one named port."""
+    """The endpoints of one named port, put into a copy of `nobody`."""
 
-    def __init__(self, slices: Sequence[SliceView], name: str, protocol: str, sticky: int) -> None:
-        self._slices, self._name, self._protocol, self._sticky = slices, name, protocol, sticky
+    def __init__(self, slices: Sequence[SliceView], name: str, protocol: str, nobody: Backends) -> None:
+        self._slices, self._name, self._protocol, self._nobody = slices, name, protocol, nobody
         self._all: tuple[Address, ...] | None = None
 
     def anywhere(self) -> Backends:
         if self._all is None:
             self._all = self._select("")
-        return Backends(self._all, self._sticky)
+        return replace(self._nobody, endpoints=self._all)
 
     def at(self, node_name: str) -> Backends:
         endpoints = self._select(node_name)
-        return Backends(endpoints, self._sticky, elsewhere=not endpoints and bool(self.anywhere().endpoints))
+        return replace(self._nobody, endpoints=endpoints, elsewhere=not endpoints and bool(self.anywhere().endpoints))
 
     def _select(self, node_name: str) -> tuple[Address, ...]:
         ready: set[Address] = set()

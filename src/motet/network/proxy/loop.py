@@ -15,9 +15,9 @@ import msgspec
 
 from motet.base.selectors import FieldSelector, FieldTerm, from_map
 from motet.client.interface import Client
-from motet.kinds import endpointslice, pod, service
+from motet.kinds import endpointslice, node, pod, service
 from motet.network.config import NetworkConfig
-from motet.network.proxy import conntrack, desired, sticky
+from motet.network.proxy import conntrack, desired, mesh, sticky
 from motet.network.proxy.desired import Backends, Frontend, Routes
 from motet.network.proxy.listeners import listening
 from motet.network.proxy.nft import Nft, NftError
@@ -67,9 +67,11 @@ class Proxy:
         self._taken: set[Frontend] = set()
         self._dirty: set[Key] = set()
         self._wake = asyncio.Event()
+        self._mesh_changed = False
         self._services: Table
         self._slices: Table
         self._pods: Table
+        self._nodes: Table
 
     async def run(self) -> None:
         """Program the node until cancelled; the rules stay when this ends."""
@@ -77,7 +79,9 @@ class Proxy:
         self._services = await client.table(service.KIND)
         self._slices = await client.table(endpointslice.KIND)
         self._pods = await client.table(pod.KIND, fields=FieldSelector((on_this_node,)))
+        self._nodes = await client.table(node.KIND)
         ends = [
+            self._nodes.listen(self._node_changed),
             self._services.listen(self._changed),
             self._slices.listen(self._slice_changed),
             self._pods.listen(self._changed),
@@ -106,6 +110,8 @@ class Proxy:
                 continue
             await asyncio.sleep(_GATHER_SECONDS)
             self._wake.clear()
+            if self._mesh_changed:
+                await self._connect()
             await self._apply(self._recompute())
 
     def _changed(self, old: Document | None, new: Document | None) -> None:
@@ -120,6 +126,24 @@ class Proxy:
             if document and name:
                 self._dirty.add(Key(service.KIND.resource, document.namespace, name))
                 self._wake.set()
+
+    def _node_changed(self, old: Document | None, new: Document | None) -> None:
+        if old is None or new is None or old.view(mesh.NodeView) != new.view(mesh.NodeView):
+            self._mesh_changed = True
+            self._wake.set()
+
+    def _mesh(self) -> mesh.Elements:
+        self._mesh_changed = False
+        return mesh.elements({each.name: each.view(mesh.NodeView) for each in self._nodes}, self._config)
+
+    async def _connect(self) -> None:
+        """Follow nodes that came, changed or went."""
+        if commands := self._ruleset.connect(self._mesh()):
+            try:
+                self._commit(commands)
+            except NftError as error:
+                _log.error("%s; rewriting all rules", error)
+                await self._rewrite()
 
     def _recompute(self) -> set[Frontend]:
         """Look again at everything dirty; gives the frontends whose answer may be another."""
@@ -153,7 +177,8 @@ class Proxy:
         bound = await asyncio.to_thread(sticky.read, self._nft, self._config.table)
         self._ruleset = Ruleset(self._config)
         commands = self._ruleset.change((), self._answers(self._holders))
-        self._commit("\n".join((base(self._config), commands, *sticky.write(self._config.table, bound, self._ruleset))))
+        kept = sticky.write(self._config.table, bound, self._ruleset)
+        self._commit("\n".join((base(self._config), self._ruleset.connect(self._mesh()), commands, *kept)))
         self._text = self._nft.text(self._config.table)
 
     def _commit(self, commands: str) -> None:

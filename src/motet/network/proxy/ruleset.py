@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from motet.network.config import NetworkConfig
 from motet.network.proxy.desired import Backends, Frontend, parsed
+from motet.network.proxy.mesh import Elements
 
-Elements = dict[str, dict[str, str]]
 # A frontend's number and one endpoint's address and port: what a client may be bound to.
 Choice = tuple[int, str, int]
 
@@ -26,12 +26,24 @@ _CHUNK = 2000
 _NUMBER_BITS = 20
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _ENDPOINTS = tuple(f"endpoints_{protocol}" for protocol in _PROTOCOLS)
-_MAPS = ("virtual", "local", "virtual_inside", "local_inside", "balance", "nobody", "hairpin", *_ENDPOINTS)
+_MESH = ("keeping", "through", "back")
+_MAPS = (
+    "virtual",
+    "local",
+    "virtual_inside",
+    "local_inside",
+    "balance",
+    "nobody",
+    "hairpin",
+    "hiding",
+    *_ENDPOINTS,
+    *_MESH,
+)
 
 
 def base(config: NetworkConfig) -> str:
     """The table from nothing: replaces whatever an earlier process left, in the same transaction as what follows it."""
-    table, bridge, inside = config.table, config.bridge, config.all_pods
+    table, bridge, tunnel, inside = config.table, config.bridge, config.overlay, config.all_pods
     here = f"ip daddr != {config.dns_address} fib daddr type local"
     return f"""\
 add table ip {table}
@@ -48,6 +60,10 @@ table ip {table} {{
   map endpoints_sctp {{ typeof ct mark . numgen random mod 2 : ip daddr . sctp dport; }}
   map sticky {{ type mark . ipv4_addr : ipv4_addr . inet_service; size 262144; flags timeout; }}
   set hairpin {{ type ipv4_addr . ipv4_addr; }}
+  set hiding {{ type mark; }}
+  set keeping {{ type ipv4_addr; flags interval; }}
+  map through {{ typeof ether saddr : ct zone; }}
+  map back {{ typeof ct zone : ip daddr; }}
   chain chosen {{
     ct mark vmap @balance
   }}
@@ -75,6 +91,18 @@ table ip {table} {{
     type filter hook prerouting priority -300; policy accept;
     iifname "{bridge}" ip daddr 127.0.0.0/8 drop
   }}
+  chain coming_through {{
+    type filter hook prerouting priority -290; policy accept;
+    iifname "{tunnel}" ip saddr != {inside} ip daddr {config.pods} ct original zone set ether saddr map @through
+  }}
+  chain answering {{
+    type filter hook prerouting priority -90; policy accept;
+    iifname "{bridge}" ct direction reply ip daddr set ct original zone map @back
+  }}
+  chain answered {{
+    type filter hook postrouting priority 110; policy accept;
+    oifname "{tunnel}" ct direction reply ct original zone != 0 ip daddr set ct original ip saddr
+  }}
   chain arriving {{
     type nat hook prerouting priority -100; policy accept;
     ip saddr {inside} goto from_inside
@@ -89,6 +117,7 @@ table ip {table} {{
     ct status dnat jump remember
     ct status dnat ip saddr . ip daddr @hairpin masquerade
     ct status dnat ip saddr 127.0.0.0/8 oifname != "lo" masquerade
+    ct status dnat ip saddr != {inside} oifname "{tunnel}" ip daddr @keeping ct mark != @hiding fib saddr type != local return
     ct status dnat ip saddr != {inside} ip daddr != {config.pods} oifname != "lo" masquerade
     ip saddr {config.pods} ip daddr != {inside} oifname != "{bridge}" masquerade
   }}
@@ -131,6 +160,7 @@ class Ruleset:
     _chains: set[str] = field(default_factory=set)
     _hairpin: Counter[str] = field(default_factory=Counter)
     _counts: Counter[str] = field(default_factory=Counter)
+    _mesh: Elements = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._first = (zlib.crc32(self.config.table.encode()) & 0x7FF) << _NUMBER_BITS
@@ -163,10 +193,22 @@ class Ruleset:
         self._hairpin_elements(hairpin, drop, put)
         commands.extend(self._commands("delete", drop))
         commands.extend(self._commands("add", put))
+        self._count(drop, put)
+        return "\n".join(commands)
+
+    def connect(self, mesh: Elements) -> str:
+        """The commands that make these the ways from and to other nodes; empty when they are."""
+        drop = {name: dict(items) for name, items in self._mesh.items()}
+        put = {name: dict(items) for name, items in mesh.items()}
+        _cancel(drop, put)
+        self._mesh = mesh
+        self._count(drop, put)
+        return "\n".join((*self._commands("delete", drop), *self._commands("add", put)))
+
+    def _count(self, drop: Elements, put: Elements) -> None:
         for elements, sign in ((drop, -1), (put, 1)):
             for name, items in elements.items():
                 self._counts[name] += sign * len(items)
-        return "\n".join(commands)
 
     def get(self, frontend: Frontend) -> Backends | None:
         """What `frontend` leads to now."""
@@ -211,6 +253,8 @@ class Ruleset:
             endpoints[f"{number} . {index}"] = f"{address} . {port}"
         if backends.sticky:
             into.setdefault(f"sticky_{backends.sticky}", {})[str(number)] = ""
+        if backends.hides_clients:
+            into.setdefault("hiding", {})[str(number)] = ""
 
     def _count_hairpin(self, counter: Counter[str], backends: Backends, sign: int) -> None:
         """Only a pod of this node can be its own client through this node's rules."""

@@ -55,7 +55,12 @@ class ServiceStatus(_Struct, frozen=True):
     conditions: tuple[Condition, ...] | None = None
 
 
+class Meta(_Struct, frozen=True):
+    annotations: dict[str, str] | None = None
+
+
 class ServiceView(_Struct, frozen=True):
+    metadata: Meta = Meta()
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
 
