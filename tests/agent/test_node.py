@@ -138,3 +138,18 @@ async def test_what_the_cluster_said_while_the_node_was_away_is_taken_back_with_
     assert conditions((await client.get(node_kind.KIND, "n1")).decode()["status"])["Ready"] == "True"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_conditions_of_others_stay_when_the_agent_writes_its_own(config: AgentConfig):
+    clock = FakeClock()
+    client = FakeClient(clock)
+    node = NodeAgent(config, client, Containers(), clock)  # type: ignore[arg-type]
+    await node.register()
+    status = (await client.get(node_kind.KIND, "n1")).decode()["status"]
+    theirs = {"type": "ClockSkew", "status": "True", "message": "by ten minutes"}
+    held = {"conditions": [*status["conditions"], theirs]}
+    await client.patch(node_kind.KIND, "n1", {"status": held}, subresource="status")
+    await node.ready()
+    after = (await client.get(node_kind.KIND, "n1")).decode()["status"]
+    assert conditions(after)["Ready"] == "True"
+    assert theirs in after["conditions"]

@@ -108,6 +108,16 @@ def test_ten_minutes_of_running_forget_the_back_off():
     assert decide(pod(), seen, READY, START + 601).step == EnsureImage("app", 6)
 
 
+def test_a_clock_that_was_set_back_makes_no_crashed_container_wait_for_hours():
+    dead = exited(backoff=40)
+    observed = Observed((sandbox(),), (dead,))
+    ended = dead.finished_at / 1e9
+    assert decide(pod(), observed, READY, ended + 1).step is None
+    assert decide(pod(), observed, READY, ended - 3600).step is not None
+    failed = Records(prepared=True, failures={"app": Failure("Why", "because", ended, 20)})
+    assert decide(pod(), Observed((sandbox(),), ()), failed, ended - 3600).step is not None
+
+
 def test_the_back_off_survives_a_new_agent():
     seen = Observed((sandbox(),), (exited(code=1, attempt=3, backoff=40),))
     decision = decide(pod(), seen, Records(), START + 2)

@@ -32,14 +32,16 @@ def spec(**probes: Any) -> ContainerSpec:
     return pod(app(**made)).spec.containers[0]
 
 
-async def history(container: ContainerSpec, actions: Scripted, seconds: float) -> tuple[list[Health], list[str]]:
-    """Every change of health, and what was said, within so much time."""
+async def history(
+    container: ContainerSpec, actions: Scripted, seconds: float, started: float = 0
+) -> tuple[list[Health], list[str]]:
+    """Every change of health, and what was said, within so much time; the container started `started` seconds from now."""
     clock, changes, said = FakeClock(), [], []
     prober = Prober(
         container, "app-0", "10.42.0.5", actions, clock, at_start(container), changes.append,  # type: ignore[arg-type]
         lambda type, reason, message: said.append(message),
     )  # fmt: skip
-    task = asyncio.create_task(prober.run(clock.now().timestamp()))
+    task = asyncio.create_task(prober.run(clock.now().timestamp() + started))
     await clock.advance(seconds)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -77,6 +79,12 @@ async def test_the_initial_delay_counts_from_the_start_of_the_container():
     actions = Scripted(True)
     await history(spec(readinessProbe={"initialDelaySeconds": 30}), actions, 29)
     assert actions.asked == 0
+
+
+async def test_a_clock_that_was_set_back_does_not_put_probes_off():
+    actions = Scripted(True)
+    changes, _ = await history(spec(readinessProbe={"initialDelaySeconds": 5}), actions, 6, started=600)
+    assert [change.ready for change in changes] == [True]
 
 
 async def test_a_runtime_that_cannot_be_asked_says_nothing_about_the_container():

@@ -37,6 +37,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 _HEARTBEATS = 4
 _STATUS_EVERY = 300.0
 _MOST_IMAGES = 50
+_OWN_CONDITIONS = frozenset({"NetworkUnavailable", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready"})
 _LEAST_MEMORY = 100 * 1024 * 1024
 _LEAST_STORAGE_SHARE = 0.05
 _MOST_PIDS_SHARE = 0.9
@@ -144,6 +145,11 @@ def _images(images: Sequence[Image]) -> list[Json]:
     return [{"names": [*image.digests, *image.tags], "sizeBytes": image.size} for image in named[:_MOST_IMAGES]]
 
 
+def own(conditions: Sequence[Json]) -> list[Json]:
+    """Those the agent writes. There are others on a Node, of controllers and of people, which it leaves alone."""
+    return [condition for condition in conditions if condition["type"] in _OWN_CONDITIONS]
+
+
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two statuses differ in more than the time of the heartbeat."""
     return _timeless(old) != _timeless(new)
@@ -198,8 +204,7 @@ class NodeAgent:
             document = {"metadata": {"name": name, **metadata}, "spec": spec, "status": await self._status()}
             made = await self._client.create(node_kind.KIND, {"apiVersion": "v1", "kind": "Node", **document})
         self._uid = made.meta.uid
-        before = made.decode().get("status", {}).get("conditions") or []
-        self._written = {"conditions": before}
+        self._written = {"conditions": own(made.decode().get("status", {}).get("conditions") or [])}
         await self._write_status()
         return made
 
@@ -245,20 +250,25 @@ class NodeAgent:
         return status_of(self._config, facts, self._written.get("conditions", ()), self._clock.now())
 
     async def _write_status(self) -> None:
-        await self._look_at_conditions()
+        foreign = await self._look_at_conditions()
         status = await self._status()
         now = self._clock.monotonic()
         if not changed(self._written, status) and now - self._written_at < _STATUS_EVERY:
             return
-        await self._client.patch(node_kind.KIND, self._config.node_name, {"status": status}, subresource="status")
+        body = {**status, "conditions": [*status["conditions"], *foreign]}
+        await self._client.patch(node_kind.KIND, self._config.node_name, {"status": body}, subresource="status")
         self._written, self._written_at = status, now
 
-    async def _look_at_conditions(self) -> None:
-        """The cluster writes there too, when it has not heard of the node for long: that has to be taken back."""
+    async def _look_at_conditions(self) -> list[Json]:
+        """The conditions of others. The cluster writes ours too, when it has not heard of the node for long: that has to be
+        taken back.
+        """
         found = await self._client.get(node_kind.KIND, self._config.node_name)
         held = found.decode().get("status", {}).get("conditions") or []
-        if _told(held) != _told(self._written.get("conditions", ())):
-            self._written = {"conditions": held}
+        ours = own(held)
+        if _told(ours) != _told(self._written.get("conditions", ())):
+            self._written = {"conditions": ours}
+        return [condition for condition in held if condition not in ours]
 
     async def ready(self) -> None:
         """From now on the node counts as ready as soon as its runtime and network are."""

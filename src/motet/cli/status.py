@@ -14,6 +14,7 @@ import msgspec
 from motet.agent import machine as node_machine
 from motet.base import quantity
 from motet.cli import addresses, output, project, session
+from motet.cli.node.nodes import troubles
 from motet.cli.options import data_dir_option
 from motet.client.interface import Client
 from motet.kinds import ages
@@ -193,7 +194,7 @@ def node_row(node: Document, pods: Sequence[Document], now: datetime) -> NodeRow
         cpu=capacity.get("cpu", "?"),
         memory=capacity.get("memory", "?"),
         age=ages.since(node.meta.creation_timestamp, now),
-        reason="" if fine or ready is None else ready.message,
+        reason=troubles((item.type, item.status, item.message) for item in view.status.conditions or ()),
     )
 
 

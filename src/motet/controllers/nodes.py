@@ -1,7 +1,8 @@
 """Node health: a node whose agent has gone silent is marked, kept free of new pods, and then emptied.
 
 A sign of life is a renewed Lease in `kube-node-lease` or a new heartbeat in the node's own status, by the manager's own clock:
-what counts is when a change was seen, not the time written in it, so clocks that disagree do no harm. Conditions, taints,
+what counts is when a change was seen, not the time written in it, so clocks that disagree do no harm (and `clockskew` says
+that they do). Conditions, taints,
 reasons and messages are upstream's. When every node is silent, the fault is more likely ours, and nobody is evicted.
 """
 
@@ -20,7 +21,9 @@ from motet.base.clock import Clock
 from motet.base.errors import NotFound
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
-from motet.controllers import podview
+from motet.controllers import clockskew, podview
+from motet.controllers.clockskew import Condition as NodeCondition
+from motet.controllers.clockskew import Skews
 from motet.controllers.loop import Controller
 from motet.controllers.podview import PodView
 from motet.kinds import lease as lease_kind
@@ -42,15 +45,6 @@ _PRESSURES = {
 _OURS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()})
 # What an agent reports and what is therefore unknown when it is silent.
 _REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
-
-
-class NodeCondition(msgspec.Struct, gc=False, frozen=True, rename="camel", omit_defaults=True):
-    type: str
-    status: str = ""
-    reason: str = ""
-    message: str = ""
-    last_heartbeat_time: str | None = None
-    last_transition_time: str | None = None
 
 
 class Taint(msgspec.Struct, gc=False, frozen=True, rename="camel", omit_defaults=True):
@@ -94,17 +88,23 @@ class _LeaseView(msgspec.Struct, gc=False, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Conditions and taints to write; None where those there are right. `went_silent` is news worth an event."""
+    """Conditions and taints to write; None where those there are right. `went_silent` is news worth an event, and so is a
+    change of what is said of its clock (`clock`).
+    """
 
     conditions: tuple[NodeCondition, ...] | None
     taints: tuple[Taint, ...] | None
     went_silent: bool = False
+    clock: NodeCondition | None = None
 
 
-def decide(node: NodeView, silent: bool, now: datetime, *, all_silent: bool = False) -> Plan:
-    """What to write on `node`, which gave no sign of life for the grace period if `silent`."""
+def decide(node: NodeView, silent: bool, now: datetime, *, all_silent: bool = False, skew: float | None = None) -> Plan:
+    """What to write on `node`, which gave no sign of life for the grace period if `silent`.
+
+    `skew` is by how many seconds its clock is ahead, None when that is not known.
+    """
     conditions = node.status.conditions or ()
-    after = _silenced(conditions, now) if silent else conditions
+    after = _silenced(conditions, now) if silent else clockskew.judge(conditions, skew, now)
     ready = next((each.status for each in after if each.type == "Ready"), "")
     old = node.spec.taints or ()
     taints = _taints(old, _wanted(ready, after, node.spec.unschedulable, evict=not all_silent), now)
@@ -112,7 +112,14 @@ def decide(node: NodeView, silent: bool, now: datetime, *, all_silent: bool = Fa
         after if after != conditions else None,
         taints if taints != old else None,
         went_silent=silent and node.ready() not in ("Unknown", ""),
+        clock=_news(node.condition(clockskew.CONDITION), after),
     )
+
+
+def _news(old: NodeCondition | None, after: Iterable[NodeCondition]) -> NodeCondition | None:
+    """What is said of the clock, if it is not what was said."""
+    new = next((each for each in after if each.type == clockskew.CONDITION), None)
+    return None if new is None or (old is not None and old.status == new.status) else new
 
 
 def _silenced(conditions: Sequence[NodeCondition], now: datetime) -> tuple[NodeCondition, ...]:
@@ -171,6 +178,7 @@ class NodeHealth:
         self._leases: Table
         self._pods: Table
         self._signs: dict[str, tuple[tuple[str, ...], float]] = {}  # what was last heard of a node, and when
+        self._skews = Skews()
 
     async def run(self) -> None:
         """Watch over every node until cancelled."""
@@ -188,18 +196,21 @@ class NodeHealth:
         document = self._nodes.get(name)
         if document is None:
             self._signs.pop(name, None)
+            self._skews.forget(name)
             return None
         node = document.view(NodeView)
         quiet = self._quiet_for(name, node)
         silent = quiet >= self._grace
         all_silent = silent and all(self._is_silent(each) for each in self._nodes)
-        plan = decide(node, silent, self._clock.now(), all_silent=all_silent)
+        plan = decide(node, silent, self._clock.now(), all_silent=all_silent, skew=self._skews.of(name))
         if plan.conditions is not None:
             document = await self._write_conditions(document, plan.conditions)
         if plan.taints is not None:
             document = await self._write_taints(document, plan.taints)
         if plan.went_silent:
             self._tell(document, node)
+        if plan.clock is not None:
+            self._tell_clock(document, plan.clock)
         if silent:
             await self._mark_pods(name)
             return self._grace / 4 if all_silent else None
@@ -220,6 +231,9 @@ class NodeHealth:
         sign = (node.metadata.uid, renewed, *heard)
         if before and sign[:2] == before[:2] and (heard == ("", "") or sign == before):
             return now - since
+        if before and before[0] == node.metadata.uid and before[1] and before[1] != renewed:
+            # Not the first that is heard of it, which may have been written long ago.
+            self._skews.heard(name, renewed, self._clock.now())
         self._signs[name] = (sign, now)
         return 0.0
 
@@ -239,6 +253,11 @@ class NodeHealth:
         message = f"Node {document.name} status is now: NodeNotReady"
         type = WARNING if node.ready() == "True" else NORMAL
         self._events.event(About.document(document, "v1", "Node"), type, "NodeNotReady", message)
+
+    def _tell_clock(self, document: Document, condition: NodeCondition) -> None:
+        type = WARNING if condition.status == "True" else NORMAL
+        message = f"Node {document.name}: {condition.message}"
+        self._events.event(About.document(document, "v1", "Node"), type, condition.reason, message)
 
     async def _mark_pods(self, name: str) -> None:
         """Services stop sending to pods nobody can vouch for. The agent corrects it when it is back."""

@@ -12,6 +12,8 @@ from motet.runtime.interface import Container
 FIRST = 10
 LONGEST = 300
 FORGET_AFTER = 600
+# containerd's clock is this machine's; a container may end just after we looked at it.
+_LATE_NEWS = 5.0
 
 
 def _healthy_long_enough(dead: Container) -> bool:
@@ -26,6 +28,14 @@ def held_back(dead: Container) -> int:
 def restart_at(dead: Container) -> float:
     """The instant from which `dead` may be replaced."""
     return seconds(dead.finished_at) + held_back(dead)
+
+
+def waiting(since: float, until: float, now: float) -> bool:
+    """Whether what happened at `since` is still to be waited out at `now`.
+
+    Not when it lies in the future: then somebody has set the clock back, and the wait could be of any length.
+    """
+    return since - _LATE_NEWS <= now < until
 
 
 def following(dead: Container | None) -> int:

@@ -32,6 +32,7 @@ from motet.pods.model import (
     Step,
     StopContainers,
     StopSandbox,
+    seconds,
 )
 from motet.pods.spec import ContainerSpec, Pod, quiet
 from motet.runtime.interface import Container, ContainerState, Sandbox
@@ -226,7 +227,7 @@ def _prepared(records: Records, now: float) -> Decision | None:
 
 def _unless_failed(records: Records, subject: str, now: float, step: Step) -> Decision:
     failure = records.failures.get(subject)
-    if failure is not None and now < failure.retry_at:
+    if failure is not None and backoff.waiting(failure.at, failure.retry_at, now):
         return Decision(None, failure.retry_at)
     return Decision(step)
 
@@ -274,13 +275,13 @@ def _bring_up(spec: ContainerSpec, observed: Observed, records: Records, sandbox
     if latest is not None and here is None and latest.state is not ContainerState.EXITED:
         return Decision(_stop([latest], 0, "Stopping container {name}: its sandbox is gone"))
     failure = records.failures.get(spec.name)
-    if failure is not None and now < failure.retry_at:
+    if failure is not None and backoff.waiting(failure.at, failure.retry_at, now):
         return Decision(None, _next_look(failure.at, failure.delay, now))
     if here is not None and here.state is ContainerState.UNKNOWN:
         return Decision(_stop([here], 0, "Stopping container {name}: its state is not known"))
     if here is not None and here.state is ContainerState.CREATED:
         return Decision(StartContainer(spec.name, here.id))
-    if latest is not None and now < backoff.restart_at(latest):
+    if latest is not None and backoff.waiting(seconds(latest.finished_at), backoff.restart_at(latest), now):
         return Decision(None, backoff.restart_at(latest))
     if (not_prepared := _prepared(records, now)) is not None:
         return not_prepared

@@ -78,7 +78,8 @@ class Prober:
                 group.create_task(self._watch("Liveness", spec.liveness_probe, started_at))
 
     async def _watch(self, kind: str, probe: Probe, started_at: float) -> None:
-        age = self._clock.now().timestamp() - started_at
+        # A clock that was set back since the container started must not make it wait any longer than it would from now.
+        age = max(0.0, self._clock.now().timestamp() - started_at)
         await self._clock.sleep(max(0.0, probe.initial_delay_seconds - age))
         tally = Tally()
         while True:

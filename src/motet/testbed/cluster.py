@@ -163,7 +163,8 @@ class Testbed:
 
     async def _join(self, plan: Plan, machine: Machine, settings: Settings) -> None:
         manager = self._box(plan.manager).machine
-        await self._until((manager.pki / "admin.key").exists, "the manager has no certificates yet")
+        # The certificate is written after its key.
+        await self._until((manager.pki / "admin.crt").exists, "the manager has no certificates yet")
         await worker.join(self.url(plan), manager, machine, settings)
 
     # -- faults ----------------------------------------------------------------------------------------------------

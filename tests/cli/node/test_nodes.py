@@ -56,6 +56,14 @@ async def test_the_state_is_that_of_the_ready_condition(ready: str, state: str):
     assert (found.state, found.trouble) == (state, "" if ready == "True" else "it says")
 
 
+async def test_what_else_is_the_matter_with_a_node_is_told_too():
+    document = node()
+    full = {"type": "DiskPressure", "status": "True", "message": "the disk is full"}
+    skewed = {"type": "ClockSkew", "status": "True", "message": "the clock is wrong"}
+    document["status"]["conditions"] += [full, skewed, {"type": "PIDPressure", "status": "False", "message": "fine"}]
+    assert (await view(await cluster(document))).trouble == "the disk is full; the clock is wrong"
+
+
 async def test_a_name_that_is_none_is_answered_with_those_there_are():
     with pytest.raises(MotetError, match="there is no node 'n9'; there are: n1"):
         await nodes.find(await cluster(node()), "n9")

@@ -7,6 +7,7 @@ Kubernetes' `spec.unschedulable` and an annotation that tells drain from pause.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from motet.machine.layout import Machine
 from motet.store.document import Document, Meta
 
 AVAILABILITY = "motet.dev/availability"
+_BAD_IF_TRUE = frozenset({"MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable", "ClockSkew"})
 ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
 _COMPLETION_SECONDS = 2.0
 
@@ -82,9 +84,8 @@ class NodeView(msgspec.Struct, gc=False, frozen=True):
 
     @property
     def trouble(self) -> str:
-        """Why it is not ready."""
-        ready = next((each for each in self.status.conditions or () if each.type == "Ready"), None)
-        return "" if ready is None or ready.status == "True" else ready.message
+        """Why it is not ready, and what else is the matter with it."""
+        return troubles((each.type, each.status, each.message) for each in self.status.conditions or ())
 
     @property
     def availability(self) -> str:
@@ -95,6 +96,15 @@ class NodeView(msgspec.Struct, gc=False, frozen=True):
     @property
     def address(self) -> str:
         return next((each.address for each in self.status.addresses or () if each.type == "InternalIP"), "")
+
+
+def troubles(conditions: Iterable[tuple[str, str, str]]) -> str:
+    """What (type, status, message) of a Node's conditions people should know; empty when all is well."""
+    return "; ".join(
+        message or kind
+        for kind, status, message in conditions
+        if (kind == "Ready" and status != "True") or (kind in _BAD_IF_TRUE and status == "True")
+    )
 
 
 class PodNodeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
