@@ -14,6 +14,7 @@ from tests.controllers.tiny_cluster import TinyCluster
 from motet.base.selectors import from_document
 from motet.controllers import rollout
 from motet.controllers.rollout_status import DeploymentView
+from motet.controllers.templates import template_hash
 
 
 def rolling(surge: int | str, unavailable: int | str) -> dict[str, Any]:
@@ -68,15 +69,15 @@ def test_the_hash_is_in_the_name_the_labels_the_selector_and_the_template() -> N
 def test_the_hash_depends_on_meaning_and_not_on_spelling() -> None:
     plain = {"metadata": {"labels": {"a": "b"}}, "spec": {"x": 1, "y": [1, 2]}}
     spelled = {"spec": {"y": [1, 2], "x": 1, "z": None}, "metadata": {"annotations": {}, "labels": {"a": "b"}}}
-    assert rollout.template_hash(plain) == rollout.template_hash(spelled)
-    assert rollout.template_hash(plain) != rollout.template_hash({**plain, "spec": {"x": 1, "y": [2, 1]}})
-    assert rollout.template_hash(plain) != rollout.template_hash(plain, 1)
+    assert template_hash(plain) == template_hash(spelled)
+    assert template_hash(plain) != template_hash({**plain, "spec": {"x": 1, "y": [2, 1]}})
+    assert template_hash(plain) != template_hash(plain, 1)
 
 
 def test_the_hash_is_the_same_in_every_version() -> None:
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    assert rollout.template_hash(template) == rollout.template_hash(dict(reversed(template.items())))
-    assert rollout.template_hash(template) == EXPECTED_HASH
+    assert template_hash(template) == template_hash(dict(reversed(template.items())))
+    assert template_hash(template) == EXPECTED_HASH
 
 
 EXPECTED_HASH = "h8ht55n2gg"

@@ -16,6 +16,7 @@ from motet.base.errors import ApiError
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.client.local import LocalClient
+from motet.controllers.daemonset import node_of
 from motet.kinds import namespace
 from motet.kinds import pod as pod_kind
 from motet.kinds.catalogue import Catalogue
@@ -121,9 +122,9 @@ async def run_pod(client: Client, pod: Document, number: int, clock: Clock) -> N
         await client.delete(pod_kind.KIND, pod.name, pod.namespace, uid=pod.meta.uid, grace_seconds=0)
         return
     if not body["spec"].get("nodeName"):
-        await client.bind([(pod.namespace, pod.name, pod.meta.uid, "n1")])
+        await client.bind([(pod.namespace, pod.name, pod.meta.uid, node_of(pod) or "n1")])
         return
-    if (body.get("status") or {}).get("phase") == "Running":
+    if (body.get("status") or {}).get("phase", "Pending") != "Pending":
         return
     now = timestamps.format_time(clock.now())
     address = f"10.42.{number // 250}.{number % 250 + 2}"

@@ -22,11 +22,11 @@ from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers import ownership, placement, podview
 from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
-from motet.controllers.nodematch import NodeSelector, Toleration, untolerated
+from motet.controllers.nodematch import Placing, untolerated
 from motet.controllers.nodes import NodeView
 from motet.controllers.placement import NODE_ANNOTATION, SLOT_LABEL, TEMPLATE_LABEL, Update, Want
 from motet.controllers.podview import Condition, PodView
-from motet.controllers.rollout import template_hash
+from motet.controllers.templates import template_hash
 from motet.kinds import app as app_kind
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
@@ -78,26 +78,12 @@ class AppView(msgspec.Struct, gc=False, frozen=True):
     status: AppStatus = AppStatus()
 
 
-class _RequiredAffinity(msgspec.Struct, gc=False, frozen=True):
-    required: NodeSelector | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
-
-
-class _Affinity(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    node_affinity: _RequiredAffinity | None = None
-
-
-class _PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    node_selector: dict[str, str] | None = None
-    affinity: _Affinity | None = None
-    tolerations: tuple[Toleration, ...] | None = None
-
-
 def slots_of(app: AppView, nodes: Iterable[NodeView]) -> dict[str, Want]:
     """The slots of an App: numbers when replicated, the nodes its template may run on when global."""
     if app.spec.mode.global_ is None:
         replicas = (app.spec.mode.replicated or _Replicated()).replicas
         return {str(number): Want.RUN for number in range(1, replicas + 1)}
-    spec = msgspec.convert(app.spec.template.get("spec") or {}, _PodSpec)
+    spec = msgspec.convert(app.spec.template.get("spec") or {}, Placing)
     slots = {}
     for node in nodes:
         want = _suits(spec, node)
@@ -106,12 +92,8 @@ def slots_of(app: AppView, nodes: Iterable[NodeView]) -> dict[str, Want]:
     return slots
 
 
-def _suits(spec: _PodSpec, node: NodeView) -> Want | None:
-    labels = node.metadata.labels or {}
-    if not (spec.node_selector or {}).items() <= labels.items():
-        return None
-    affinity = spec.affinity.node_affinity if spec.affinity else None
-    if affinity and affinity.required and not affinity.required.matches(node.metadata.name, labels):
+def _suits(spec: Placing, node: NodeView) -> Want | None:
+    if not spec.selects(node.metadata.name, node.metadata.labels or {}):
         return None
     if node.metadata.deletion_timestamp is not None:
         return None

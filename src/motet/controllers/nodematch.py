@@ -61,6 +61,36 @@ class Toleration(msgspec.Struct, gc=False, frozen=True, rename="camel"):
         return bool(self.key) and self.value == taint.value
 
 
+class _NodeAffinity(msgspec.Struct, gc=False, frozen=True):
+    required: NodeSelector | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
+class _Affinity(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_affinity: _NodeAffinity | None = None
+
+
+class Placing(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    """The part of a pod specification that says where it may run."""
+
+    node_name: str = ""
+    node_selector: dict[str, str] | None = None
+    affinity: _Affinity | None = None
+    tolerations: tuple[Toleration, ...] | None = None
+
+    def required(self) -> NodeSelector | None:
+        affinity = self.affinity.node_affinity if self.affinity else None
+        return affinity.required if affinity else None
+
+    def selects(self, name: str, labels: Mapping[str, str]) -> bool:
+        """The node's name and labels are as asked; its taints are another question."""
+        if self.node_name and self.node_name != name:
+            return False
+        if not (self.node_selector or {}).items() <= labels.items():
+            return False
+        required = self.required()
+        return required is None or required.matches(name, labels)
+
+
 def untolerated(taints: Iterable[Taint], tolerations: Sequence[Toleration], *effects: str) -> bool:
     """Some taint of one of `effects` is tolerated by nobody."""
     return any(taint.effect in effects and not any(each.tolerates(taint) for each in tolerations) for taint in taints)

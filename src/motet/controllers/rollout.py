@@ -9,8 +9,7 @@ remove count against the surge. So the limits hold at every instant and not only
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -19,11 +18,11 @@ from typing import Any
 
 import msgspec
 
-from motet.controllers import rollout_status
+from motet.controllers import rollout_status, templates
 from motet.controllers.replicaset import ReplicaSetView
 from motet.controllers.rollout_status import DeploymentStatus, DeploymentView
+from motet.controllers.templates import HASH_LABEL, template_hash
 
-HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 _REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 _DESIRED = "deployment.kubernetes.io/desired-replicas"
@@ -31,12 +30,7 @@ _MAX = "deployment.kubernetes.io/max-replicas"
 _NOT_COPIED = frozenset(
     {"kubectl.kubernetes.io/last-applied-configuration", REVISION, _REVISION_HISTORY, _DESIRED, _MAX}
 )
-# The alphabet of generated names: no vowels, nothing that looks like something else.
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_HASH_LENGTH = 10
 _UNLIMITED = 2**31 - 1
-# Maps that upstream's typed comparison does not tell from absent ones.
-_EMPTY_IS_ABSENT = frozenset({"labels", "annotations", "nodeSelector"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,31 +157,6 @@ def _share(amount: int | str, of: int) -> Fraction:
     return Fraction(amount)
 
 
-def template_hash(template: Mapping[str, Any], collisions: int = 0) -> str:
-    """Ten characters that name a pod template; the same for templates that mean the same, in every version of Motet."""
-    canonical = msgspec.json.encode(_normal(template), order="deterministic")
-    number = int.from_bytes(hashlib.sha256(canonical + b"%d" % collisions).digest()[:12], "big")
-    characters = []
-    for _ in range(_HASH_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        characters.append(_ALPHABET[digit])
-    return "".join(characters)
-
-
-def _normal(template: Any) -> Any:
-    """The template without its own hash and without what is as good as absent."""
-    if isinstance(template, Mapping):
-        return {
-            key: _normal(value)
-            for key, value in template.items()
-            if value is not None
-            and value != []
-            and not (key in _EMPTY_IS_ABSENT and value in ({}, {HASH_LABEL: value.get(HASH_LABEL)}))
-            and key != HASH_LABEL
-        }
-    return [_normal(value) for value in template] if isinstance(template, list) else template
-
-
 def decide(
     deployment: DeploymentView,
     sets: Sequence[ReplicaSetView],
@@ -229,8 +198,8 @@ def _seniority(view: ReplicaSetView) -> tuple[str, str]:
 
 def _current(deployment: DeploymentView, sets: Iterable[_Set]) -> _Set | None:
     """The oldest set whose template is the deployment's."""
-    template = _normal(deployment.spec.template)
-    return next((each for each in sets if _normal(each.view.spec.template) == template), None)
+    template = templates.normal(deployment.spec.template)
+    return next((each for each in sets if templates.normal(each.view.spec.template) == template), None)
 
 
 def _revision(each: _Set) -> int:

@@ -13,6 +13,7 @@ from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.controllers.app import Apps
 from motet.controllers.budgets import DisruptionBudgets
+from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.eviction import TaintEviction
@@ -69,6 +70,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "replicaset": ReplicaSets(client, clock, events("replicaset-controller")).run,
         "replicationcontroller": replication_controllers(client, clock, events("replication-controller")).run,
         "deployment": Deployments(client, clock, events("deployment-controller")).run,
+        "daemonset": DaemonSets(client, clock, events("daemonset-controller")).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from motet.base.errors import FieldError, forbidden, invalid, required
 from motet.kinds import checks
 from motet.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, column, number_at
 from motet.kinds.kind import Json, Kind, Scale
 from motet.kinds.podspec.defaults import default_template
 from motet.kinds.shape import fill_absent, fill_empty, made, mapping, number, text
-from motet.kinds.workload import selector_text, validate_selected_template
+from motet.kinds.workload import is_zero, selector_text, validate_selected_template
 
 
 def default(document: Json) -> None:
@@ -41,7 +39,7 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
     deadline = spec.get("progressDeadlineSeconds")
     if isinstance(deadline, int) and 0 <= deadline <= number(spec, "minReadySeconds"):
         errors.append(invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
-    errors += validate_selected_template(spec, "spec", "deployment")
+    errors += validate_selected_template(spec, "spec", "deployment", label="ReplicaSet")
     errors += _strategy(mapping(spec, "strategy"))
     if old is not None:
         errors += checks.unchanged("spec.selector", spec.get("selector"), mapping(old, "spec").get("selector"))
@@ -69,13 +67,9 @@ def _rolling(rolling: Json, path: str) -> list[FieldError]:
     down, up = rolling.get("maxUnavailable"), rolling.get("maxSurge")
     errors = checks.count_or_percent(f"{path}.maxUnavailable", down)
     errors += checks.count_or_percent(f"{path}.maxSurge", up)
-    if _is_zero(down) and _is_zero(up):
+    if is_zero(down) and is_zero(up):
         errors.append(invalid(f"{path}.maxUnavailable", down, "may not be 0 when `maxSurge` is 0"))
     return [*errors, *checks.at_most_all(f"{path}.maxUnavailable", down)]
-
-
-def _is_zero(value: Any) -> bool:
-    return value == 0 or (isinstance(value, str) and value.rstrip("%").strip("0") == "" and value != "")
 
 
 def _ready(document: Json) -> str:

@@ -31,7 +31,7 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
     if old is not None and spec == mapping(old, "spec"):
         return []
     errors = checks.not_negative(spec, "spec", "replicas", "minReadySeconds")
-    errors += validate_selected_template(spec, "spec", "replicaset")
+    errors += validate_selected_template(spec, "spec", "replicaset", label="ReplicaSet")
     if old is not None:
         errors += checks.unchanged("spec.selector", spec.get("selector"), mapping(old, "spec").get("selector"))
     return errors

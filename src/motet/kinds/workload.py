@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from motet.base import selectors
 from motet.base.errors import FieldError, forbidden, invalid, required
@@ -13,9 +14,12 @@ from motet.kinds.shape import mapping
 
 
 def validate_selected_template(
-    spec: Json, path: str, kind: str, restart_policies: Iterable[str] = ("Always",)
+    spec: Json, path: str, kind: str, restart_policies: Iterable[str] = ("Always",), *, label: str = ""
 ) -> list[FieldError]:
-    """`selector` and `template` of one specification: the selector is there, is not empty and selects the template."""
+    """`selector` and `template` of one specification: the selector is there, is not empty and selects the template.
+
+    Complaints call the kind `kind`, or `label` where upstream's spell it differently.
+    """
     errors: list[FieldError] = []
     template = mapping(spec, "template")
     selector = spec.get("selector")
@@ -33,9 +37,14 @@ def validate_selected_template(
                 errors.append(invalid(f"{path}.template.metadata.labels", labels, detail))
     errors += validate_template(template, f"{path}.template", restart_policies)
     if mapping(template, "spec").get("activeDeadlineSeconds") is not None:
-        detail = f"activeDeadlineSeconds in {kind} is not Supported"
+        detail = f"activeDeadlineSeconds in {label or kind} is not Supported"
         errors.append(forbidden(f"{path}.template.spec.activeDeadlineSeconds", detail))
     return errors
+
+
+def is_zero(amount: Any) -> bool:
+    """A number or percentage that is nothing."""
+    return amount == 0 or (isinstance(amount, str) and amount.rstrip("%").strip("0") == "" and amount != "")
 
 
 def selector_text(document: Json) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from motet.base.timestamps import parse_time
 from motet.controllers.placement import TEMPLATE_LABEL
-from motet.controllers.rollout import template_hash
+from motet.controllers.templates import template_hash
 from motet.store.document import Document, Meta
 
 # Reasons a container waits for that do not go away by waiting.

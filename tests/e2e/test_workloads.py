@@ -1,0 +1,43 @@
+"""The other workloads on real containers, with kubectl's words for them."""
+
+from e2e.cluster import until
+from e2e.space import WEB, Space, pause
+
+
+def template(name: str, *containers, **spec):
+    given = {"terminationGracePeriodSeconds": 1, "containers": list(containers), **spec}
+    return {"metadata": {"labels": {"app": name}}, "spec": given}
+
+
+def replication_controller(name: str, replicas: int):
+    spec = {"replicas": replicas, "template": template(name, pause())}
+    return {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": name}, "spec": spec}
+
+
+def daemon_set(name: str, *containers, **spec):
+    body = {"selector": {"matchLabels": {"app": name}}, "template": template(name, *containers), **spec}
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name}, "spec": body}
+
+
+def test_a_replication_controller_is_scaled_and_takes_its_pods_with_it(space: Space) -> None:
+    space.apply(replication_controller("old", 1))
+    space.kubectl("scale", "rc/old", "--replicas=2")
+    space.wait("replicationcontrollers", "old", lambda found: found["status"]["readyReplicas"] == 2)
+    assert "replicationcontroller/old" in space.kubectl("get", "all", "-o", "name")
+    space.kubectl("delete", "rc/old", "--wait=false")
+    until(lambda: not space.list("pods", "app=old"))
+
+
+def test_a_daemon_set_rolls_out_and_back(space: Space) -> None:
+    space.apply(daemon_set("logs", {**WEB, "name": "web"}))
+    space.kubectl("rollout", "status", "ds/logs", "--timeout=60s", timeout=70)
+    (node,) = space.cluster.read("/api/v1/nodes")["items"]
+    assert [pod["spec"]["nodeName"] for pod in space.pods("app=logs")] == [node["metadata"]["name"]]
+    space.kubectl("set", "env", "ds/logs", "VERSION=v2")
+    space.kubectl("rollout", "status", "ds/logs", "--timeout=60s", timeout=70)
+    assert "VERSION:\tv2" in space.kubectl("rollout", "history", "ds/logs", "--revision=2")
+    space.kubectl("rollout", "undo", "ds/logs")
+    space.kubectl("rollout", "status", "ds/logs", "--timeout=60s", timeout=70)
+    (pod,) = space.pods("app=logs")
+    assert pod["spec"]["containers"][0]["env"][0]["value"] == "v1"
+    assert space.kubectl("rollout", "history", "ds/logs").split()[-4:] == ["2", "<none>", "3", "<none>"]
