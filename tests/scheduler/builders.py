@@ -50,10 +50,19 @@ def container(*, host_port: int = 0, host_ip: str = "", restart: str = "", **req
 
 
 def pod(
-    name: str = "", *, owner: str = "", containers: Iterable[Json] = (), requests: Json | None = None, **spec: Any
+    name: str = "",
+    *,
+    owner: str = "",
+    containers: Iterable[Json] = (),
+    requests: Json | None = None,
+    labels: dict[str, str] | None = None,
+    namespace: str = "default",
+    **spec: Any,
 ) -> Json:
     uid = f"uid-{next(_uids)}"
-    metadata: Json = {"name": name or uid, "namespace": "default", "uid": uid}
+    metadata: Json = {"name": name or uid, "namespace": namespace, "uid": uid}
+    if labels:
+        metadata["labels"] = labels
     if owner:
         reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}
         metadata["ownerReferences"] = [reference]

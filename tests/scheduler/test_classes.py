@@ -98,18 +98,6 @@ _TERM = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {}}
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        (
-            {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_TERM]}}},
-            "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-        ),
-        (
-            {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_TERM]}}},
-            "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-        ),
-        (
-            {"topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule", "maxSkew": 1}]},
-            "spec.topologySpreadConstraints (whenUnsatisfiable: DoNotSchedule)",
-        ),
         ({"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]}, "spec.volumes[].ephemeral"),
         ({"resourceClaims": [{"name": "gpu"}]}, "spec.resourceClaims"),
     ],

@@ -215,12 +215,36 @@ async def test_pods_of_another_scheduler_are_not_ours(cluster: Cluster) -> None:
 
 async def test_what_is_not_supported_is_refused_by_name(cluster: Cluster) -> None:
     await cluster.node("n1")
-    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "x"}}}
-    terms = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-    await cluster.pod("picky", affinity=terms)
-    assert await cluster.refused("picky") == (
-        "not supported yet: spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution"
-    )
+    await cluster.pod("picky", resourceClaims=[{"name": "gpu", "resourceClaimName": "gpu"}])
+    assert await cluster.refused("picky") == "not supported yet: spec.resourceClaims"
+
+
+def near(app: str) -> dict[str, Any]:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": app}}}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+async def test_a_pod_that_wants_company_is_placed_when_it_comes(cluster: Cluster) -> None:
+    for name in ("n1", "n2"):
+        await cluster.node(name, labels={"kubernetes.io/hostname": name})
+    await cluster.pod("friend", affinity=near("db"))
+    assert "2 node(s) didn't match pod affinity rules" in await cluster.refused("friend")
+    body = {
+        "metadata": {"name": "db", "labels": {"app": "db"}},
+        "spec": {"containers": [container()], "nodeName": "n2"},
+    }
+    await cluster.world.create(pod.KIND, body)
+    assert await cluster.placed("friend") == "n2"
+
+
+async def test_a_pod_that_changes_its_labels_changes_what_others_think_of_it(cluster: Cluster) -> None:
+    await cluster.node("n1", labels={"kubernetes.io/hostname": "n1"})
+    body = {"metadata": {"name": "db"}, "spec": {"containers": [container()], "nodeName": "n1"}}
+    await cluster.world.create(pod.KIND, body)
+    await cluster.pod("friend", affinity=near("db"))
+    await cluster.refused("friend")
+    await cluster.client.patch(pod.KIND, "db", {"metadata": {"labels": {"app": "db"}}}, "default")
+    assert await cluster.placed("friend") == "n1"
 
 
 async def test_the_higher_priority_comes_first(cluster: Cluster) -> None:
@@ -344,3 +368,38 @@ async def test_claims_that_nobody_can_help_are_the_reason_to_wait(
     await cluster.node("n1")
     await cluster.pod("db", **mounting(*claims))
     assert await cluster.refused("db") == f"0/1 nodes are available: {reason}."
+
+
+async def test_a_pod_of_higher_priority_takes_the_place_of_a_lower_one(cluster: Cluster) -> None:
+    await cluster.node("n1", cpu="2")
+    for name in ("low", "lower"):
+        await cluster.pod(name, priority=-len(name), terminationGracePeriodSeconds=0)
+        await cluster.placed(name)
+    await cluster.pod("high", priority=10)
+    assert await cluster.placed("high") == "n1"
+    assert cluster.document("high").decode()["status"]["nominatedNodeName"] == "n1"
+    assert [body["metadata"]["name"] for body in cluster.world.all(pod.KIND)] == ["high", "low"]
+    await cluster.world.until(lambda: cluster.said("Preempted"))
+
+
+async def test_a_pod_that_never_preempts_waits(cluster: Cluster) -> None:
+    await cluster.node("n1", cpu="1")
+    await cluster.pod("low")
+    await cluster.placed("low")
+    await cluster.pod("polite", priority=10, preemptionPolicy="Never")
+    await cluster.refused("polite")
+    assert cluster.where("low") == "n1"
+
+
+async def test_room_made_for_one_is_not_taken_by_another(cluster: Cluster) -> None:
+    await cluster.node("n1", cpu="1")
+    await cluster.pod("low", priority=-1)
+    await cluster.placed("low")
+    await cluster.pod("high", priority=10)
+    await cluster.world.until(lambda: cluster.document("low").meta.deletion_timestamp)
+    for name in ("late", "later"):
+        await cluster.pod(name)
+        await cluster.refused(name)
+    await cluster.client.delete(pod.KIND, "low", "default", grace_seconds=0)
+    assert await cluster.placed("high") == "n1"
+    assert not cluster.where("late")

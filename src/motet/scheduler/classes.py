@@ -9,6 +9,8 @@ from fractions import Fraction
 from math import ceil, floor
 
 from motet.base import quantity
+from motet.scheduler import terms
+from motet.scheduler.terms import NONE, Wishes
 from motet.scheduler.views import (
     Affinity,
     Container,
@@ -16,7 +18,6 @@ from motet.scheduler.views import (
     PodSpec,
     PodView,
     Resources,
-    SpreadConstraint,
     Toleration,
     affinity_decoder,
     spread_decoder,
@@ -56,6 +57,13 @@ class PodClass:
     host_ports: frozenset[HostPort]
     claims: tuple[str, ...]
     priority: int
+    labels: Mapping[str, str]
+    # What it wants of the pods around it.
+    wishes: Wishes = NONE
+    # May others be evicted for it?
+    preempts: bool = True
+    # It is being deleted: it takes room as before, and is not one of those that others are spread among.
+    leaving: bool = False
     # Names of the fields that the scheduler does not honour yet; such a pod is refused, not placed wrongly.
     unsupported: tuple[str, ...] = ()
 
@@ -80,7 +88,7 @@ class Classes:
             bytes(spec.tolerations),
             tuple(sorted(spec.node_selector.items())) if spec.node_selector else (),
         )
-        volumes = spec.volumes or ()
+        volumes, labels = spec.volumes or (), pod.meta.labels
         key = (
             owner,
             pod.namespace,
@@ -88,6 +96,9 @@ class Classes:
             _resource_key(spec),
             tuple(volume for volume in volumes if volume.persistent_volume_claim or volume.ephemeral),
             spec.priority,
+            spec.preemption_policy,
+            tuple(sorted(labels.items())) if labels else (),
+            pod.meta.deletion_timestamp is not None,
             bytes(spec.topology_spread_constraints),
             bytes(spec.resource_claims),
         )
@@ -95,7 +106,7 @@ class Classes:
         if found is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            found = self._known[key] = _parse(owner, pod.namespace, spec, rules)
+            found = self._known[key] = _parse(owner, pod, spec, rules)
         return found
 
 
@@ -121,13 +132,15 @@ def _claims(spec: PodSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(source.claim_name for source in sources if source is not None))
 
 
-def _parse(owner: str, namespace: str, spec: PodSpec, rules: Rules) -> PodClass:
+def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
     affinity: Affinity = affinity_decoder.decode(spec.affinity) or Affinity()
     requests = total_requests(spec)
+    constraints = spread_decoder.decode(spec.topology_spread_constraints) or ()
+    labels = pod.meta.labels or {}
     sidecars = (container for container in spec.init_containers or () if container.restart_policy == "Always")
     return PodClass(
         owner=owner,
-        namespace=namespace,
+        namespace=pod.namespace,
         requests=requests,
         scored=(requests.get("cpu") or DEFAULT_MILLICORES, requests.get("memory") or DEFAULT_BYTES),
         rules=rules,
@@ -142,18 +155,15 @@ def _parse(owner: str, namespace: str, spec: PodSpec, rules: Rules) -> PodClass:
         ),
         claims=_claims(spec),
         priority=spec.priority,
-        unsupported=tuple(_unsupported(spec, affinity)),
+        labels=labels,
+        wishes=terms.parse(affinity, constraints, pod.namespace, labels),
+        preempts=spec.preemption_policy != "Never",
+        leaving=pod.meta.deletion_timestamp is not None,
+        unsupported=tuple(_unsupported(spec)),
     )
 
 
-def _unsupported(spec: PodSpec, affinity: Affinity) -> Iterator[str]:
-    if affinity.pod_affinity is not None and affinity.pod_affinity.required:
-        yield "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution"
-    if affinity.pod_anti_affinity is not None and affinity.pod_anti_affinity.required:
-        yield "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution"
-    constraints: tuple[SpreadConstraint, ...] = spread_decoder.decode(spec.topology_spread_constraints) or ()
-    if any(constraint.when_unsatisfiable == "DoNotSchedule" for constraint in constraints):
-        yield "spec.topologySpreadConstraints (whenUnsatisfiable: DoNotSchedule)"
+def _unsupported(spec: PodSpec) -> Iterator[str]:
     if any(volume.ephemeral for volume in spec.volumes or ()):
         yield "spec.volumes[].ephemeral"
     if bytes(spec.resource_claims) not in (b"null", b"[]"):

@@ -21,11 +21,14 @@ from motet.base.errors import ApiError, NotFound
 from motet.base.timestamps import format_time
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client, PatchType
-from motet.kinds import node, persistentvolume, persistentvolumeclaim, pod, storageclass
+from motet.kinds import namespace, node, persistentvolume, persistentvolumeclaim, pod, storageclass
 from motet.scheduler import filters
 from motet.scheduler.claims import SELECTED_NODE, Claims, Storage, selected_node
 from motet.scheduler.classes import Classes, PodClass
+from motet.scheduler.eviction import Evictor
 from motet.scheduler.place import place
+from motet.scheduler.preemption import Eviction
+from motet.scheduler.reservations import Pending, Reservations
 from motet.scheduler.snapshot import Snapshot
 from motet.scheduler.views import PodView
 from motet.store.document import Document
@@ -57,17 +60,8 @@ class _Placement(msgspec.Struct, gc=False, frozen=True):
 
 
 @dataclass(slots=True)
-class _Pending:
-    pod: Document
-    pod_class: PodClass
-    order: int
-    # Refused as things stood; waits for something to change.
-    refused: bool = False
-
-
-@dataclass(slots=True)
 class _State:
-    pending: dict[str, _Pending] = field(default_factory=dict)
+    pending: dict[str, Pending] = field(default_factory=dict)
     # Pods that count on a node: uid -> (node name, class).
     counted: dict[str, tuple[str, PodClass]] = field(default_factory=dict)
     # Placed, waiting for their claims to be bound on the node: uid -> pod.
@@ -85,6 +79,8 @@ class _Decisions:
     promises: list[tuple[Document, str, Sequence[Document]]] = field(default_factory=list)
     # Claims promised so far in this turn: (namespace, name) -> node.
     claims: dict[tuple[str, str], str] = field(default_factory=dict)
+    # Pods for which others have to make room.
+    evictions: list[tuple[Document, Eviction]] = field(default_factory=list)
 
 
 class Scheduler:
@@ -101,12 +97,19 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._pods: Table
+        self._evictor: Evictor
         self._retry: asyncio.TimerHandle | None = None
+        # Some pod was refused that wants to be near, or level with, others.
+        self._lonely = False
 
     async def run(self) -> None:
         """Schedule until cancelled. To be called once."""
+        self._evictor = await Evictor.over(
+            self._client, self._recorder, self._clock, self._snapshot, self._state.counted
+        )
         nodes = await self._client.table(node.KIND)
         pods = self._pods = await self._client.table(pod.KIND)
+        namespaces = await self._client.table(namespace.KIND)
         claims = await self._client.table(persistentvolumeclaim.KIND)
         storage = Storage(
             claims,
@@ -116,11 +119,14 @@ class Scheduler:
         ends = [
             nodes.listen(self._node_changed),
             pods.listen(self._pod_changed),
+            namespaces.listen(self._namespace_changed),
             claims.listen(lambda old, new: self._claim_changed()),
             storage.volumes.listen(lambda old, new: self._claim_changed()),
             storage.classes.listen(lambda old, new: self._claim_changed()),
         ]
         try:
+            for document in namespaces:
+                self._namespace_changed(None, document)
             for document in nodes:
                 self._node_changed(None, document)
             for document in pods:
@@ -147,6 +153,13 @@ class Scheduler:
             self._try_again(_RETRY_SOON)
             self._wake.set()
 
+    def _namespace_changed(self, old: Document | None, new: Document | None) -> None:
+        if new is None:
+            assert old is not None
+            self._snapshot.namespaces.pop(old.name, None)
+        else:
+            self._snapshot.namespaces[new.name] = new.meta.labels or {}
+
     def _pod_changed(self, old: Document | None, new: Document | None) -> None:
         if new is None:
             assert old is not None
@@ -160,7 +173,7 @@ class Scheduler:
             self._state.pending.pop(uid, None)
             self._state.promised.pop(uid, None)
             known = self._state.counted.get(uid)
-            if known is None or known[0] != placement.spec.node_name:
+            if known is None or known[0] != placement.spec.node_name or _looks_different(old, new):
                 self._forget(uid)
                 self._count(uid, placement.spec.node_name, self._classes.of(new))
         elif new.meta.deletion_timestamp:
@@ -183,12 +196,18 @@ class Scheduler:
             known.pod = document
             return
         order = known.order if known is not None else next(self._order)
-        self._state.pending[document.meta.uid] = _Pending(document, pod_class, order)
+        self._state.pending[document.meta.uid] = Pending(document, pod_class, order)
         self._wake.set()
 
     def _count(self, uid: str, node_name: str, pod_class: PodClass) -> None:
         self._state.counted[uid] = (node_name, pod_class)
         self._snapshot.add(node_name, pod_class)
+        self._company_came()
+
+    def _company_came(self) -> None:
+        """A pod is somewhere now: some may have waited to be near it."""
+        if self._lonely:
+            self._try_again(_RETRY_SOON)
 
     def _forget(self, uid: str) -> None:
         self._state.pending.pop(uid, None)
@@ -211,6 +230,7 @@ class Scheduler:
 
     def _retry_now(self) -> None:
         self._retry = None
+        self._lonely = False
         for waiting in self._state.pending.values():
             waiting.refused = False
         self._wake.set()
@@ -222,6 +242,7 @@ class Scheduler:
         await asyncio.gather(*(self._promise(*promise) for promise in decisions.promises))
         for at in range(0, len(decisions.bindings), _AT_A_TIME):
             await self._bind(decisions.bindings[at : at + _AT_A_TIME])
+        await asyncio.gather(*(self._evictor.carry_out(pod, eviction) for pod, eviction in decisions.evictions))
 
     def _decide(self, storage: Storage) -> _Decisions:
         """Place what waits, all in one breath: nothing can change meanwhile."""
@@ -229,19 +250,45 @@ class Scheduler:
         # First what was placed earlier, so that a promise taken back is tried again in this turn.
         decisions.bindings.extend(self._kept_promises(storage))
         ready = [waiting for waiting in self._state.pending.values() if not waiting.refused]
-        groups: dict[PodClass, list[_Pending]] = {}
+        groups: dict[PodClass, list[Pending]] = {}
         for waiting in sorted(ready, key=lambda item: (-item.pod_class.priority, item.order)):
             groups.setdefault(waiting.pod_class, []).append(waiting)
-        for pod_class, group in groups.items():
-            claims = storage.of(pod_class, decisions.claims)
-            placed, reason = self._place(pod_class, group, claims)
-            for waiting in group[len(placed) :]:
-                self._refuse(waiting, reason)
-            for waiting, node_name in zip(group, placed, strict=False):
-                self._settle(decisions, waiting, node_name, claims)
+        with Reservations(self._snapshot, self._state.pending.values()) as reservations:
+            for pod_class, group in groups.items():
+                reservations.hold_for_those_before(pod_class.priority)
+                claims = storage.of(pod_class, decisions.claims)
+                for waiting in reservations.claim(group):
+                    self._try_nominated(decisions, waiting, claims)
+                group = [waiting for waiting in group if waiting.pod.meta.uid in self._state.pending]
+                placed, reason = self._place(pod_class, group, claims)
+                for waiting, node_name in zip(group, placed, strict=False):
+                    self._settle(decisions, waiting, node_name, claims)
+                for waiting in group[len(placed) :]:
+                    self._refuse(waiting, reason)
+                    if not claims.problem:
+                        self._make_room(decisions, reservations, waiting, claims)
         return decisions
 
-    def _place(self, pod_class: PodClass, group: list[_Pending], claims: Claims) -> tuple[list[str], str]:
+    def _try_nominated(self, decisions: _Decisions, waiting: Pending, claims: Claims) -> None:
+        """Put a pod on the node that others left for it, if it is free by now."""
+        wanted = (*claims.filters, filters.chosen(waiting.nominated))
+        if not claims.problem and place(self._snapshot, waiting.pod_class, 1, wanted).nodes:
+            self._settle(decisions, waiting, waiting.nominated, claims)
+
+    def _make_room(self, decisions: _Decisions, reservations: Reservations, waiting: Pending, claims: Claims) -> None:
+        """Have pods of lower priority leave a node for one that was refused, unless some are leaving for it already."""
+        pod_class = waiting.pod_class
+        if not pod_class.preempts or not self._evictor.might_help(pod_class.priority):
+            return
+        if waiting.nominated and self._evictor.leaving(waiting.nominated, pod_class.priority):
+            reservations.hold(waiting, waiting.nominated)
+            return
+        eviction = self._evictor.decide(pod_class, claims.filters)
+        if eviction is not None:
+            reservations.hold(waiting, eviction.node)
+            decisions.evictions.append((waiting.pod, eviction))
+
+    def _place(self, pod_class: PodClass, group: list[Pending], claims: Claims) -> tuple[list[str], str]:
         """Node names for the first pods of the group, and why the rest have none."""
         if pod_class.unsupported:
             return [], f"not supported yet: {', '.join(pod_class.unsupported)}"
@@ -255,11 +302,12 @@ class Scheduler:
             placed, refusal = [*placed, *rest.nodes], rest.refusal
         return placed, str(refusal) if refusal is not None else ""
 
-    def _settle(self, decisions: _Decisions, waiting: _Pending, node_name: str, claims: Claims) -> None:
+    def _settle(self, decisions: _Decisions, waiting: Pending, node_name: str, claims: Claims) -> None:
         uid = waiting.pod.meta.uid
         del self._state.pending[uid]
         self._state.reasons.pop(uid, None)
         self._state.counted[uid] = (node_name, waiting.pod_class)
+        self._company_came()
         if claims.unbound:
             self._state.promised[uid] = waiting.pod
             decisions.promises.append((waiting.pod, node_name, claims.unbound))
@@ -267,8 +315,9 @@ class Scheduler:
         else:
             decisions.bindings.append((waiting.pod, node_name))
 
-    def _refuse(self, waiting: _Pending, reason: str) -> None:
+    def _refuse(self, waiting: Pending, reason: str) -> None:
         waiting.refused = True
+        self._lonely |= bool(waiting.pod_class.wishes.near or waiting.pod_class.wishes.spread)
         self._state.reasons[waiting.pod.meta.uid] = reason
         self._news.set()
         self._try_again(_RETRY_EVENTUALLY)
@@ -366,6 +415,14 @@ class Scheduler:
             )
         except ApiError as error:
             _log.debug("pod %s/%s: %s", document.namespace, document.name, error)
+
+
+def _looks_different(old: Document | None, new: Document) -> bool:
+    """Whether a pod that stays where it is counts as another one for those who want to be near it or far from it."""
+    if old is None:
+        return False
+    leaves = old.meta.deletion_timestamp is None and new.meta.deletion_timestamp is not None
+    return leaves or old.meta.labels != new.meta.labels
 
 
 def _about(document: Document) -> About:

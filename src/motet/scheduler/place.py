@@ -1,7 +1,8 @@
 """Where to put pods: pure, and exact.
 
 Equal pods are placed as one batch: all nodes are filtered and scored at once with numpy, then a heap gives the best
-node, whose score alone changes with each pod it takes. The outcome is that of placing one after the other.
+node, whose score alone changes with each pod it takes. The outcome is that of placing one after the other. Pods for which their
+neighbours matter are placed one after the other indeed, since each changes where the next may go.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from motet.scheduler import filters
+from motet.scheduler import filters, neighbours
 from motet.scheduler.affinity import term_matches
 from motet.scheduler.classes import PodClass
+from motet.scheduler.neighbours import Neighbours
 from motet.scheduler.snapshot import Node, Snapshot, Standing
 
 # Spreading an owner's pods counts as much as room for the first of them, and less the more there are. "Room" is what is left of the
 # scarcer of processor and memory: the sum of upstream's "least allocated" and "balanced allocation" scores orders
 # nodes the same way. Every score only falls while a batch is placed, which `_candidates` relies on.
 _SPREAD, _ROOM, _PREFERRED, _PREFER_NO = 2.0, 2.0, 2.0, 3.0
+# Being near liked pods and even spreading are told per node only once neighbours matter; upstream weighs both twice.
+_LIKED, _EVEN = 4.0, 4.0
 
 Rows = npt.NDArray[np.intp]
 Scores = npt.NDArray[np.float64]
@@ -62,7 +66,8 @@ def place(snapshot: Snapshot, pod: PodClass, count: int, extra: Sequence[filters
         roomy = np.ones(len(standing.rows), np.bool_)
         for enough in _fits(snapshot, demand, standing.rows):
             roomy &= enough
-        placed = _fill(snapshot, pod, count, standing.rows[roomy], standing.fixed[roomy], demand)
+        fill = _one_by_one if neighbours.concern(snapshot, pod) else _fill
+        placed = fill(snapshot, pod, count, standing.rows[roomy], standing.fixed[roomy], demand)
     return Batch(placed, None if len(placed) == count else explain(snapshot, pod, extra))
 
 
@@ -76,17 +81,52 @@ def explain(snapshot: Snapshot, pod: PodClass, extra: Sequence[filters.Filter] =
     for resource, nodes in zip([*missing, *(resource for resource, _, _ in demand)], lacking, strict=True):
         if nodes:
             reasons["Too many pods" if resource == "pods" else f"Insufficient {resource}"] += nodes
-    return Refusal(len(snapshot), tuple(sorted(reasons.items())))
+    if not missing and neighbours.concern(snapshot, pod):
+        roomy = np.ones(len(standing.rows), np.bool_)
+        for enough in _fits(snapshot, demand, standing.rows):
+            roomy &= enough
+        left = np.ones(int(roomy.sum()), np.bool_)
+        for reason, refused in Neighbours(snapshot, pod, standing.rows[roomy]).refusals():
+            reasons[reason] += int((left & refused).sum())
+            left &= ~refused
+    return Refusal(len(snapshot), tuple(sorted((reason, nodes) for reason, nodes in reasons.items() if nodes)))
 
 
-def _allowed(snapshot: Snapshot, pod: PodClass, extra: Iterable[filters.Filter]) -> Standing:
-    """The nodes that pass every filter that is not a number; the others are counted under their first reason."""
+def allowed(snapshot: Snapshot, pod: PodClass, extra: Sequence[filters.Filter] = ()) -> Rows:
+    """The rows that only what runs there may keep the pod from: those that pass all filters of labels, taints and places."""
+    standing = _standing(snapshot, pod)
+    if not extra:
+        return standing.rows
+    nodes = zip(standing.rows.tolist(), _at(snapshot, standing.rows), strict=True)
+    return _filtered(snapshot, pod, nodes, extra, Counter()).rows
+
+
+def suits(snapshot: Snapshot, pod: PodClass, row: int) -> bool:
+    """Whether what runs now leaves room for one more pod on a row that is allowed: amounts, ports, neighbours."""
+    node = snapshot.nodes[row]
+    if node is None or filters.ports(pod, node):
+        return False
+    demand, missing = snapshot.demand(pod)
+    here = np.array([row], np.intp)
+    if missing or not all(enough[0] for enough in _fits(snapshot, demand, here)):
+        return False
+    return not neighbours.concern(snapshot, pod) or bool(Neighbours(snapshot, pod, here).allowed()[0])
+
+
+def _standing(snapshot: Snapshot, pod: PodClass) -> Standing:
+    """What is the same for all pods with these rules, worked out once."""
     standing = snapshot.standing(pod.rules)
     if standing is None:
         standing = _filtered(snapshot, pod, snapshot.named(), filters.STATIC, Counter())
         fixed = np.array([_fixed(pod, node) for node in _at(snapshot, standing.rows)], np.float64)
         standing = Standing(standing.rows, fixed, standing.reasons)
         snapshot.remember(pod.rules, standing)
+    return standing
+
+
+def _allowed(snapshot: Snapshot, pod: PodClass, extra: Iterable[filters.Filter]) -> Standing:
+    """The nodes that pass every filter that is not a number; the others are counted under their first reason."""
+    standing = _standing(snapshot, pod)
     checks = [*extra, *((filters.ports,) if pod.host_ports else ())]
     if not checks:
         return standing
@@ -159,6 +199,43 @@ def _fill(
     names = [node.name for node in _at(snapshot, rows)]
     touched = [at for at, pods in enumerate(taken) if pods]
     snapshot.add_many(pod, rows[touched].tolist(), [taken[at] for at in touched])
+    return [names[at] for at in order]
+
+
+def _one_by_one(
+    snapshot: Snapshot,
+    pod: PodClass,
+    count: int,
+    rows: Rows,
+    fixed: Scores,
+    demand: Sequence[tuple[str, int, int]],
+) -> list[str]:
+    """As `_fill`, looking at the neighbours again for every pod."""
+    around = Neighbours(snapshot, pod, rows)
+    copies = np.array(_room_for(snapshot, rows, demand, 1 if pod.host_ports else count), np.int64)
+    used = snapshot.scored[rows].astype(np.float64)
+    capacity = np.maximum(snapshot.allocatable[rows, :2], 1)
+    here = snapshot.owned(pod.owner)[rows]
+    taken = np.zeros(len(rows), np.int64)
+    order: list[int] = []
+    while len(order) < count:
+        possible = around.allowed() & (copies > taken)
+        if not possible.any():
+            break
+        worst = np.minimum(1.0, ((used + pod.scored) / capacity).max(axis=1))
+        scores = fixed + _SPREAD / (1 + here) + _ROOM * (1.0 - worst)
+        if around.opinionated:
+            liked, even = around.scores(possible)
+            scores = scores + _LIKED * liked + _EVEN * even
+        at = int(np.where(possible, scores, -np.inf).argmax())
+        order.append(at)
+        around.take(at)
+        taken[at] += 1
+        here[at] += 1
+        used[at] += pod.scored
+    names = [node.name for node in _at(snapshot, rows)]
+    touched = np.flatnonzero(taken)
+    snapshot.add_many(pod, rows[touched].tolist(), taken[touched].tolist())
     return [names[at] for at in order]
 
 

@@ -7,7 +7,7 @@ node is remembered by the node's name, so that a node may come after its pods, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -47,6 +47,14 @@ class Standing:
     reasons: Counter[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """The values of one node label: `of[row]` is the number of the row's value, -1 where the node has no such label."""
+
+    of: npt.NDArray[np.intp]
+    count: int
+
+
 class Snapshot:
     """All nodes, and what runs on them."""
 
@@ -64,6 +72,14 @@ class Snapshot:
         # Where the pods of each owner are, for spreading: owner -> row -> pods.
         self._spread: dict[str, Counter[int]] = {}
         self._standings: dict[Rules, Standing] = {}
+        # The rows each class has pods on, by namespace; and the classes among them that have wishes.
+        self._where: dict[str, dict[PodClass, Counter[int]]] = {}
+        self.wishful: set[PodClass] = set()
+        # How many of those classes have which priority.
+        self._priorities: Counter[int] = Counter()
+        self._domains: dict[str, Domains] = {}
+        # Labels by namespace, for terms that select namespaces.
+        self.namespaces: dict[str, Mapping[str, str]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -85,6 +101,31 @@ class Snapshot:
         for row, pods in self._spread.get(owner, {}).items():
             counts[row] = pods
         return counts
+
+    def placed(self, namespaces: Iterable[str] | None) -> Iterator[tuple[PodClass, Mapping[int, int]]]:
+        """The classes that have pods on known nodes, and how many on which row; of all namespaces when None."""
+        for namespace in self._where if namespaces is None else namespaces:
+            yield from self._where.get(namespace, {}).items()
+
+    def rows_of(self, pod_class: PodClass) -> Mapping[int, int]:
+        """How many pods of a class each row has."""
+        return self._where.get(pod_class.namespace, {}).get(pod_class, {})
+
+    def lowest_priority(self) -> int:
+        """The lowest priority among pods on known nodes; higher than any there is when there are no pods."""
+        return min(self._priorities, default=2**31)
+
+    def domains(self, key: str) -> Domains:
+        """The values that the nodes have of a label."""
+        found = self._domains.get(key)
+        if found is None:
+            numbers: dict[str, int] = {}
+            of = np.full(len(self.nodes), -1, np.intp)
+            for row, node in self.named():
+                if (value := node.labels.get(key)) is not None:
+                    of[row] = numbers.setdefault(value, len(numbers))
+            found = self._domains[key] = Domains(of, len(numbers))
+        return found
 
     def standing(self, rules: Rules) -> Standing | None:
         """What was remembered for these rules and still holds."""
@@ -118,7 +159,7 @@ class Snapshot:
                 after = self.allocatable[row].tolist()
                 return before != after[: len(before)] or any(after[len(before) :])
         self.nodes[row] = now
-        self._standings.clear()
+        self._forget_labels()
         if fresh:
             for pod_class, pods in self._placed.get(document.name, Counter()).items():
                 self._count(row, pod_class, pods)
@@ -134,7 +175,11 @@ class Snapshot:
         self.nodes[row] = None
         self.allocatable[row] = 0
         self._free_rows.append(row)
+        self._forget_labels()
+
+    def _forget_labels(self) -> None:
         self._standings.clear()
+        self._domains.clear()
 
     def add(self, node_name: str, pod_class: PodClass) -> None:
         """A pod now counts on a node, known or not."""
@@ -154,8 +199,10 @@ class Snapshot:
         for column, each in enumerate(pod_class.scored):
             self.scored[at, column] += amount * each
         spread = self._spread.setdefault(pod_class.owner, Counter())
+        where = self._rows_of(pod_class)
         for row, pods in zip(rows, copies, strict=True):
             spread[row] += pods
+            where[row] += pods
             node = self.nodes[row]
             assert node is not None
             self._placed.setdefault(node.name, Counter())[pod_class] += pods
@@ -184,8 +231,30 @@ class Snapshot:
         _take(spread, row, -pods)
         if not spread:
             del self._spread[pod_class.owner]
+        where = self._rows_of(pod_class)
+        _take(where, row, -pods)
+        if not where:
+            self._nowhere(pod_class)
         for port in pod_class.host_ports:
             _take(node.ports, port, -pods)
+
+    def _rows_of(self, pod_class: PodClass) -> Counter[int]:
+        classes = self._where.setdefault(pod_class.namespace, {})
+        found = classes.get(pod_class)
+        if found is None:
+            found = classes[pod_class] = Counter()
+            self._priorities[pod_class.priority] += 1
+            if pod_class.wishes:
+                self.wishful.add(pod_class)
+        return found
+
+    def _nowhere(self, pod_class: PodClass) -> None:
+        classes = self._where[pod_class.namespace]
+        del classes[pod_class]
+        _take(self._priorities, pod_class.priority, 1)
+        if not classes:
+            del self._where[pod_class.namespace]
+        self.wishful.discard(pod_class)
 
     def demand(self, pod_class: PodClass) -> tuple[list[tuple[str, int, int]], list[str]]:
         """What a class asks for as (resource, column, amount), and the resources that no node has."""

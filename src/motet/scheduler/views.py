@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 _EMPTY = msgspec.Raw(b"null")
@@ -68,11 +70,28 @@ class NodeAffinity(_Struct, frozen=True):
     )
 
 
-class PodAffinity(_Struct, frozen=True):
-    """Only whether there are terms that must hold."""
+class PodAffinityTerm(_Struct, frozen=True):
+    topology_key: str = ""
+    label_selector: dict[str, Any] | None = None
+    namespaces: tuple[str, ...] | None = None
+    namespace_selector: dict[str, Any] | None = None
+    match_label_keys: tuple[str, ...] | None = None
+    mismatch_label_keys: tuple[str, ...] | None = None
 
-    required: tuple[_Anything, ...] | None = msgspec.field(
+
+class WeightedTerm(_Struct, frozen=True):
+    weight: int
+    pod_affinity_term: PodAffinityTerm
+
+
+class PodAffinity(_Struct, frozen=True):
+    """Of a pod's affinity, and of its anti-affinity."""
+
+    required: tuple[PodAffinityTerm, ...] | None = msgspec.field(
         default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    preferred: tuple[WeightedTerm, ...] | None = msgspec.field(
+        default=None, name="preferredDuringSchedulingIgnoredDuringExecution"
     )
 
 
@@ -83,7 +102,14 @@ class Affinity(_Struct, frozen=True):
 
 
 class SpreadConstraint(_Struct, frozen=True):
-    when_unsatisfiable: str = ""
+    topology_key: str = ""
+    max_skew: int = 1
+    when_unsatisfiable: str = "DoNotSchedule"
+    label_selector: dict[str, Any] | None = None
+    min_domains: int | None = None
+    node_affinity_policy: str = "Honor"
+    node_taints_policy: str = "Ignore"
+    match_label_keys: tuple[str, ...] | None = None
 
 
 class Toleration(_Struct, frozen=True):
@@ -106,6 +132,7 @@ class PodSpec(_Struct, frozen=True):
     resource_claims: msgspec.Raw = _EMPTY
     volumes: tuple[Volume, ...] | None = None
     priority: int = 0
+    preemption_policy: str = "PreemptLowerPriority"
     scheduling_gates: tuple[dict[str, str], ...] | None = None
     topology_spread_constraints: msgspec.Raw = _EMPTY
 
@@ -121,6 +148,8 @@ class Condition(_Struct, frozen=True):
 class PodStatus(_Struct, frozen=True):
     phase: str = "Pending"
     conditions: tuple[Condition, ...] | None = None
+    nominated_node_name: str = ""
+    start_time: str | None = None
 
 
 class PodView(_Struct, frozen=True):
