@@ -31,6 +31,8 @@ class FakeClient:
         self.away = False
         self.writes: list[tuple[str, str, str]] = []
         self.fail: dict[str, list[Exception]] = {}
+        self.posted: list[dict[str, Any]] = []
+        self.posts: list[dict[str, Any]] = []
 
     def _enter(self, verb: str, kind: Kind, name: str) -> None:
         if self.away:
@@ -131,6 +133,14 @@ class FakeClient:
             self._put(kind, old.key, body)
             return
         self._remove(kind, old)
+
+    async def post(
+        self, kind: Kind, name: str, subresource: str, body: Mapping[str, Any], namespace: str = ""
+    ) -> dict[str, Any]:
+        """Answered by `posts`, in order."""
+        self._enter("post", kind, f"{name}/{subresource}")
+        self.posted.append(dict(body))
+        return self.posts.pop(0)
 
     async def bind(self, bindings: Iterable[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
         raise NotImplementedError

@@ -41,6 +41,8 @@ class Request:
 
 
 Action = Callable[[Request], Awaitable[None] | None]
+# From a document as it was sent and its namespace.
+Salt = Callable[[Json, str, Lookup], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class Plugin:
     verbs: tuple[Verb, ...] = ("CREATE", "UPDATE")
     subresources: bool = False
     template_safe: bool = False
+    # What a mutating one goes by besides the spec: pods of one template and equal salts come out the same, and it does not
+    # wait for anything. None for a pod that has to be looked at by itself.
+    salt: Salt | None = None
 
     def wants(self, resource: str, verb: Verb, subresource: str) -> bool:
         if self.resources and resource not in self.resources:
@@ -72,6 +77,7 @@ class Chain:
         self.plugins = tuple(plugins)
         self._wanting: dict[tuple[str, Verb, str, bool], tuple[Action, ...]] = {}
         self._watchful: dict[tuple[str, Verb, str], bool] = {}
+        self._salts: dict[str, tuple[Salt, ...]] = {}
 
     def watchful(self, resource: str, verb: Verb, subresource: str = "") -> bool:
         """Whether any plugin has to see every single document of such writes."""
@@ -79,9 +85,26 @@ class Chain:
         known = self._watchful.get(key)
         if known is None:
             known = self._watchful[key] = any(
-                not plugin.template_safe and plugin.wants(*key) for plugin in self.plugins
+                not plugin.template_safe and plugin.salt is None and plugin.wants(*key) for plugin in self.plugins
             )
         return known
+
+    def salt(self, resource: str, document: Json, namespace: str, lookup: Lookup) -> bytes | None:
+        """What the outcome of a create hangs on besides the spec; None when this document is a case of its own."""
+        salts = self._salts.get(resource)
+        if salts is None:
+            salts = self._salts[resource] = tuple(
+                plugin.salt
+                for plugin in self.plugins
+                if plugin.salt is not None and plugin.wants(resource, "CREATE", "")
+            )
+        found = b""
+        for salt in salts:
+            part = salt(document, namespace, lookup)
+            if part is None:
+                return None
+            found += part + b";"
+        return found
 
     async def mutate(self, request: Request) -> bool:
         """Run the mutating plugins; whether there were any. Raises what a plugin refuses with."""
@@ -152,10 +175,21 @@ def immortal_namespaces(request: Request) -> None:
         raise refusal(request, "this namespace may not be deleted")
 
 
+_MIRROR = "kubernetes.io/config.mirror"
+
+
+def is_mirror(pod: Json) -> bool:
+    """Whether a pod is only the picture of one that a node runs by itself."""
+    metadata = pod.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return isinstance(annotations, dict) and _MIRROR in annotations
+
+
 def default_service_account(request: Request) -> None:
     """Pods run as the service account `default` unless they name one (ServiceAccount)."""
-    spec = (request.new or {}).get("spec")
-    if isinstance(spec, dict) and not spec.get("serviceAccountName"):
+    pod = request.new or {}
+    spec = pod.get("spec")
+    if isinstance(spec, dict) and not spec.get("serviceAccountName") and not is_mirror(pod):
         spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccount") or "default"
 
 
@@ -214,7 +248,7 @@ BUILT_IN = (
         mutating=True,
         resources=_PODS,
         verbs=("CREATE",),
-        template_safe=True,
+        salt=lambda pod, namespace, lookup: None if is_mirror(pod) else b"",
     ),
     Plugin("DefaultTolerationSeconds", default_toleration_seconds, mutating=True, resources=_PODS, template_safe=True),
     Plugin(

@@ -7,10 +7,9 @@ other people's pods, taints, events in another's name.
 from __future__ import annotations
 
 from motet.api.admission import Plugin, Request, refusal
-from motet.api.users import NODES
+from motet.api.users import NODE_PREFIX, NODES
 from motet.kinds.kind import Json
 
-_NODE_PREFIX = "system:node:"
 # What an agent tells of its machine.
 _OWN_LABELS = frozenset({"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"})
 _RESERVED = ("kubernetes.io", "k8s.io", "motet.dev")
@@ -20,7 +19,7 @@ def node_restriction(request: Request) -> None:
     """Raises Forbidden."""
     if NODES not in request.user.groups:
         return
-    node = request.user.name.removeprefix(_NODE_PREFIX)
+    node = request.user.name.removeprefix(NODE_PREFIX)
     match request.kind.resource:
         case "core/nodes":
             _own_node(request)

@@ -51,8 +51,7 @@ class Pipeline:
         """
         meta.identify(kind, document)
         tracked = not applied and ownership.tracked(kind, options)
-        watchful = self._admission.watchful(kind.resource, "CREATE")
-        spec = b"" if watchful else self._templates.key(kind, document, tracked=tracked)
+        spec = self._template(kind, namespace, document, tracked=tracked)
         finished = self._templates.recall(spec, document) if spec else None
         sent = document
         document = finished or intake.receive(kind, sent, options)
@@ -89,6 +88,16 @@ class Pipeline:
         if remembered:
             self._templates.remember(spec, document, owned)
         return document
+
+    def _template(self, kind: Kind, namespace: str, document: Json, *, tracked: bool) -> bytes:
+        """What the outcome for this document's spec may be remembered by; empty when it may not."""
+        if self._admission.watchful(kind.resource, "CREATE"):
+            return b""
+        key = self._templates.key(kind, document, tracked=tracked)
+        if not key:
+            return b""
+        salt = self._admission.salt(kind.resource, document, namespace, self._lookup)
+        return b"" if salt is None else key + salt
 
     async def changed(
         self,

@@ -9,7 +9,7 @@ All methods raise `motet.base.errors.ApiError` subclasses. Documents given to `c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -61,6 +61,8 @@ _RETURNED: Final = frozenset(
 PODS: Final = "core/pods"
 BUDGETS: Final = "policy/poddisruptionbudgets"
 _YES = RequestOptions()
+# What stands behind a subresource that is POSTed to: from the object, the body and who asks to the answer.
+Handler = Callable[[Document, Json, User, RequestOptions], Awaitable[Json]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,11 @@ class Registry:
         self.clock = clock
         self._pipeline = Pipeline(admission or Chain(BUILT_IN), cache.table, clock)
         self._writer = Writer(store, cache, numbers)
+        self._handlers: dict[tuple[str, str], Handler] = {}
+
+    def answer(self, kind: Kind, subresource: str, handler: Handler) -> None:
+        """Have `handler` answer what is POSTed to a subresource."""
+        self._handlers[kind.resource, subresource] = handler
 
     # Reading
 
@@ -197,7 +204,10 @@ class Registry:
         user: User,
         options: RequestOptions = _YES,
     ) -> Json:
-        """POST to pods/binding and pods/eviction. Answers a `metav1.Status`."""
+        """POST to pods/binding, pods/eviction and what `answer` was told of. Answers mostly a `metav1.Status`."""
+        handler = self._handlers.get((kind.resource, subresource))
+        if handler is not None:
+            return await handler(self._writer.current(kind, namespace, name), body, user, options)
         if kind.resource == PODS and subresource == "binding":
             uid, node = binding.read(body)
             self._writer.current(kind, namespace, name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
 NODES = "system:nodes"
+NODE_PREFIX = "system:node:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,12 @@ SERVER_DIR = "server"
     "--dns-address", default="10.43.0.10", show_default=True, metavar="ADDR", help="Of every node's name server."
 )
 @node_grace_option
+@click.option(
+    "--legacy-service-account-tokens",
+    "legacy_tokens",
+    is_flag=True,
+    help="Give every service account a Secret with a token that lasts, as Kubernetes did before 1.24.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def command(
     data_dir: Path,
@@ -54,6 +60,7 @@ def command(
     service_network: str,
     dns_address: str,
     node_grace: float,
+    legacy_tokens: bool,
     verbose: bool,
 ) -> None:
     """Run a manager in the foreground: store, API, controllers and scheduler."""
@@ -83,6 +90,7 @@ def command(
         dns_address=names,
         synchronous=synchronous,
         node_grace=node_grace or NODE_GRACE,
+        legacy_tokens=legacy_tokens,
     )
     handles.allow_all()
     try:

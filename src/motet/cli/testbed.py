@@ -54,10 +54,16 @@ def command() -> None:
 @click.option("--nodes", default=3, show_default=True, help="How many there should be at least.")
 @click.option("--managers", default=1, show_default=True, help="How many of them manage the cluster.")
 @node_grace_option
+@click.option(
+    "--legacy-service-account-tokens",
+    "legacy_tokens",
+    is_flag=True,
+    help="For a cluster that is begun now: give every service account a Secret with a token, as before Kubernetes 1.24.",
+)
 @_directory
-def up(nodes: int, managers: int, node_grace: float, directory: Path) -> None:
+def up(nodes: int, managers: int, node_grace: float, legacy_tokens: bool, directory: Path) -> None:
     """Start a testbed, add nodes to it, or turn on those that are off."""
-    asyncio.run(_open(directory).up(nodes, managers, node_grace))
+    asyncio.run(_open(directory).up(nodes, managers, node_grace, legacy_tokens=legacy_tokens))
     click.echo("The testbed is up. To use it: motet testbed kubeconfig > testbed.yaml")
 
 

@@ -59,6 +59,12 @@ class Client(Protocol):
         """Delete. `uid` is a precondition; `propagation` is Background, Foreground or Orphan (empty: the kind's own)."""
         ...
 
+    async def post(
+        self, kind: Kind, name: str, subresource: str, body: Mapping[str, Any], namespace: str = ""
+    ) -> dict[str, Any]:
+        """POST to a subresource that answers with a document of its own, such as a service account's `token`."""
+        ...
+
     async def bind(self, bindings: Iterable[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
         """Bind pods to nodes: (namespace, pod name, pod uid, node name) each; one answer each, None for success.
 

@@ -77,6 +77,13 @@ class LocalClient:
         options = DeleteOptions(grace_seconds=grace_seconds, uid=uid, propagation=propagation)
         await self._registry.delete(kind, namespace, name, self._user, options)
 
+    async def post(
+        self, kind: Kind, name: str, subresource: str, body: Mapping[str, Any], namespace: str = ""
+    ) -> dict[str, Any]:
+        return await self._registry.create_subresource(
+            kind, namespace, name, subresource, _own(body), self._user, self._options
+        )
+
     async def bind(self, bindings: Iterable[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
         return await self._registry.bind(tuple(bindings))
 

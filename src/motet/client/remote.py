@@ -106,6 +106,12 @@ class RemoteClient:
             options["propagationPolicy"] = propagation
         await self.request("DELETE", kind.path(namespace, name), options)
 
+    async def post(
+        self, kind: Kind, name: str, subresource: str, body: Mapping[str, Any], namespace: str = ""
+    ) -> dict[str, Any]:
+        answer = await self.request("POST", kind.path(namespace, name, subresource), body)
+        return msgspec.json.decode(answer, type=dict[str, Any])
+
     async def bind(self, bindings: Iterable[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
         async def one(namespace: str, name: str, uid: str, node: str) -> Exception | None:
             binding = {

@@ -11,6 +11,7 @@ from motet.base import supervise
 from motet.base.clock import Clock
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
+from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.app import Apps
 from motet.controllers.budgets import DisruptionBudgets
 from motet.controllers.daemonset import DaemonSets
@@ -28,6 +29,7 @@ from motet.controllers.replicaset import ReplicaSets
 from motet.controllers.replicationcontroller import replication_controllers
 from motet.controllers.serviceaccounts import NamespaceDefaults
 from motet.controllers.volumes import Volumes
+from motet.identity.accounts import Lasting
 from motet.kinds.catalogue import Catalogue
 
 _log = logging.getLogger("motet.controllers")
@@ -38,6 +40,9 @@ class ControllersConfig:
     """What the loops need to know of the cluster. Times are in seconds, `ca_certificate` is PEM text."""
 
     ca_certificate: str = ""
+    # What signs the tokens in Secrets; without it there are none. `legacy_tokens`: one for every account.
+    account_tokens: Lasting | None = None
+    legacy_tokens: bool = False
     pod_network: str = "10.42.0.0/16"
     pod_prefix: int = 24
     volumes_directory: str = "/var/lib/motet/volumes"
@@ -84,6 +89,10 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "load-balancer": LoadBalancers(client, clock, events("service-controller")).run,
         "pod-cidr": PodCidrs(client, clock, node_events, config.pod_network, config.pod_prefix).run,
     }
+    if config.account_tokens is not None:
+        loops["account-tokens"] = AccountTokens(
+            client, clock, config.account_tokens, config.ca_certificate, one_each=config.legacy_tokens
+        ).run
     async with asyncio.TaskGroup() as group:
         for name, run in loops.items():
             group.create_task(supervise.forever(name, run, log=_log, clock=clock), name=f"controller {name}")

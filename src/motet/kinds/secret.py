@@ -19,6 +19,9 @@ OPAQUE = "Opaque"
 TLS = "kubernetes.io/tls"
 DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
 ACCOUNT_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105
+# On such a secret: whose token it holds.
+ACCOUNT_NAME = "kubernetes.io/service-account.name"
+ACCOUNT_UID = "kubernetes.io/service-account.uid"
 _HIDDEN = "<secret contents redacted>"
 # What each type has to hold: any one of each group.
 _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -54,10 +57,8 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
             errors += [required(f"data[{key}]") for key in group]
         elif group[0].startswith(".docker"):
             errors += _json(group[0], data)
-    if kind == ACCOUNT_TOKEN:
-        name = "kubernetes.io/service-account.name"
-        if not text(document, "metadata", "annotations", name):
-            errors.append(required(f"metadata.annotations[{name}]"))
+    if kind == ACCOUNT_TOKEN and not text(document, "metadata", "annotations", ACCOUNT_NAME):
+        errors.append(required(f"metadata.annotations[{ACCOUNT_NAME}]"))
     if old is not None:
         errors += checks.unchanged("type", kind, text(old, "type"))
         if old.get("immutable") is True:
@@ -71,6 +72,21 @@ def _json(key: str, data: Json) -> list[FieldError]:
     except msgspec.DecodeError:
         return [invalid(f"data[{key}]", _HIDDEN, "the value is not valid JSON")]
     return []
+
+
+class SecretToken(msgspec.Struct, gc=False, frozen=True):
+    """A secret that may hold the token of a service account."""
+
+    type: str = ""
+    data: dict[str, str] | None = None
+
+    @property
+    def token(self) -> str:
+        return self.text("token")
+
+    def text(self, key: str) -> str:
+        """A value as text; empty when there is none."""
+        return decoded((self.data or {}).get(key, "")).decode(errors="replace")
 
 
 class _Fields(msgspec.Struct, gc=False, frozen=True):
@@ -92,6 +108,7 @@ KIND = Kind(
     validate=validate,
     fields=fields,
     field_names=("type",),
+    indexed_fields=("type",),
     columns=(
         NAME,
         column("Type", text_at("type"), about="What kind of secret it is."),

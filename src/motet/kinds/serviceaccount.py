@@ -13,5 +13,6 @@ KIND = Kind(
     singular="serviceaccount",
     short_names=("sa",),
     schema="io.k8s.api.core.v1.ServiceAccount",
+    subresources={"token": ("create",)},
     columns=(NAME, column("Secrets", size_of("secrets"), about="How many secrets it names."), AGE),
 )

@@ -102,6 +102,7 @@ def _server(machine: Machine, settings: Settings) -> Sequence[str]:
         settings.dns_address,
         "--node-grace",
         str(settings.node_grace),
+        *(("--legacy-service-account-tokens",) if settings.legacy_tokens else ()),
     )
 
 

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Literal["manager", "worker"] = "manager"
     # Of a worker: URLs of managers, the one in use first.
     servers: tuple[str, ...] = ()
+    # Of a manager: every service account gets a Secret with a token that lasts.
+    legacy_tokens: bool = False
 
     @property
     def is_manager(self) -> bool:

@@ -18,6 +18,8 @@ from motet.base.errors import NotFound, ServerError
 from motet.client.interface import Client
 from motet.kinds import configmap, persistentvolume, persistentvolumeclaim, secret, service
 from motet.kinds.kind import Kind
+from motet.pods.spec import Pod, TokenProjection
+from motet.pods.tokens import PodTokens
 from motet.store.document import Document, Meta
 from motet.store.table import Table
 
@@ -106,6 +108,12 @@ class Sources(Protocol):
 
     async def services(self, namespace: str) -> Sequence[ServiceView]: ...
 
+    async def token(self, pod: Pod, wanted: TokenProjection) -> bytes: ...
+
+    def forget(self, uid: str) -> None:
+        """A pod is no more."""
+        ...
+
 
 class ApiSources:
     """`Sources` over a client. Raises ApiError when the API fails and nothing is remembered."""
@@ -117,6 +125,7 @@ class ApiSources:
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
         self._services: Table | None = None
         self._services_lock = asyncio.Lock()
+        self._tokens = PodTokens(client, clock)
 
     async def config_map(self, namespace: str, name: str) -> dict[str, bytes] | None:
         document = await self._get(configmap.KIND, namespace, name)
@@ -139,6 +148,12 @@ class ApiSources:
             if self._services is None:
                 self._services = await self._client.table(service.KIND)
         return [document.view(ServiceView) for document in self._services.select(namespace)]
+
+    async def token(self, pod: Pod, wanted: TokenProjection) -> bytes:
+        return await self._tokens.get(pod, wanted)
+
+    def forget(self, uid: str) -> None:
+        self._tokens.forget(uid)
 
     async def _get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Document | None:
         key = (kind.resource, namespace, name)

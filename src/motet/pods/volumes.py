@@ -19,7 +19,17 @@ from motet.pods import env, mounts, payload
 from motet.pods.payload import File, Payload
 from motet.pods.security import ConfigError
 from motet.pods.sources import Sources, VolumeView
-from motet.pods.spec import ContainerSpec, DownwardVolume, HostPath, KeyToPath, Pod, Projection, Volume, VolumeMount
+from motet.pods.spec import (
+    ContainerSpec,
+    DownwardVolume,
+    HostPath,
+    KeyToPath,
+    Pod,
+    Projection,
+    TokenProjection,
+    Volume,
+    VolumeMount,
+)  # fmt: skip
 from motet.runtime.interface import Mount, RuntimeFailure
 
 LOCAL_PATH_FINALIZER = "motet.dev/local-path"
@@ -82,6 +92,7 @@ class Volumes:
     async def teardown(self, uid: str, *, everything: bool) -> None:
         """Unmount and remove a pod's volumes; with `everything` its whole directory. Data behind links stays."""
         directory = self.directory(uid)
+        self._sources.forget(uid)
 
         def remove() -> None:
             for point in mounts.below(directory):
@@ -208,8 +219,17 @@ class Volumes:
         if source.downward_api is not None:
             return self._downward(pod, volume, source.downward_api, mode)
         if source.service_account_token is not None:
-            raise MountFailure(volume.name, "projected.sources.serviceAccountToken is not supported yet")
+            return await self._token(pod, volume, source.service_account_token, mode)
         raise MountFailure(volume.name, "projected.sources has an entry with no source that this node knows")
+
+    async def _token(self, pod: Pod, volume: Volume, source: TokenProjection, mode: int) -> Payload:
+        if problem := payload.path_problem(source.path):
+            raise MountFailure(volume.name, f"path {source.path!r} {problem}")
+        owner = common_user(pod)
+        if owner is not None or pod.spec.security_context.fs_group is not None:
+            # Only those who run the pod read it; upstream's rule.
+            mode = 0o600
+        return {source.path: File(await self._sources.token(pod, source), mode, owner)}
 
     async def _keys(
         self,
@@ -285,7 +305,18 @@ def _from_api(volume: Volume) -> bool:
 
 def _secret(volume: Volume) -> bool:
     projected = volume.projected.sources or () if volume.projected is not None else ()
-    return volume.secret is not None or any(source.secret for source in projected)
+    return volume.secret is not None or any(source.secret or source.service_account_token for source in projected)
+
+
+def common_user(pod: Pod) -> int | None:
+    """The user that all containers of a pod are told to run as; None when they differ or any is told nothing."""
+    users = {
+        each.security_context.run_as_user
+        if each.security_context.run_as_user is not None
+        else pod.spec.security_context.run_as_user
+        for each in pod.everything
+    }
+    return users.pop() if len(users) == 1 else None
 
 
 def _pin(volume: Path, sub_path: str, target: Path) -> Path:

@@ -37,10 +37,22 @@ class ServerConfig:
     node_grace: float = NODE_GRACE
     # How long certificates are good for that this manager gives to itself and to nodes; renewed at two thirds.
     certificate_lifetime: timedelta = NODE_LIFETIME
+    # Every service account gets a Secret with a token that lasts, as before Kubernetes 1.24.
+    legacy_tokens: bool = False
 
     @property
     def pki(self) -> Path:
         return self.data_dir / "pki"
+
+    @property
+    def token_keys(self) -> Path:
+        """The keys of service-account tokens."""
+        return self.pki / "service-accounts"
+
+    @property
+    def issuer(self) -> str:
+        """Who issues service-account tokens, and the audience that stands for the API server."""
+        return f"https://kubernetes.default.svc.{self.domain}"
 
     @property
     def store(self) -> Path:

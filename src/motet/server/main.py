@@ -18,6 +18,7 @@ from motet.api import bootstrap
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.allocate import ServiceNumbers
 from motet.api.http.authorize import Roles
+from motet.api.http.bearer import Tokens
 from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
@@ -25,6 +26,8 @@ from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.networks import NETWORKS
 from motet.api.noderestriction import NODE_RESTRICTION
 from motet.api.registry import Registry, resources
+from motet.api.serviceaccounts import SERVICE_ACCOUNTS
+from motet.api.tokenrequests import TokenRequests
 from motet.api.users import CONTROLLERS, User
 from motet.base.clock import Clock, SystemClock
 from motet.base.supervise import forever
@@ -32,9 +35,11 @@ from motet.client.events import EventRecorder
 from motet.client.local import LocalClient
 from motet.controllers.run import ControllersConfig, run_all
 from motet.identity import tls
+from motet.identity.accounts import Lasting
 from motet.identity.authority import CurrentAuthority
 from motet.identity.messages import Cluster
-from motet.kinds import node
+from motet.identity.signing import CurrentRing
+from motet.kinds import node, serviceaccount
 from motet.kinds.catalogue import KINDS, Catalogue
 from motet.scheduler.loop import Scheduler
 from motet.server import credentials, history
@@ -45,6 +50,13 @@ from motet.store.sqlite import SqliteStore
 _log = logging.getLogger(__name__)
 
 _SCHEDULER = User("system:motet:scheduler", CONTROLLERS.groups)
+# In this order.
+_ADMISSION = (
+    *BUILT_IN,
+    *SERVICE_ACCOUNTS,
+    *NETWORKS,
+    *NODE_RESTRICTION,
+)
 _RENEW_CHECK = timedelta(hours=6)
 # Views and documents hold no reference cycles, so the collector has little to find and should seldom look.
 _COLLECT_AFTER = 100_000
@@ -71,10 +83,12 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         numbers = ServiceNumbers(
             network=str(config.services), reserved=(str(config.service_address), str(config.dns_address))
         )
-        registry = Registry(
-            store, cache, catalogue, clock, numbers=numbers, admission=Chain((*BUILT_IN, *NETWORKS, *NODE_RESTRICTION))
-        )
+        registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=Chain(_ADMISSION))
         members = Members(registry.table(node.KIND))
+        ring = CurrentRing(config.token_keys)
+        ring()
+        requests = TokenRequests(cache.table, ring, config.issuer, clock)
+        registry.answer(serviceaccount.KIND, "token", requests.create)
         agent_tls = tls.client_context(files.ca, *files.api, check_hostname=False)
         server = ApiServer(
             ApiConfig(
@@ -90,6 +104,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             Roles(NodeGraph(cache)),
             agent_tls=agent_tls,
             members=members,
+            tokens=Tokens(cache.table, ring, config.issuer, clock),
             enrolment=Enrolment(_enrolment(config), CurrentAuthority(config.pki), registry),
             clock=clock,
         )
@@ -102,14 +117,18 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
         tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
-        _start_control_loops(tasks, config, registry, files.ca.read_text(), clock)
+        _start_control_loops(tasks, config, registry, files.ca.read_text(), Lasting(ring), clock)
         yield server
 
 
-def _start_control_loops(tasks: _Background, config: ServerConfig, registry: Registry, ca: str, clock: Clock) -> None:
+def _start_control_loops(
+    tasks: _Background, config: ServerConfig, registry: Registry, ca: str, tokens: Lasting, clock: Clock
+) -> None:
     controllers = LocalClient(registry)
     settings = ControllersConfig(
         ca_certificate=ca,
+        account_tokens=tokens,
+        legacy_tokens=config.legacy_tokens,
         pod_network=str(config.pods),
         volumes_directory=str(config.volumes_dir),
         node_grace=config.node_grace,

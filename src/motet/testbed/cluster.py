@@ -90,18 +90,28 @@ class Testbed:
 
     # -- up and down -----------------------------------------------------------------------------------------------
 
-    async def up(self, nodes: int, managers: int = 1, node_grace: float = 0.0) -> None:
+    async def up(self, nodes: int, managers: int = 1, node_grace: float = 0.0, *, legacy_tokens: bool = False) -> None:
         """At least so many nodes, all of them ready. Turns on what is off. Raises TestbedError.
 
-        `node_grace` is for a cluster that is begun now: the seconds a node may be silent, 0 for the usual.
+        For a cluster that is begun now: `node_grace` is the seconds a node may be silent, 0 for the usual; `legacy_tokens`
+        gives every service account a Secret with a token.
         """
         plan = plans.load(self.directory)
         if plan is None:
             subnet = plans.free_subnet(switches.used_networks())
-            plan = Plan(str(subnet), forwarding_before=switches.forwarding(), node_grace=node_grace or NODE_GRACE)
+            plan = Plan(
+                str(subnet),
+                forwarding_before=switches.forwarding(),
+                node_grace=node_grace or NODE_GRACE,
+                legacy_tokens=legacy_tokens,
+            )
         elif node_grace and node_grace != plan.node_grace:
             raise TestbedError(
                 f"this testbed was begun with --node-grace {plan.node_grace:g}; take it down for another"
+            )
+        elif legacy_tokens and not plan.legacy_tokens:
+            raise TestbedError(
+                "this testbed was begun without --legacy-service-account-tokens; take it down for another"
             )
         plan = plan.grown(nodes, managers)
         plans.save(self.directory, plan)
@@ -152,7 +162,9 @@ class Testbed:
         settings = machine.settings()
         if settings is None:
             address = str(plan.address(member))
-            settings = Settings(node_name=member.name, address=address, node_grace=plan.node_grace)
+            settings = Settings(
+                node_name=member.name, address=address, node_grace=plan.node_grace, legacy_tokens=plan.legacy_tokens
+            )
             if not member.manager:
                 settings = msgspec.structs.replace(settings, role="worker", servers=(self.url(plan),))
             machine.remember(settings)

@@ -42,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     members: tuple[Member, ...] = ()
     forwarding_before: str = ""
     node_grace: float = NODE_GRACE
+    legacy_tokens: bool = False
 
     @property
     def network(self) -> IPv4Network:

@@ -14,9 +14,8 @@ from typing import Any
 
 import msgspec
 
-from motet.api.http.authorize import NODE_PREFIX
 from motet.api.registry import Registry
-from motet.api.users import CONTROLLERS
+from motet.api.users import CONTROLLERS, NODE_PREFIX
 from motet.base.errors import NotFound, Unavailable
 from motet.kinds import node as node_kind
 from motet.store.document import Document

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from motet.api.http.attributes import Attributes, Decision
-from motet.api.http.noderules import NODE_PREFIX, Graph, NodeRules, node_rules
-from motet.api.users import MASTERS, NODES, User
+from motet.api.http.noderules import Graph, NodeRules, node_rules
+from motet.api.users import MASTERS, NODE_PREFIX, NODES, User
 from motet.base.errors import Forbidden, qualified
 
 __all__ = ["NODES", "NODE_PREFIX", "Attributes", "Authorizer", "Decision", "Roles", "refusal"]
 
 # What everyone with an identity may ask of the server itself.
-_PUBLIC_PATHS = ("/api", "/apis", "/openapi", "/version")
+_PUBLIC_PATHS = ("/api", "/apis", "/openapi", "/version", "/.well-known/openid-configuration", "/openid/v1/jwks")
 _REVIEWS = frozenset({"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"})
 _REVIEW_GROUPS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
 

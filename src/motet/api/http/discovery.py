@@ -44,6 +44,7 @@ class Review:
 
 
 REVIEWS = (
+    Review("authentication.k8s.io", "v1", "TokenReview", "tokenreviews"),
     Review("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews"),
     Review("authentication.k8s.io", "v1beta1", "SelfSubjectReview", "selfsubjectreviews"),
     # The first form, which kubectl 1.27 falls back on.
@@ -90,7 +91,7 @@ class Discovery:
 
     def __init__(self, catalogue: Catalogue, address: str) -> None:
         self._catalogue = catalogue
-        self._address = address
+        self.address = address
         self._made: dict[str, tuple[bytes, str]] = {}
         self._made_for: tuple[int, ...] = ()
 
@@ -140,7 +141,7 @@ class Discovery:
         groups = self._groups()
         match path.strip("/").split("/"):
             case ["api"]:
-                server = [{"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}]
+                server = [{"clientCIDR": "0.0.0.0/0", "serverAddress": self.address}]
                 return {"kind": "APIVersions", "versions": groups.get("", ["v1"]), "serverAddressByClientCIDRs": server}
             case ["apis"]:
                 listed = [_group(group, versions) for group, versions in groups.items() if group]

@@ -14,6 +14,7 @@ from aiohttp import web
 from motet.api.http import answers, discovery, health, metrics, reviews, routes
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate, impersonated
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
+from motet.api.http.bearer import Tokens, openid_configuration
 from motet.api.http.calls import Call, ResourceCall
 from motet.api.http.discovery import REVIEWS, Discovery, Review
 from motet.api.http.enrolment import PREFIX as ENROLMENT
@@ -33,7 +34,6 @@ from motet.base.errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
-    ServerError,
     Unauthorized,
     not_found,
 )
@@ -42,6 +42,7 @@ from motet.kinds.catalogue import Catalogue
 log = logging.getLogger("motet.api.requests")
 
 Handler = Callable[[ResourceCall], Awaitable[web.StreamResponse]]
+_OPENID = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 _CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _VERBS = _CHANGES | {"get", "list", "watch", "head", "post", "put"}
 _REVIEWS: Mapping[tuple[str, str, str], Review] = {
@@ -67,6 +68,8 @@ class Dispatcher:
     # Who belongs to the cluster, and how to become one who does.
     members: Members | None = None
     enrolment: Enrolment | None = None
+    # Callers with tokens instead of certificates.
+    tokens: Tokens | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The only way in. Never raises but for a client that has left."""
@@ -198,10 +201,6 @@ class Dispatcher:
             if call.verb == "create" and target.name:
                 raise MethodNotAllowed("POST goes to the collection, not to an object of it")
             return await self._verb(found)
-        if (target.plural, subresource) == ("serviceaccounts", "token"):
-            raise ServerError(
-                "serviceaccounts/token (TokenRequest) is not supported yet", code=501, reason="NotImplemented"
-            )
         verbs = kind.subresources.get(subresource)
         if (
             verbs is None
@@ -244,7 +243,9 @@ class Dispatcher:
         call.resource = review.plural
         if call.verb != "create" or call.target.name:
             raise MethodNotAllowed(f"{review.plural} can only be created")
-        return answers.document(reviews.answer(review, await call.document(), call.user, self.authorizer), status=201)
+        return answers.document(
+            reviews.answer(review, await call.document(), call.user, self.authorizer, self.tokens), status=201
+        )
 
     def _health(self, call: Call) -> web.StreamResponse:
         if call.request.method not in ("GET", "HEAD"):
@@ -273,10 +274,13 @@ class Dispatcher:
             answer = await self.openapi.answer(
                 path, accept, known, "gzip" in request.headers.get("Accept-Encoding", "")
             )
+        elif path in _OPENID and self.tokens is not None:
+            answer = self._openid(path, self.tokens)
         elif path == "/":
             answer = answers.document(
                 {
                     "paths": [
+                        *_OPENID,
                         "/api",
                         "/apis",
                         "/healthz",
@@ -294,6 +298,16 @@ class Dispatcher:
         if answer is None:
             raise discovery.nowhere()
         return answer
+
+    def _openid(self, path: str, tokens: Tokens) -> web.Response:
+        if path == _OPENID[0]:
+            document = openid_configuration(tokens.issuer, self.discovery.address)
+            return answers.body(answers.encode(document), headers={"Cache-Control": "public, max-age=3600"})
+        return answers.body(
+            answers.encode(tokens.jwks()),
+            content_type="application/jwk-set+json",
+            headers={"Cache-Control": "public, max-age=3600"},
+        )
 
 
 def _first_two(path: str) -> str:

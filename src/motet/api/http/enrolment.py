@@ -27,10 +27,9 @@ from motet.api.http import answers
 from motet.api.http.calls import Call
 from motet.api.http.discovery import nowhere
 from motet.api.http.limits import FailureLimit
-from motet.api.http.noderules import NODE_PREFIX
 from motet.api.options import DeleteOptions, PatchType, RequestOptions
 from motet.api.registry import Registry
-from motet.api.users import MASTERS, NODES, User
+from motet.api.users import MASTERS, NODE_PREFIX, NODES, User
 from motet.base import names
 from motet.base.errors import (
     AlreadyExists,

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from motet.api.http.authenticate import Credentials, by_certificate
-from motet.api.http.noderules import NODE_PREFIX
-from motet.api.users import NODES, User
+from motet.api.users import NODE_PREFIX, NODES, User
 from motet.base.errors import NOT_A_MEMBER, Unauthorized
 from motet.store.document import Document
 from motet.store.table import Table

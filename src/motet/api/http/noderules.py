@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from motet.api.http.attributes import Attributes, Decision
 from motet.kinds.persistentvolume import NODE_LABEL
 
-NODE_PREFIX = "system:node:"
 NODE_LEASES = "kube-node-lease"
 
 

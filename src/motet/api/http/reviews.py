@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from motet.api.http.authorize import Attributes, Authorizer
+from motet.api.http.bearer import Tokens
 from motet.api.http.discovery import Review
 from motet.api.users import User
 from motet.base.errors import BadRequest
+from motet.identity.signing import BadSignature
 from motet.kinds.kind import Json
 
 
-def answer(review: Review, document: Json, user: User, authorizer: Authorizer) -> Json:
+def answer(review: Review, document: Json, user: User, authorizer: Authorizer, tokens: Tokens | None) -> Json:
     """The review with its `status` filled in. Raises BadRequest."""
     if document.get("kind") not in (None, "", review.kind):
         raise BadRequest(f"the body is a {document['kind']}; {review.plural} takes a {review.kind}")
@@ -19,8 +21,10 @@ def answer(review: Review, document: Json, user: User, authorizer: Authorizer) -
     if not isinstance(spec, dict):
         raise BadRequest("spec: Invalid value: expected an object")
     match review.kind:
+        case "TokenReview":
+            status: Json = _token(spec, tokens)
         case "SelfSubjectReview":
-            status: Json = {"userInfo": _user_info(user)}
+            status = {"userInfo": _user_info(user)}
         case "SelfSubjectAccessReview":
             status = _access(spec, user, authorizer)
         case "SubjectAccessReview":
@@ -36,6 +40,22 @@ def answer(review: Review, document: Json, user: User, authorizer: Authorizer) -
         **({"spec": spec} if review.kind != "SelfSubjectReview" else {}),
         "status": status,
     }
+
+
+def _token(spec: Json, tokens: Tokens | None) -> Json:
+    """Whose token it is. A token that is worth nothing is an answer too, and not an error."""
+    text, audiences = spec.get("token"), spec.get("audiences") or ()
+    if not isinstance(text, str) or not text:
+        raise BadRequest("token is required for TokenReview in authentication")
+    if not isinstance(audiences, list | tuple) or not all(isinstance(each, str) for each in audiences):
+        raise BadRequest("spec.audiences: Invalid value: expected a list of strings")
+    if tokens is None:
+        return {"user": {}, "error": "this server knows no tokens"}
+    try:
+        found = tokens.review(text, audiences)
+    except BadSignature as error:
+        return {"user": {}, "error": f"invalid bearer token: {error}"}
+    return {"authenticated": True, "user": _user_info(found.user), "audiences": list(found.audiences)}
 
 
 def _user_info(user: User) -> Json:

@@ -14,6 +14,7 @@ from aiohttp import web
 from motet.api.http import health
 from motet.api.http.authenticate import Authenticator, by_certificate
 from motet.api.http.authorize import Authorizer
+from motet.api.http.bearer import Tokens
 from motet.api.http.calls import MAX_BODY
 from motet.api.http.discovery import Discovery
 from motet.api.http.dispatch import Dispatcher
@@ -66,6 +67,7 @@ class ApiServer:
         *,
         agent_tls: ssl.SSLContext | None = None,
         authenticators: Sequence[Authenticator] = (by_certificate,),
+        tokens: Tokens | None = None,
         members: Members | None = None,
         enrolment: Enrolment | None = None,
         clock: Clock | None = None,
@@ -83,9 +85,10 @@ class ApiServer:
                 "motet_store_revision": ("Revision of the last durable write.", lambda: float(registry.store.revision)),
             }
         )
+        chain = [members.authenticate] if members is not None else []
         self._dispatcher = Dispatcher(
             catalogue=catalogue,
-            authenticators=(members.authenticate, *authenticators) if members is not None else authenticators,
+            authenticators=(*chain, *authenticators, *([tokens.authenticate] if tokens is not None else [])),
             authorizer=authorizer,
             objects=Objects(registry, clock),
             watches=self._watches,
@@ -97,6 +100,7 @@ class ApiServer:
             checks={"ping": lambda: "", **config.checks},
             members=members,
             enrolment=enrolment,
+            tokens=tokens,
         )
 
     @property

@@ -183,6 +183,8 @@ def _pod(project: Project, service: Service, image: str) -> Json:
         "restartPolicy": _restart(project, service),
         "terminationGracePeriodSeconds": _GRACE_SECONDS if service.stop_grace is None else service.stop_grace,
         "enableServiceLinks": False,
+        # Nothing in a Compose file speaks to the cluster.
+        "automountServiceAccountToken": False,
     }
     if volumes:
         spec["volumes"] = volumes
