@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from motet.pods import mounts
 from motet.pods.env import Place
 from motet.pods.security import ConfigError
 from motet.pods.sources import ClaimView, VolumeView
-from motet.pods.spec import Pod
-from motet.pods.volumes import MountFailure, Volumes, check_host_path
+from motet.pods.spec import Pod, TokenProjection
+from motet.pods.volumes import MountFailure, Volumes, check_host_path, common_user
 from support.pods import app, pod
 
 
@@ -36,6 +37,12 @@ class Storage:
 
     async def services(self, namespace: str) -> list[Any]:
         return []
+
+    async def token(self, pod: Pod, wanted: TokenProjection) -> bytes:
+        return f"token for {wanted.audience} of {pod.metadata.name}".encode()
+
+    def forget(self, uid: str) -> None:
+        pass
 
 
 @pytest.fixture
@@ -78,10 +85,7 @@ async def test_preparing_again_keeps_what_was_written(volumes: Volumes):
         ({"persistentVolumeClaim": {"claimName": "no"}}, 'persistentvolumeclaim "no" not found'),
         ({"persistentVolumeClaim": {"claimName": "loose"}}, "not bound"),
         ({"hostPath": {"path": "/nowhere/at/all", "type": "Directory"}}, "cannot be used"),
-        (
-            {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
-            "serviceAccountToken is not supported yet",
-        ),
+        ({"projected": {"sources": [{"serviceAccountToken": {"path": "../t"}}]}}, "must not contain"),
     ],
 )
 async def test_what_cannot_be_mounted_says_why(
@@ -106,6 +110,37 @@ async def test_a_projected_volume_joins_its_sources(volumes: Volumes, storage: S
     await volumes.prepare(wanted)
     at = volumes.at(wanted, "v")
     assert ((at / "a").read_text(), (at / "name").read_text()) == ("1", "web")
+
+
+TOKEN = {"projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "api"}}]}}
+
+
+@pytest.mark.node
+@pytest.mark.parametrize(
+    ("context", "mode", "owner", "group"),
+    [({}, 0o644, 0, 0), ({"runAsUser": 7}, 0o600, 7, 0), ({"fsGroup": 9}, 0o640, 0, 9)],
+)
+async def test_a_token_lies_in_memory_and_is_read_by_those_who_run_the_pod(
+    volumes: Volumes, context: dict[str, int], mode: int, owner: int, group: int
+):
+    mount = {"name": "v", "mountPath": "/v"}
+    wanted = pod(app(volumeMounts=[mount]), volumes=[{"name": "v", **TOKEN}], securityContext=context)
+    try:
+        await volumes.prepare(wanted)
+        file = volumes.at(wanted, "v") / "token"
+        assert file.read_text() == "token for api of web"
+        found = file.stat()
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, owner, group)
+        assert mounts.mounted(volumes.at(wanted, "v"))
+    finally:
+        await volumes.teardown(wanted.metadata.uid, everything=True)
+
+
+def test_a_token_belongs_to_a_user_only_if_all_containers_are_that_user():
+    seven, eight = {"securityContext": {"runAsUser": 7}}, {"securityContext": {"runAsUser": 8}}
+    assert common_user(pod(app(**seven), securityContext={"runAsUser": 8})) == 7
+    assert common_user(pod(app(**seven), {"name": "b", **eight})) is None
+    assert common_user(pod(app(**seven), {"name": "b"})) is None
 
 
 async def test_a_refresh_brings_the_new_version(volumes: Volumes, storage: Storage):

@@ -21,18 +21,24 @@ import uvloop
 from motet.api import bootstrap
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.http.authorize import Roles
+from motet.api.http.bearer import Tokens
 from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.noderestriction import NODE_RESTRICTION
 from motet.api.registry import Registry, resources
-from motet.base.clock import SystemClock
+from motet.api.tokenrequests import TokenRequests
+from motet.base.clock import Clock, SystemClock
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Authority
+from motet.identity.signing import KeyRing
+from motet.kinds import serviceaccount
 from motet.kinds.catalogue import KINDS, Catalogue
 from motet.store.cache import Cache
 from motet.store.sqlite import SqliteStore
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class Api:
     registry: Registry
     pki: Pki
     kubeconfig: Path
+    ring: KeyRing
+    clock: Clock
 
     @property
     def url(self) -> str:
@@ -84,10 +92,19 @@ class Api:
             yield session
 
     async def ask(
-        self, method: str, path: str, body: Any = None, *, who: str = "admin", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        who: str = "admin",
+        token: str = "",
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
-        """Code and decoded body of one request."""
+        """Code and decoded body of one request. With `token` there is no certificate."""
         headers = dict(headers or {})
+        if token:
+            who, headers["Authorization"] = "", f"Bearer {token}"
         data = body
         if body is not None and not isinstance(body, bytes | io.BytesIO):
             data = json.dumps(body).encode()
@@ -131,15 +148,19 @@ async def api(pki: Pki, tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @contextlib.asynccontextmanager
-async def serving(pki: Pki, directory: Path, enrolment: EnrolmentConfig | None = None) -> AsyncIterator[Api]:
+async def serving(
+    pki: Pki, directory: Path, enrolment: EnrolmentConfig | None = None, clock: Clock | None = None
+) -> AsyncIterator[Api]:
     """With `enrolment`, machines may join, and a node's certificate counts only while its Node lives."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     catalogue = Catalogue(KINDS)
     store = SqliteStore(directory / "state.db", synchronous="NORMAL")
     await store.open()
     cache = Cache(store, resources(catalogue))
     await cache.start()
     registry = Registry(store, cache, catalogue, clock, admission=Chain((*BUILT_IN, *NODE_RESTRICTION)))
+    ring = KeyRing.load_or_create(directory / "keys")
+    registry.answer(serviceaccount.KIND, "token", TokenRequests(cache.table, lambda: ring, ISSUER, clock).create)
     config = ApiConfig(
         host="127.0.0.1",
         port=0,
@@ -156,12 +177,13 @@ async def serving(pki: Pki, directory: Path, enrolment: EnrolmentConfig | None =
         agent_tls=pki.client("admin"),
         members=Members(cache.table("core/nodes")) if enrolment else None,
         enrolment=Enrolment(enrolment, lambda: pki.authority, registry) if enrolment else None,
+        tokens=Tokens(cache.table, lambda: ring, ISSUER, clock),
     )
     await server.start()
     path = directory / "kubeconfig"
     credentials = pki.authority.issue("admin", ("system:masters",))
     path.write_bytes(kubeconfig.render(f"https://127.0.0.1:{server.port}", pki.authority.pem, credentials))
-    made = Api(server, registry, pki, path)
+    made = Api(server, registry, pki, path, ring, clock)
     try:
         await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
         yield made

@@ -157,11 +157,17 @@ async def test_a_wrong_manifest_names_its_fields(kubectl: Kubectl) -> None:
 
 
 async def test_what_is_not_there_yet_says_so(kubectl: Kubectl) -> None:
-    assert "TokenRequest" in await kubectl("create token default", fails=True)
     assert "could not find the requested resource" in await kubectl("create quota q --hard=pods=1", fails=True)
     assert "etrics API not available" in await kubectl("top pods", fails=True)
     await kubectl("apply -f -", stdin=WEB)
     assert "ephemeral containers are disabled" in await kubectl("debug p1 --image=busybox", fails=True)
+
+
+async def test_a_token_is_made_for_an_account(kubectl: Kubectl) -> None:
+    await kubectl("create serviceaccount robot")
+    token = (await kubectl("create token robot --duration=20m")).strip()
+    who = await kubectl.api.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, token=token)
+    assert who[1]["status"]["userInfo"]["username"] == "system:serviceaccount:default:robot"
 
 
 async def test_server_side_apply_settles_who_owns_what(kubectl: Kubectl) -> None:
