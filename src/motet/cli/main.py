@@ -17,6 +17,7 @@ _VERBS = {
     "exec": "motet.cli.exec",
     "scale": "motet.cli.scale",
     "status": "motet.cli.status",
+    "why": "motet.cli.why",
     "doctor": "motet.cli.doctor",
     "init": "motet.cli.init",
     "join": "motet.cli.join",

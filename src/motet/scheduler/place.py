@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,22 @@ class Batch:
 
     nodes: Sequence[str]
     refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a score is made of, per row: wishes about the node itself, few pods of the same owner, room, and neighbours."""
+
+    wished: Scores
+    spread: Scores
+    room: Scores
+    liked: Scores | float = 0.0
+    even: Scores | float = 0.0
+
+    @property
+    def total(self) -> Scores:
+        total: Scores = self.wished + self.spread + self.room + self.liked + self.even
+        return total
 
 
 def place(snapshot: Snapshot, pod: PodClass, count: int, extra: Sequence[filters.Filter] = ()) -> Batch:
@@ -222,12 +239,11 @@ def _one_by_one(
         possible = around.allowed() & (copies > taken)
         if not possible.any():
             break
-        worst = np.minimum(1.0, ((used + pod.scored) / capacity).max(axis=1))
-        scores = fixed + _SPREAD / (1 + here) + _ROOM * (1.0 - worst)
+        parts = Parts(fixed, _SPREAD / (1 + here), _roominess(used + pod.scored, capacity))
         if around.opinionated:
             liked, even = around.scores(possible)
-            scores = scores + _LIKED * liked + _EVEN * even
-        at = int(np.where(possible, scores, -np.inf).argmax())
+            parts = replace(parts, liked=_LIKED * liked, even=_EVEN * even)
+        at = int(np.where(possible, parts.total, -np.inf).argmax())
         order.append(at)
         around.take(at)
         taken[at] += 1
@@ -237,6 +253,26 @@ def _one_by_one(
     touched = np.flatnonzero(taken)
     snapshot.add_many(pod, rows[touched].tolist(), taken[touched].tolist())
     return [names[at] for at in order]
+
+
+def judged(snapshot: Snapshot, pod: PodClass, rows: Rows) -> Parts:
+    """The scores of rows that are allowed, for one pod more, as things stand."""
+    standing = _standing(snapshot, pod)
+    fixed = standing.fixed[np.isin(standing.rows, rows)]
+    room = _roominess(snapshot.scored[rows] + pod.scored, np.maximum(snapshot.allocatable[rows, :2], 1))
+    parts = Parts(fixed, _SPREAD / (1 + snapshot.owned(pod.owner)[rows]), room)
+    around = Neighbours(snapshot, pod, rows)
+    if not around.opinionated:
+        return parts
+    liked, even = around.scores(around.allowed())
+    return replace(parts, liked=_LIKED * liked, even=_EVEN * even)
+
+
+def _roominess(used: npt.NDArray[Any], capacity: npt.NDArray[Any]) -> Scores:
+    """The room score of (millicores, bytes) that would be used out of what there is."""
+    worst: Scores = np.minimum(1.0, (used / capacity).max(axis=1))
+    room: Scores = _ROOM * (1.0 - worst)
+    return room
 
 
 def _candidates(snapshot: Snapshot, pod: PodClass, count: int, rows: Rows, fixed: Scores) -> tuple[Rows, Scores]:

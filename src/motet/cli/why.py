@@ -1,0 +1,136 @@
+"""`motet why`: why a pod waits, or why it runs where it does, node by node.
+
+The scheduler's own rules are asked again here, over what the API shows at this moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from motet.cli import output, session
+from motet.cli.options import data_dir_option
+from motet.client.interface import Client
+from motet.kinds import namespace as namespace_kind
+from motet.kinds import node as node_kind
+from motet.kinds import persistentvolume, persistentvolumeclaim, storageclass
+from motet.kinds import pod as pod_kind
+from motet.scheduler.claims import Storage
+from motet.scheduler.classes import Classes, PodClass
+from motet.scheduler.snapshot import Snapshot
+from motet.scheduler.views import PodView
+from motet.scheduler.why import Lack, Verdict, verdicts
+from motet.store.document import Document
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """About one pod. `waits` is what keeps it from every node at once; `node` where it is, if anywhere."""
+
+    pod: str
+    node: str
+    waits: str
+    nodes: list[Verdict]
+
+
+@click.command()
+@click.argument("pod", metavar="[NAMESPACE/]POD")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Where the pod is.")
+@output.output_option("table", "json", "yaml")
+@data_dir_option
+def command(pod: str, namespace: str, output: str, data_dir: Path) -> None:
+    """Say why a POD waits, or why it is where it is: each node, every reason, and the scores."""
+    _why(pod, namespace, output, data_dir)
+
+
+def _why(pod: str, namespace: str, form: str, data_dir: Path) -> None:
+    within, _, name = pod.rpartition("/")
+
+    async def work() -> Answer:
+        async with session.connected(data_dir) as client:
+            return await asked(client, within or namespace, name)
+
+    answer = session.run(work())
+    click.echo(output.structured(answer, form) if form != "table" else told(answer))
+
+
+async def asked(client: Client, namespace: str, name: str) -> Answer:
+    """The verdicts on one pod. Raises NotFound."""
+    document = await client.get(pod_kind.KIND, name, namespace)
+    nodes, pods, namespaces = await asyncio.gather(
+        client.list(node_kind.KIND), client.list(pod_kind.KIND), client.list(namespace_kind.KIND)
+    )
+    storage = Storage(
+        await client.table(persistentvolumeclaim.KIND),
+        await client.table(persistentvolume.KIND),
+        await client.table(storageclass.KIND),
+    )
+    snapshot, classes = Snapshot(), Classes()
+    for each in namespaces:
+        snapshot.namespaces[each.name] = each.meta.labels or {}
+    for each in nodes:
+        snapshot.set_node(each)
+    for each in pods:
+        view = each.view(PodView)
+        if view.spec.node_name and view.status.phase not in ("Succeeded", "Failed") and each.key != document.key:
+            snapshot.add(view.spec.node_name, classes.of(each))
+    pod_class = classes.of(document)
+    claims = storage.of(pod_class, {})
+    waits = _held_back(document, pod_class) or claims.problem
+    return Answer(
+        pod=f"{namespace}/{name}",
+        node=document.view(PodView).spec.node_name,
+        waits=waits,
+        nodes=verdicts(snapshot, pod_class, tuple(claims.filters)),
+    )
+
+
+def _held_back(document: Document, pod_class: PodClass) -> str:
+    spec = document.view(PodView).spec
+    if spec.scheduling_gates:
+        return f"scheduling gates hold it: {', '.join(gate.get('name', '') for gate in spec.scheduling_gates)}"
+    if pod_class.unsupported:
+        return f"not supported yet: {', '.join(pod_class.unsupported)}"
+    return ""
+
+
+def told(answer: Answer) -> str:
+    """For people."""
+    fitting = sum(each.fits for each in answer.nodes)
+    if answer.node:
+        head = f"{answer.pod} is on {answer.node}; now {fitting} of {len(answer.nodes)} nodes would do"
+    else:
+        head = f"{answer.pod} waits; {fitting} of {len(answer.nodes)} nodes would do"
+    if answer.waits:
+        head += f"\n{answer.waits}"
+    rows = []
+    for each in answer.nodes:
+        if each.fits:
+            why = ", ".join(f"{name} {value:g}" for name, value in each.parts)
+            rows.append([each.node, output.paint("fits", "green"), f"{each.score:g}", why])
+        else:
+            why = "; ".join([*each.reasons, *(_lack(lack) for lack in each.lacks)])
+            rows.append([each.node, output.paint("no", "red"), "", why])
+    return f"{head}\n{output.table(['NODE', 'FITS', 'SCORE', 'WHY'], rows)}".rstrip()
+
+
+def _lack(lack: Lack) -> str:
+    if lack.resource == "pods":
+        return "Too many pods"
+    wanted, free = (_amount(lack.resource, amount) for amount in (lack.wanted, max(lack.free, 0)))
+    more = _amount(lack.resource, lack.wanted - lack.free)
+    return f"Insufficient {lack.resource}: wants {wanted}, {free} free (fits if {more} more were free)"
+
+
+def _amount(resource: str, amount: int) -> str:
+    """In the units people write: `250m`, `512Mi`."""
+    if resource == "cpu":
+        return f"{amount}m" if amount % 1000 else str(amount // 1000)
+    if resource not in ("memory", "ephemeral-storage"):
+        return str(amount)
+    for unit, size in (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
+        if amount >= size:
+            return f"{amount / size:.4g}{unit}"
+    return str(amount)
