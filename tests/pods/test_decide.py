@@ -347,3 +347,31 @@ def test_at_most_two_containers_of_a_name_and_one_ready_sandbox_exist_at_rest(
     for one in wanted.everything:
         assert len(world.observed.attempts(one.name)) <= 2 or ending(wanted, world.observed, world.now)
     assert len([box for box in world.observed.sandboxes if box.ready]) <= 1
+
+
+LOOKING = pod(app(), ephemeralContainers=[app("debug", targetContainerName="app")])
+
+
+def test_an_ephemeral_container_starts_beside_what_runs_and_is_never_started_again():
+    world = World(observed=Observed((sandbox(),), (container(),)))
+    settle(world, LOOKING)
+    assert [one.name for one in world.observed.running] == ["app", "debug"]
+    world.end("debug-0", 1)
+    settle(world, LOOKING)
+    assert [one.name for one in world.observed.running] == ["app"]
+
+
+def test_an_ephemeral_container_need_not_wait_for_init_containers():
+    wanted = pod(app(), initContainers=[app("one")], ephemeralContainers=[app("debug")])
+    seen = Observed((sandbox(),), (container("one"),))
+    assert decide(wanted, seen, READY, START).step == EnsureImage("debug", 0)
+
+
+def test_an_ephemeral_container_keeps_no_pod_from_ending():
+    wanted = pod(app(), restartPolicy="Never", ephemeralContainers=[app("debug")])
+    seen = Observed((sandbox(),), (exited(), container("debug")))
+    final = ending(wanted, seen, START)
+    assert final is not None
+    step = decide(wanted, seen, READY, START).step
+    assert isinstance(step, StopContainers)
+    assert [kill.container for kill in step.kills] == ["debug"]

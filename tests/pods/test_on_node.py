@@ -334,3 +334,15 @@ async def test_what_the_api_does_not_know_is_stopped_and_removed(node: LiveNode)
         while await after.runtime.sandboxes() or after.tools.volumes.on_disk():
             await asyncio.sleep(0.05)
         assert await after.runtime.containers() == []
+
+
+async def test_an_ephemeral_container_sees_the_processes_of_its_target(made: Agent):
+    await made.run_pod(shell("exec sleep 4321"), name="looked-at")
+    await made.running("looked-at")
+    debug = shell("cat /proc/1/cmdline | tr '\\0' ' '; echo", name="debug", targetContainerName="app")
+    await made.client.patch(pod_kind.KIND, "looked-at", {"spec": {"ephemeralContainers": [debug]}}, "default")
+    pod = await made.until(
+        "looked-at", lambda pod: pod["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"]
+    )
+    assert made.log(pod, "debug").endswith("F sleep 4321 \n")
+    assert pod["status"]["phase"] == "Running"

@@ -146,3 +146,18 @@ def test_only_differences_are_written_and_the_conditions_of_others_stay():
     }
     foreign = [{"type": "DisruptionTarget", "status": "True"}]
     assert difference(known, wanted, foreign) == {"message": None, "conditions": [*foreign, *wanted["conditions"]]}
+
+
+def test_ephemeral_containers_have_statuses_of_their_own_and_no_say_in_readiness():
+    wanted = pod(app(), ephemeralContainers=[app("debug")])
+    found = status(wanted, Observed((sandbox(),), (container(), exited("debug", 3))))
+    assert [item["name"] for item in found["containerStatuses"]] == ["app"]
+    [one] = found["ephemeralContainerStatuses"]
+    assert (one["ready"], one["state"]["terminated"]["exitCode"]) == (False, 3)
+    assert conditions(found)["Ready"] == "True"
+
+
+def test_the_generation_that_was_looked_at_is_told():
+    found = status(pod(meta={"generation": 3}))
+    assert found["observedGeneration"] == 3
+    assert {item["observedGeneration"] for item in found["conditions"]} == {3}

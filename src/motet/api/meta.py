@@ -128,14 +128,17 @@ def _late_finalizers(metadata: Json, before: Json) -> list[FieldError]:
 
 
 def keep_apart(kind: Kind, document: Json, old: Json, subresource: str) -> Json:
-    """The whole document after an update through `subresource` ("" or status): the other half stays as it was.
+    """The whole document after an update through `subresource` ("", status or an aspect): the rest stays as it was.
 
     `metadata.managedFields` tells of both halves and is the document's own.
     """
-    if subresource == "status":
+    aspect = kind.aspects.get(subresource)
+    if subresource == "status" or aspect is not None:
         metadata = {**old["metadata"], "managedFields": document["metadata"].get("managedFields")}
         if metadata["managedFields"] is None:
             del metadata["managedFields"]
+        if aspect is not None:
+            return {**aspect.take(document, old), "metadata": metadata}
         whole = {**old, "metadata": metadata, "status": document.get("status")}
         if whole["status"] is None:
             del whole["status"]

@@ -138,8 +138,10 @@ class Pipeline:
             meta.grow(kind, document, old)
         if document == old:
             return document
+        aspect = kind.aspects.get(subresource)
         errors = validate_metadata_update(document, old, kind)
-        refuse(kind, document, _merged(intake.complaints(kind, document), errors, kind.validate(document, old)))
+        own = aspect.validate(document, old) if aspect is not None else kind.validate(document, old)
+        refuse(kind, document, _merged(intake.complaints(kind, document), errors, own))
         await self._admission.validate(request)
         return document
 

@@ -118,7 +118,7 @@ class Registry:
     async def get(
         self, kind: Kind, namespace: str, name: str, user: User, *, resource_version: str = "", subresource: str = ""
     ) -> Document:
-        """`subresource` is "", status, finalize or scale (then the document is an autoscaling/v1 Scale)."""
+        """`subresource` is "", status, finalize, an aspect, or scale (then the document is an autoscaling/v1 Scale)."""
         seen, kind = kind, stored_kind(kind)
         _check_subresource(kind, subresource)
         if resource_version:
@@ -243,7 +243,7 @@ class Registry:
         *,
         subresource: str = "",
     ) -> tuple[Document, bool]:
-        """PUT: the document, and whether it was created. `subresource` is "", status, scale or finalize.
+        """PUT: the document, and whether it was created. `subresource` is "", status, scale, finalize or an aspect.
 
         Without metadata.resourceVersion the last writer wins. Raises BadRequest, Conflict, Forbidden, Invalid, NotFound.
         """
@@ -512,7 +512,7 @@ def _check_subresource(kind: Kind, subresource: str) -> None:
         "scale": kind.scale is not None,
         "finalize": "finalize" in kind.subresources,
     }
-    if not has.get(subresource, False):
+    if not has.get(subresource, False) and subresource not in kind.aspects:
         raise NotFound(f"the server could not find the requested resource: {kind.plural}/{subresource}")
 
 

@@ -80,6 +80,18 @@ class Projection:
     field_paths: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Aspect:
+    """A subresource through which one part of a document is changed by rules of its own (pods' ephemeral containers).
+
+    `take(sent, old)` is `old`, which stays untouched, with that part of what was sent; the rest of it is ignored.
+    `validate(new, old)` stands in for the kind's own.
+    """
+
+    take: Callable[[Json, Json], Json]
+    validate: Callable[[Json, Json], list[FieldError]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """One kind in one version. All callables are pure and work on decoded documents.
@@ -113,6 +125,8 @@ class Kind:
     scale: Scale | None = None
     # Further subresources by name -> verbs; api/ has the behaviour, for instance pods' log, exec, binding.
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Those that change one part of the document (get, patch, update), by name.
+    aspects: Mapping[str, Aspect] = field(default_factory=dict)
     # Selectable fields of a document beyond metadata.name and metadata.namespace, as text (read through a narrow view: hot).
     fields: Callable[[Document], Mapping[str, str]] = no_fields
     field_names: tuple[str, ...] = ()

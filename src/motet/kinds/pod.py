@@ -15,6 +15,7 @@ import msgspec
 from motet.base.errors import FieldError, forbidden
 from motet.kinds.columns import AGE, NAME, NONE, column, text_at
 from motet.kinds.kind import PROXY_VERBS, Column, Json, Kind
+from motet.kinds.podspec import ephemeral, resize
 from motet.kinds.podspec.defaults import default_pod_only, default_spec
 from motet.kinds.podspec.resources import quality_of_service
 from motet.kinds.podspec.spec import validate_spec
@@ -170,6 +171,7 @@ KIND = Kind(
         "portforward": ("create", "get"),
         "proxy": PROXY_VERBS,
     },
+    aspects={"ephemeralcontainers": ephemeral.ASPECT, "resize": resize.ASPECT},
     fields=fields,
     field_names=(
         "spec.nodeName",

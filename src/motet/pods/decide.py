@@ -167,7 +167,7 @@ def _run(pod: Pod, observed: Observed, records: Records, now: float) -> Decision
     if sandbox is None or not sandbox.ready:
         return _with_deadline(pod, _new_sandbox(pod, observed, sandbox, records, now))
     waits: list[float] = []
-    for container in wanted:
+    for container in (*wanted, *_to_look(pod, observed)):
         decision = _bring_up(container, observed, records, sandbox, now)
         if decision.step is not None:
             return decision
@@ -197,7 +197,7 @@ def _drop_old(pod: Pod, observed: Observed) -> Step | None:
     if (stillborn := _stillborn(observed)) is not None:
         return RemoveContainer(stillborn.id)
     kept: set[str] = set()
-    for spec in pod.everything:
+    for spec in (*pod.everything, *pod.ephemerals):
         attempts = observed.attempts(spec.name)
         kept.update(container.sandbox_id for container in attempts[:2])
         if len(attempts) > 2:
@@ -247,6 +247,14 @@ def _wanted(pod: Pod, observed: Observed, sandbox: Sandbox | None, records: Reco
     for spec in pod.spec.containers:
         latest = observed.latest(spec.name)
         if latest is None or _will_run(pod, latest):
+            yield spec
+
+
+def _to_look(pod: Pod, observed: Observed) -> Iterator[ContainerSpec]:
+    """Ephemeral containers that have not been started yet; they have one life only, in whatever state the pod is."""
+    for spec in pod.ephemerals:
+        latest = observed.latest(spec.name)
+        if latest is None or latest.state is ContainerState.CREATED:
             yield spec
 
 

@@ -21,7 +21,8 @@ from motet.pods import env, hooks, hosts, logs, model, resources, security
 from motet.pods.actions import Actions
 from motet.pods.config import PodsConfig
 from motet.pods.images import Images
-from motet.pods.model import CreateContainer, CreateSandbox, Kill, StartContainer, StopContainers
+from motet.pods.model import CreateContainer, CreateSandbox, Kill, Observed, StartContainer, StopContainers
+from motet.pods.security import ConfigError
 from motet.pods.sources import Sources
 from motet.pods.spec import ContainerSpec, Pod
 from motet.pods.volumes import Volumes
@@ -63,12 +64,18 @@ class Tools:
         meta = pod.metadata
         path = ""
         if container is not None:
-            path = f"spec.{'initContainers' if container in pod.inits else 'containers'}{{{container.name}}}"
+            path = f"spec.{_list_of(pod, container)}{{{container.name}}}"
         about = About("v1", "Pod", meta.name, meta.namespace, meta.uid, meta.resource_version, path)
         self.recorder.event(about, type, reason, message)
 
     def teller(self, pod: Pod, container: ContainerSpec) -> Callable[[str, str, str], None]:
         return lambda type, reason, message: self.say(pod, type, reason, message, container)
+
+
+def _list_of(pod: Pod, container: ContainerSpec) -> str:
+    if container in pod.inits:
+        return "initContainers"
+    return "ephemeralContainers" if container in pod.ephemerals else "containers"
 
 
 def log_directory(config: PodsConfig, pod: Pod) -> Path:
@@ -157,7 +164,7 @@ async def create_sandbox(tools: Tools, pod: Pod, step: CreateSandbox) -> None:
     await tools.runtime.run_sandbox(sandbox_config(tools, pod, step.attempt))
 
 
-async def create_container(tools: Tools, pod: Pod, step: CreateContainer, sandbox: Sandbox) -> None:
+async def create_container(tools: Tools, pod: Pod, step: CreateContainer, sandbox: Sandbox, observed: Observed) -> None:
     """Gather everything a container needs and make it. Raises ConfigError for what the pod refers to and is not there."""
     spec = pod.container(step.container)
     if spec is None:
@@ -207,10 +214,22 @@ async def create_container(tools: Tools, pod: Pod, step: CreateContainer, sandbo
             security=settings,
             pid_of_pod=bool(pod.spec.share_process_namespace),
             pid_of_host=pod.spec.host_pid,
+            pid_of_container=_target(spec, observed),
         ),
         sandbox_config(tools, pod, sandbox.attempt),
     )
     tools.say(pod, "Normal", "Created", f"Created container: {spec.name}", spec)
+
+
+def _target(spec: ContainerSpec, observed: Observed) -> str:
+    """The running container whose processes an ephemeral one asks to see. Raises ConfigError when it does not run."""
+    name = spec.target_container_name
+    if not name:
+        return ""
+    target = next((made for made in observed.running if made.name == name), None)
+    if target is None:
+        raise ConfigError(f"unable to find target container {name}")
+    return target.id
 
 
 def _etc_hosts(directory: Path, pod: Pod, ips: tuple[str, ...], config: PodsConfig) -> Path:

@@ -32,7 +32,8 @@ _RETRY_LONGEST = 30.0
 _CORRECT_EVERY = 10.0
 _OWN_FIELDS = (
     "phase", "reason", "message", "hostIP", "hostIPs", "podIP", "podIPs", "startTime", "qosClass", "conditions",
-    "initContainerStatuses", "containerStatuses",
+    "initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses",
+    "observedGeneration",
 )  # fmt: skip
 
 

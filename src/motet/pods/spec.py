@@ -213,6 +213,8 @@ class ContainerSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     tty: bool = False
     restart_policy: str | None = None
     restart_policy_rules: list[dict[str, Any]] | None = None
+    # Of an ephemeral container: whose processes it sees.
+    target_container_name: str = ""
 
     @property
     def sidecar(self) -> bool:
@@ -327,6 +329,7 @@ class ReadinessGate(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 class PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     containers: tuple[ContainerSpec, ...] = ()
     init_containers: tuple[ContainerSpec, ...] | None = None
+    ephemeral_containers: tuple[ContainerSpec, ...] | None = None
     volumes: tuple[Volume, ...] | None = None
     node_name: str = ""
     restart_policy: str = "Always"
@@ -392,6 +395,11 @@ class Pod(msgspec.Struct, gc=False, frozen=True, rename="camel"):
         return self.spec.init_containers or ()
 
     @property
+    def ephemerals(self) -> tuple[ContainerSpec, ...]:
+        """Containers added later to look into the pod: started once, beside whatever else runs."""
+        return self.spec.ephemeral_containers or ()
+
+    @property
     def everything(self) -> tuple[ContainerSpec, ...]:
         """Init and ordinary containers in the order they start."""
         return self.inits + self.spec.containers
@@ -407,7 +415,7 @@ class Pod(msgspec.Struct, gc=False, frozen=True, rename="camel"):
         return f"{self.metadata.name}_{self.metadata.namespace}({self.metadata.uid})"
 
     def container(self, name: str) -> ContainerSpec | None:
-        return next((container for container in self.everything if container.name == name), None)
+        return next((container for container in (*self.everything, *self.ephemerals) if container.name == name), None)
 
     def reported(self, name: str) -> ReportedContainer | None:
         """The last reported status of the container `name`."""

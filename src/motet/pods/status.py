@@ -50,11 +50,18 @@ def compute(pod: Pod, observed: Observed, records: Records, now: float, host: Ho
     }
     if inits:
         status["initContainerStatuses"] = inits
+    if pod.ephemerals:
+        status["ephemeralContainerStatuses"] = [
+            _container_status(pod, spec, observed, records, now) for spec in pod.ephemerals
+        ]
     if records.unsupported:
         status.update(reason="UnsupportedField", message=records.unsupported)
     elif final is not None:
         status.update({key: text for key, text in (("reason", final.reason), ("message", final.message)) if text})
     status["conditions"] = _conditions(pod, observed, records, phase, mains, now)
+    if pod.metadata.generation:
+        for told in (status, *status["conditions"]):
+            told["observedGeneration"] = pod.metadata.generation
     return status
 
 
@@ -115,12 +122,11 @@ def _container_status(pod: Pod, spec: ContainerSpec, observed: Observed, records
     state, last = _states(pod, spec, attempts, observed, records, now)
     health = records.health.get(latest.id, Health()) if latest is not None else Health()
     running = "running" in state
-    is_init = spec in pod.inits
     status: Json = {
         "name": spec.name,
         "state": state,
         "lastState": {"terminated": last} if last else {},
-        "ready": (running and health.ready) if not is_init or spec.sidecar else completed(latest),
+        "ready": _is_ready(pod, spec, latest, health),
         "restartCount": latest.attempt if latest is not None else _reported_restarts(pod, spec),
         "image": (latest.image if latest is not None else "") or spec.image,
         "imageID": latest.image_ref if latest is not None else "",
@@ -129,6 +135,14 @@ def _container_status(pod: Pod, spec: ContainerSpec, observed: Observed, records
     if latest is not None:
         status["containerID"] = container_id(latest)
     return status
+
+
+def _is_ready(pod: Pod, spec: ContainerSpec, latest: Container | None, health: Health) -> bool:
+    if spec in pod.ephemerals:
+        return False
+    if spec in pod.inits and not spec.sidecar:
+        return completed(latest)
+    return latest is not None and latest.state is ContainerState.RUNNING and health.ready
 
 
 def container_id(container: Container) -> str:
@@ -182,6 +196,8 @@ def _end_reason(container: Container) -> str:
 def _waiting_to_restart(pod: Pod, spec: ContainerSpec, dead: Container, records: Records, now: float) -> Json | None:
     """Why the exited container has not been replaced yet, if it is going to be."""
     is_init = spec in pod.inits
+    if spec in pod.ephemerals:
+        return None
     if is_init and not spec.sidecar and (dead.exit_code == 0 or pod.spec.restart_policy == "Never"):
         return None
     if not is_init and not restarts(pod, dead.exit_code):
@@ -205,7 +221,7 @@ def _waiting(pod: Pod, spec: ContainerSpec, observed: Observed, records: Records
     failure = records.failures.get(spec.name)
     if failure is not None:
         return _failed(failure, now)
-    if pod.inits and spec not in pod.inits and not _initialized(pod, observed):
+    if pod.inits and spec in pod.spec.containers and not _initialized(pod, observed):
         return {"reason": "PodInitializing"}
     if pod.inits and spec in pod.inits:
         return {"reason": "PodInitializing"}
@@ -231,7 +247,8 @@ def _conditions(
 ) -> list[Json]:
     sandbox = observed.sandbox
     has_network = sandbox is not None and sandbox.ready and (pod.spec.host_network or bool(sandbox.ips))
-    initialized = phase == "Succeeded" or _initialized(pod, observed)
+    succeeded = phase == "Succeeded"
+    initialized = succeeded or _initialized(pod, observed)
     pending_inits = (
         [] if initialized else [init.name for init in pod.inits if not completed(observed.latest(init.name))]
     )
@@ -243,7 +260,7 @@ def _conditions(
         _condition(
             "Initialized",
             initialized,
-            "ContainersNotInitialized",
+            "PodCompleted" if succeeded else "ContainersNotInitialized",
             _listed("containers with incomplete status", pending_inits),
         ),
         _condition("Ready", ready[0] and not gates, ready[1] or "ReadinessGatesNotReady", ready[2] or "; ".join(gates)),
@@ -261,7 +278,7 @@ def _conditions(
 
 def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Json:
     condition: Json = {"type": kind, "status": "True" if holds else "False", "lastProbeTime": None}
-    if not holds and reason:
+    if reason and (not holds or reason == "PodCompleted"):
         condition["reason"] = reason
         if message:
             condition["message"] = message

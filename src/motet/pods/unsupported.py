@@ -16,10 +16,22 @@ def find(document: Mapping[str, Any]) -> str:
     return f"not supported by this node yet: {', '.join(fields)}" if fields else ""
 
 
+def find_ephemeral(document: Mapping[str, Any], name: str) -> str:
+    """The same for one ephemeral container, which may have come long after the rest of the pod."""
+    found = (document.get("spec") or {}).get("ephemeralContainers") or ()
+    fields = [
+        field
+        for index, container in enumerate(found)
+        if container["name"] == name
+        for field in _container(container, f"spec.ephemeralContainers[{index}]")
+    ]
+    return f"not supported by this node yet: {', '.join(sorted(set(fields)))}" if fields else ""
+
+
 def _walk(spec: Mapping[str, Any]) -> Iterator[str]:
     if spec.get("hostUsers") is False:
         yield "spec.hostUsers=false"
-    for name in ("ephemeralContainers", "resourceClaims", "hostnameOverride", "workloadRef"):
+    for name in ("resourceClaims", "hostnameOverride", "workloadRef"):
         if spec.get(name):
             yield f"spec.{name}"
     if (spec.get("os") or {}).get("name", "linux") != "linux":

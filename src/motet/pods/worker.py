@@ -42,6 +42,7 @@ from motet.pods.model import (
 from motet.pods.observe import RuntimeView
 from motet.pods.probes import Prober, at_start
 from motet.pods.publish import StatusWriter
+from motet.pods.security import ConfigError
 from motet.pods.spec import Condition, ContainerSpec, Pod, quiet
 from motet.pods.status import OWN_CONDITIONS, Host, compute, container_id
 from motet.runtime.interface import Container, ContainerState, RuntimeFailure, RuntimeUnavailable
@@ -267,8 +268,9 @@ class Worker:
                 reference = await tools.images.ensure(pod, spec, say, pulling=self._release_start)
                 self._images[step.container] = (step.attempt, reference)
             case CreateContainer():
+                self._check_late(pod, step.container)
                 sandbox = next(box for box in observed.sandboxes if box.id == step.sandbox_id)
-                await execute.create_container(tools, pod, step, sandbox)
+                await execute.create_container(tools, pod, step, sandbox, observed)
             case StartContainer():
                 await execute.start_container(tools, pod, step, observed.sandbox)
             case StopContainers():
@@ -292,6 +294,13 @@ class Worker:
                 self.finished = True
             case _:
                 raise TypeError(f"no way to carry out {step}")
+
+    def _check_late(self, pod: Pod, name: str) -> None:
+        """Raises ConfigError for an ephemeral container that this node cannot run as it is described."""
+        if self._document is not None and any(spec.name == name for spec in pod.ephemerals):
+            problem = unsupported.find_ephemeral(self._document.decode(), name)
+            if problem:
+                raise ConfigError(problem)
 
     async def _last_words_said(self, pod: Pod) -> None:
         """Whoever watches a deletion sees the containers' ends before the pod is gone; but not for ever."""

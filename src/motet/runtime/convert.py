@@ -72,8 +72,9 @@ def _profile(word: str) -> Any:
     raise RuntimeFailure(f"seccomp profile {word!r} is none of runtime/default, unconfined, localhost/PATH")
 
 
-def _namespaces(config: SandboxConfig, *, pid: Any) -> Any:
+def _namespaces(config: SandboxConfig, *, pid: Any, target: str = "") -> Any:
     return api.NamespaceOption(
+        target_id=target,
         network=api.NODE if config.host_network else api.POD,
         ipc=api.NODE if config.host_ipc else api.POD,
         pid=pid,
@@ -129,6 +130,8 @@ def resources(wanted: Resources) -> Any:
 def _security(config: ContainerConfig, sandbox: SandboxConfig) -> Any:
     wanted: Security = config.security
     pid = api.NODE if config.pid_of_host else api.POD if config.pid_of_pod else api.CONTAINER
+    if config.pid_of_container:
+        pid = api.TARGET
     masked = MASKED_PATHS if wanted.masked_paths is None else wanted.masked_paths
     readonly = READONLY_PATHS if wanted.readonly_paths is None else wanted.readonly_paths
     return api.LinuxContainerSecurityContext(
@@ -136,7 +139,7 @@ def _security(config: ContainerConfig, sandbox: SandboxConfig) -> Any:
             add_capabilities=wanted.add_capabilities, drop_capabilities=wanted.drop_capabilities
         ),
         privileged=wanted.privileged,
-        namespace_options=_namespaces(sandbox, pid=pid),
+        namespace_options=_namespaces(sandbox, pid=pid, target=config.pid_of_container),
         run_as_user=_optional(wanted.run_as_user),
         run_as_username=wanted.run_as_username,
         run_as_group=_optional(wanted.run_as_group),

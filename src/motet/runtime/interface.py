@@ -150,6 +150,8 @@ class ContainerConfig:
     # Share the process namespace of the pod (True), or have one of its own (False).
     pid_of_pod: bool = False
     pid_of_host: bool = False
+    # The id of a container whose process namespace to share instead.
+    pid_of_container: str = ""
     # A name or a number (SIGUSR1, 10); empty for the image's own.
     stop_signal: str = ""
 

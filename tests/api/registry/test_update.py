@@ -190,3 +190,17 @@ async def test_a_pods_status_is_its_agents_to_write(registry: Registry) -> None:
         pods.KIND, "default", "web", status, PatchType.MERGE, ADMIN, subresource="status"
     )
     assert document.decode()["status"]["phase"] == "Running"
+
+
+async def test_an_aspect_changes_its_part_and_counts_as_a_new_generation(registry: Registry) -> None:
+    made = (await registry.create(pods.KIND, "default", pod("web"), ADMIN)).decode()
+    added = {"ephemeralContainers": [{"name": "debug", "image": "busybox"}]}
+    patch = {"spec": {**added, "hostname": "x"}, "metadata": {"labels": {"a": "b"}}}
+    changed, _ = await registry.patch(
+        pods.KIND, "default", "web", patch, PatchType.STRATEGIC, ADMIN, subresource="ephemeralcontainers"
+    )
+    document = changed.decode()
+    assert document["spec"]["ephemeralContainers"][0]["name"] == "debug"
+    assert "hostname" not in document["spec"]
+    assert document["metadata"].get("labels") == made["metadata"].get("labels")
+    assert document["metadata"]["generation"] == made["metadata"]["generation"] + 1

@@ -219,7 +219,7 @@ def _of_kind(kind: Kind) -> Iterable[_Resource]:
         kind.short_names,
         kind.categories,
     )
-    subresources = dict(kind.subresources)
+    subresources = {**kind.subresources, **dict.fromkeys(kind.aspects, _PROJECTION_VERBS)}
     if kind.status:
         subresources["status"] = _PROJECTION_VERBS
     if kind.scale:

@@ -204,6 +204,7 @@ class Dispatcher:
         verbs = kind.subresources.get(subresource)
         if (
             verbs is None
+            and subresource not in kind.aspects
             and not (subresource == "status" and kind.status)
             and not (subresource == "scale" and kind.scale)
         ):
@@ -216,7 +217,7 @@ class Dispatcher:
             return await self.streams.serve(found)
         if subresource == "proxy":
             return await self.proxies.serve(found)
-        if subresource not in PROJECTIONS and call.verb != "create":
+        if subresource not in PROJECTIONS and subresource not in kind.aspects and call.verb != "create":
             raise discovery.nowhere()
         return await self._verb(found)
 

@@ -36,7 +36,7 @@ def validate_containers(spec: Json, path: str, volumes: Mapping[str, Json]) -> l
     for key in ("initContainers", "containers"):
         for index, container in enumerate(objects(spec, key)):
             here = f"{path}.{key}[{index}]"
-            errors += _container(container, here, spec, volumes)
+            errors += validate_container(container, here, spec, volumes)
             errors += _restarts(container, here)
             name = text(container, "name")
             if name and name in used_names:
@@ -50,7 +50,8 @@ def validate_containers(spec: Json, path: str, volumes: Mapping[str, Json]) -> l
     return errors
 
 
-def _container(container: Json, path: str, spec: Json, volumes: Mapping[str, Json]) -> list[FieldError]:
+def validate_container(container: Json, path: str, spec: Json, volumes: Mapping[str, Json]) -> list[FieldError]:
+    """One container of any sort, but for what only some sorts may have."""
     image = text(container, "image")
     errors = checks.named(f"{path}.name", text(container, "name"), names.label_error)
     if not image:
@@ -67,7 +68,7 @@ def _container(container: Json, path: str, spec: Json, volumes: Mapping[str, Jso
         *validate_environment(container, path),
         *validate_mounts(container, path, volumes),
         *validate_resources(mapping(container, "resources"), f"{path}.resources"),
-        *_resize(container, path),
+        *validate_resize_policy(container, path),
         *validate_container_context(container, path, spec.get("hostUsers")),
     ]
 
@@ -134,7 +135,8 @@ def _restarts(container: Json, path: str) -> list[FieldError]:
     return errors
 
 
-def _resize(container: Json, path: str) -> list[FieldError]:
+def validate_resize_policy(container: Json, path: str) -> list[FieldError]:
+    """What has to happen to a container whose resources change."""
     errors = []
     seen: set[str] = set()
     for index, policy in enumerate(objects(container, "resizePolicy")):
