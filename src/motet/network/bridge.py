@@ -15,6 +15,8 @@ from motet.network.config import NetworkConfig
 _log = logging.getLogger(__name__)
 
 _FALLBACK_MTU = 1500
+# Not there in a kernel without IPv6.
+_IPV6_BRIDGED = "net/bridge/bridge-nf-call-ip6tables"
 
 
 class NetworkError(MotetError):
@@ -102,7 +104,8 @@ def _outward_mtu(route: IPRoute) -> int:
 def _sysctls(bridge: str) -> None:
     """What the kernel has to do differently on a node.
 
-    Forward; show bridged packets to nftables, without which a service's backend on the same bridge is unreachable; let
+    Forward; show bridged packets to nftables, without which a service's backend on the same bridge is unreachable (and pods
+    would pass by all policies, by the IPv6 addresses that interfaces give themselves); let
     connections from loopback leave for pods (the proxy's rules keep pods from using that the other way); tell no pod of
     shorter ways, of which services have none, and which use up the allowance of ICMP errors that refusals need.
     """
@@ -111,6 +114,7 @@ def _sysctls(bridge: str) -> None:
     wanted = {
         "net/ipv4/ip_forward": "1",
         "net/bridge/bridge-nf-call-iptables": "1",
+        **({_IPV6_BRIDGED: "1"} if Path("/proc/sys", _IPV6_BRIDGED).exists() else {}),
         f"net/ipv4/conf/{bridge}/route_localnet": "1",
         f"net/ipv4/conf/{bridge}/send_redirects": "0",
         "net/ipv4/conf/all/send_redirects": "0",

@@ -23,6 +23,7 @@ from motet.network.policy import ruleset
 from motet.network.policy.loop import Policies
 from motet.network.proxy.loop import Proxy
 from motet.network.proxy.nft import Nft
+from motet.network.roster import Roster
 from motet.store.document import Document
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class NodeNetwork:
     def __init__(self, client: Client, config: NetworkConfig) -> None:
         self._client = client
         self._config = config
+        # Which pods there are; whoever starts pods here enters them.
+        self.roster = Roster(client, config.node_name)
 
     def prepare(self) -> None:
         """What must be there before the first pod. Raises NetworkError."""
@@ -51,7 +54,7 @@ class NodeNetwork:
             group.create_task(forever("the name server", self._dns, log=_log))
             if self._config.address is not None:
                 group.create_task(forever("the way to other nodes", self._overlay, log=_log))
-            group.create_task(forever("network policies", self._policies, log=_log))
+            group.create_task(forever("policies and Networks", self._policies, log=_log))
             group.create_task(forever("repairing the bridge", self._repair, log=_log))
 
     @staticmethod
@@ -59,8 +62,8 @@ class NodeNetwork:
         """Leave nothing behind in the kernel. Raises NftError, NetworkError."""
         nft = Nft()
         firewall.remove(nft, config)
-        for table in (config.table, ruleset.table(config)):
-            nft.remove_table(table)
+        nft.remove_table(config.table)
+        nft.run(ruleset.remove(config))
         kernel.remove(config.overlay)
         bridge.remove(config)
 
@@ -82,7 +85,7 @@ class NodeNetwork:
         await Overlay(self._client, self._config).run()
 
     async def _policies(self) -> None:
-        await Policies(self._client, self._config, Nft()).run()
+        await Policies(self._client, self._config, Nft(), self.roster).run()
 
     async def _repair(self) -> None:
         nft = Nft()

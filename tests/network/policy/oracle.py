@@ -1,4 +1,4 @@
-"""NetworkPolicy read off the page: may this connection be made? As slow and as plain as can be, to compare with."""
+"""NetworkPolicy and Networks read off the page: may this connection be made? As slow and as plain as can be, to compare with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from motet.kinds.attachments import NetworkKey
+from motet.kinds.network import NetworkSpec
 from motet.network.policy.views import Pod
 
 NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
@@ -104,3 +106,29 @@ def _peer(peer: Json, namespace: str, other: str, pods: Sequence[Pod], namespace
         if matches(peer.get("podSelector"), dict(pod.labels)):
             return True
     return False
+
+
+def share(one: Pod, two: Pod) -> bool:
+    return any(key in two.networks for key in one.networks)
+
+
+def may_on_networks(
+    way: str,
+    pod: Pod,
+    other: str,
+    pods: Sequence[Pod],
+    networks: dict[NetworkKey, NetworkSpec],
+    gateways: frozenset[str],
+) -> bool:
+    """The same of Networks. What comes in from outside has come by a published port; that others do not is the node's care."""
+    if not pod.networks:
+        return True
+    for peer in pods:
+        if peer.address == other:
+            return share(pod, peer)
+    if ip_address(other) in ip_network("10.42.0.0/16"):
+        return way == "ingress" and other in gateways
+    if way == "ingress":
+        return True
+    inside_only = all(key not in networks or networks[key].internal for key in pod.networks)
+    return not inside_only or ip_address(other) in ip_network("10.43.0.0/16")

@@ -6,6 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from motet.kinds.attachments import NetworkKey
+from motet.kinds.network import NetworkSpec
 from motet.network.policy.views import Pod
 
 Json = dict[str, Any]
@@ -16,6 +18,12 @@ PROTOCOLS = ("TCP", "UDP", "SCTP")
 BLOCKS = ("10.42.0.0/16", "10.42.0.0/29", "10.42.0.4/30", "10.42.0.2/32", "0.0.0.0/0", "192.0.2.0/24", "10.42.1.0/24")
 OUTSIDE = ("192.0.2.7", "198.51.100.1", "10.42.9.9")
 
+FRONT, BACK, INNER, LOST = (NetworkKey("a", name) for name in ("front", "back", "inner", "lost"))
+# Pods may name one that is not there.
+NETWORKS = {FRONT: NetworkSpec(), BACK: NetworkSpec(encrypted=True), INNER: NetworkSpec(internal=True)}
+GATEWAYS = frozenset({"10.42.1.250"})
+
+on_networks = st.sets(st.sampled_from([FRONT, BACK, INNER, LOST]), max_size=2).map(lambda keys: dict.fromkeys(keys, ()))
 labels = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["web", "db"]), max_size=2)
 expressions = st.fixed_dictionaries(
     {"key": st.sampled_from(["app", "tier", "team"]), "operator": st.sampled_from(["In", "NotIn"])},
@@ -43,6 +51,7 @@ def pods(draw: st.DrawFn) -> list[Pod]:
                 for name in draw(st.sets(st.sampled_from(["http", "admin"])))
             ),
             local=draw(st.booleans()) or index == 0,
+            networks=draw(on_networks),
         )
         for index in range(count)
     ]

@@ -13,12 +13,16 @@ from typing import Any
 from motet.kinds import networkpolicy, podaddress
 from motet.network.config import NetworkConfig
 from motet.network.policy.loop import Policies
+from motet.network.policy.ruleset import remove
 from motet.network.proxy.nft import NftError
+from motet.network.roster import Roster
 from support.fake_client import FakeClient
 
 CONFIG = NetworkConfig(
     node_name="n1", pods=IPv4Network("10.42.0.0/24"), cni_config=Path("/nowhere"), cni_state=Path("/nowhere")
 )
+
+REMOVE = remove(CONFIG)
 
 
 class Recorder:
@@ -38,12 +42,8 @@ class Recorder:
             self.refuse = False
             raise NftError("refused")
         self.told.append(commands)
-        self.table = True
+        self.table = "table ip motet_policy {" in commands or (self.table and commands != REMOVE)
         return ""
-
-    def remove_table(self, table: str) -> None:
-        self.told.append(f"remove {table}")
-        self.table = False
 
 
 def address(name: str, ip: str, node: str = "n1", **labels: str) -> dict[str, Any]:
@@ -55,10 +55,11 @@ def address(name: str, ip: str, node: str = "n1", **labels: str) -> dict[str, An
 
 
 @asynccontextmanager
-async def enforced(client: FakeClient, nft: Recorder) -> AsyncIterator[None]:
-    task = asyncio.create_task(Policies(client, CONFIG, nft).run())  # type: ignore[arg-type]
+async def enforced(client: FakeClient, nft: Recorder) -> AsyncIterator[Roster]:
+    roster = Roster(client, "n1")  # type: ignore[arg-type]
+    task = asyncio.create_task(Policies(client, CONFIG, nft, roster).run())  # type: ignore[arg-type]
     try:
-        yield
+        yield roster
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -77,7 +78,7 @@ DENY = {"metadata": {"name": "deny"}, "spec": {"podSelector": {}}}
 async def test_without_policies_nothing_is_left_in_the_kernel_and_no_pod_is_watched() -> None:
     client, nft = FakeClient(), Recorder()
     async with enforced(client, nft):
-        await until(lambda: nft.told == ["remove motet_policy"])
+        await until(lambda: nft.told == [REMOVE])
 
 
 async def test_the_first_policy_makes_the_table_and_the_last_takes_it_away() -> None:
@@ -88,7 +89,7 @@ async def test_the_first_policy_makes_the_table_and_the_last_takes_it_away() -> 
         await until(lambda: "add element ip motet_policy ingress { 10.42.0.2 : 1 }" in "".join(nft.told[-1:]))
         assert "table ip motet_policy {" in nft.told[-1]
         await client.delete(networkpolicy.KIND, "deny", "default")
-        await until(lambda: nft.told[-1] == "remove motet_policy")
+        await until(lambda: nft.told[-1] == REMOVE)
 
 
 async def test_a_pod_that_comes_is_one_small_transaction() -> None:

@@ -1,4 +1,4 @@
-"""Random policies in a real kernel, asked with real packets: what gets through a router is what the specification lets through."""
+"""Random policies and Networks in a real kernel, asked with real packets: what gets through a router is what the specification lets through."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from hypothesis import HealthCheck, given, settings
 
 from motet.network.config import NetworkConfig
 from motet.network.policy.compile import compile_policies
-from motet.network.policy.ruleset import Ruleset, base, table
+from motet.network.policy.networks import Ground, separate
+from motet.network.policy.ruleset import Ruleset, base, remove
 from motet.network.policy.views import Pod, PolicyView, policy_of
 from motet.network.proxy.nft import Nft
 from support.netns import NetworkNamespace
 
 from . import oracle
-from .strategies import NAMESPACES, OUTSIDE, PORTS, Json, pods, policies
+from .strategies import GATEWAYS, NAMESPACES, NETWORKS, OUTSIDE, PORTS, Json, pods, policies
 
 pytestmark = pytest.mark.node
 
@@ -120,7 +121,7 @@ def router() -> Iterator[Router]:
     with NetworkNamespace() as inner, NetworkNamespace() as outer:
         made = Router(inner, outer)
         yield made
-        made.run(f"add table ip {table(CONFIG)}\ndelete table ip {table(CONFIG)}")
+        made.run(remove(CONFIG))
         made.close()
 
 
@@ -130,7 +131,8 @@ def test_packets_go_where_the_specification_lets_them(
     router: Router, world: list[Pod], specs: list[tuple[str, Json]]
 ) -> None:
     read = [policy_of(namespace, msgspec.convert({"spec": spec}, PolicyView)) for namespace, spec in specs]
-    router.run(base(CONFIG) + Ruleset(CONFIG).change(compile_policies(read, world, NAMESPACES)))
+    separated = separate(world, NETWORKS, Ground(CONFIG.all_pods, CONFIG.services, GATEWAYS))
+    router.run(base(CONFIG) + Ruleset(CONFIG).change(compile_policies(read, world, NAMESPACES), separated))
     by_address = {pod.address: pod for pod in world}
     asked = [
         (source, to, protocol, port)
@@ -141,10 +143,18 @@ def test_packets_go_where_the_specification_lets_them(
     passed = router.through([_packet(*each, number) for number, each in enumerate(asked)])
     for number, (source, to, protocol, port) in enumerate(asked):
         out, into = by_address.get(source), by_address.get(to)
+        # Nothing here was published, so whoever is outside must not get at a pod on a Network by its address.
+        direct = source == OUTSIDE[0] and into is not None and bool(into.networks)
         wanted = source == to or all(
-            pod is None or not pod.local or oracle.may(way, pod, other, protocol, port, specs, world, NAMESPACES)
+            pod is None
+            or not pod.local
+            or (
+                oracle.may(way, pod, other, protocol, port, specs, world, NAMESPACES)
+                and oracle.may_on_networks(way, pod, other, world, NETWORKS, GATEWAYS)
+            )
             for way, pod, other in (("egress", out, to), ("ingress", into, source))
         )
+        wanted = wanted and not direct
         assert (number in passed) == wanted, (source, to, protocol, port)
 
 

@@ -1,7 +1,8 @@
-"""What pods may do, as nftables: four chains that never change, and sets whose elements are all that does.
+"""What pods may do, as nftables: a few chains that never change, and sets whose elements are all that does.
 
 An isolated pod's address gives the number of its class as the packet's mark, and the class's peers are looked up together with
-that number. There is neither a chain nor a rule for any pod, policy or pair of pods. The marks of packets that concern no
+that number: once for the Networks a pod is on and once for its policies, in the same sets, and both must let a packet through.
+There is neither a chain nor a rule for any pod, Network, policy or pair of pods. The marks of packets that concern no
 isolated pod stay as they are. (nft(8): concatenations, intervals.)
 """
 
@@ -12,9 +13,12 @@ from dataclasses import dataclass, field
 
 from motet.network.config import NetworkConfig
 from motet.network.policy.compile import Allowed, Compiled
+from motet.network.policy.networks import Separated
 
 # Element -> value, empty for those of sets.
 Elements = dict[str, dict[str, str]]
+# The map that names a class, and a pod's address.
+Subject = tuple[str, str]
 
 # Elements of one command; the parser's memory grows with the length of a command.
 _CHUNK = 2000
@@ -26,7 +30,7 @@ def table(config: NetworkConfig) -> str:
 
 
 def base(config: NetworkConfig) -> str:
-    """The table from nothing: replaces whatever an earlier process left, in the same transaction as what follows it.
+    """The tables from nothing: replaces whatever an earlier process left, in the same transaction as what follows it.
 
     What the node sends to its own pods passes no forwarding, so probes always get through; what pods send to their own node
     is let through as upstream has it, but for questions to the name server, which stands for what is a pod there.
@@ -34,6 +38,7 @@ def base(config: NetworkConfig) -> str:
     sets = "".join(
         f"""
   map {way} {{ type ipv4_addr : mark; }}
+  map network_{way} {{ type ipv4_addr : mark; }}
   set {way}_peers {{ type mark . ipv4_addr; }}
   set {way}_exact {{ type mark . ipv4_addr . inet_proto . inet_service; }}
   set {way}_boxes {{ type mark . ipv4_addr . inet_proto . inet_service; flags interval; }}
@@ -50,21 +55,66 @@ def base(config: NetworkConfig) -> str:
 add table ip {name}
 delete table ip {name}
 table ip {name} {{
-  set itself {{ type ipv4_addr . ipv4_addr; }}{sets}
+  set itself {{ type ipv4_addr . ipv4_addr; }}
+  set members {{ type ipv4_addr; }}
+  set confined {{ type ipv4_addr; }}{sets}
   chain between {{
     type filter hook forward priority -5; policy accept;
     ct state established,related accept
     ip saddr . ip daddr @itself accept
+    jump networks
     meta mark set ip saddr map @egress jump egress_rules
     meta mark set ip daddr map @ingress jump ingress_rules
+  }}
+  chain networks {{
+    {_published(config)} ip saddr != @confined return
+    iifname != {{ "{config.bridge}", "{config.overlay}" }} ip saddr != {config.all_pods} ip daddr @members drop
+    meta mark set ip saddr map @network_egress jump egress_rules
+    meta mark set ip daddr map @network_ingress jump ingress_rules
   }}
   chain names {{
     type filter hook input priority -5; policy accept;
     ct state established,related accept
     ip daddr {config.dns_address} meta mark set ip saddr map @egress jump egress_rules
   }}
+  chain leaving {{
+    type nat hook postrouting priority 99; policy accept;
+    {_published(config)} ip saddr {config.all_pods} ip daddr != {config.pods} ip daddr @members masquerade
+  }}
+}}
+{_no_way_round(config)}"""
+
+
+def _published(config: NetworkConfig) -> str:
+    """Whether a packet came to a port that this node publishes, and not to a service's own address.
+
+    Such are let through whatever Networks say; to a pod of another node they go as the node's, which every node lets in.
+    """
+    return f"ct status dnat ct original ip daddr != {config.services}"
+
+
+def _no_way_round(config: NetworkConfig) -> str:
+    """Pods have no IPv6 addresses but those that every interface makes itself, and by them pods of one bridge see each other."""
+    name = table(config)
+    return f"""\
+add table ip6 {name}
+delete table ip6 {name}
+table ip6 {name} {{
+  chain between {{
+    type filter hook forward priority -5; policy accept;
+    iifname "{config.bridge}" drop
+  }}
 }}
 """
+
+
+def remove(config: NetworkConfig) -> str:
+    """The commands that leave nothing of it, whether there was anything or not."""
+    name = table(config)
+    return "".join(f"add table {family} {name}\ndelete table {family} {name}\n" for family in ("ip", "ip6"))
+
+
+_ALL_TOGETHER = Separated()
 
 
 @dataclass(slots=True)
@@ -73,16 +123,24 @@ class Ruleset:
 
     config: NetworkConfig
     _held: Elements = field(default_factory=dict)
-    # Per direction: the class number of each isolated pod.
-    _classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Per direction: the class number of each isolated pod, by its Networks and by its policies.
+    _classes: dict[str, dict[Subject, int]] = field(default_factory=dict)
 
-    def change(self, compiled: Compiled) -> str:
-        """The commands that make `compiled` true; empty when nothing differs."""
-        wanted: Elements = {"itself": {}}
-        for way, answers in zip(_DIRECTIONS, (compiled.ingress, compiled.egress), strict=True):
+    def change(self, compiled: Compiled, separated: Separated = _ALL_TOGETHER) -> str:
+        """The commands that make both true; empty when nothing differs."""
+        wanted: Elements = {
+            "itself": {},
+            "members": _set(separated.members),
+            "confined": _set(separated.confined),
+        }
+        for way in _DIRECTIONS:
+            answers = {
+                **{(way, address): allowed for address, allowed in getattr(compiled, way).items()},
+                **{(f"network_{way}", address): allowed for address, allowed in getattr(separated, way).items()},
+            }
             self._classes[way] = _numbered(answers, self._classes.get(way, {}))
             wanted |= _elements(way, answers, self._classes[way])
-            wanted["itself"].update({f"{address} . {address}": "" for address in answers})
+            wanted["itself"].update({f"{address} . {address}": "" for _, address in answers})
         commands = [*self._differences("delete", self._held, wanted), *self._differences("add", wanted, self._held)]
         self._held = wanted
         return "\n".join(commands)
@@ -98,28 +156,31 @@ class Ruleset:
                 yield f"{verb} element ip {table(self.config)} {name} {{ {listed} }}"
 
 
-def _numbered(answers: Mapping[str, Allowed], before: Mapping[str, int]) -> dict[str, int]:
+def _numbered(answers: Mapping[Subject, Allowed], before: Mapping[Subject, int]) -> dict[Subject, int]:
     """A class number for each pod, the same for the same answer. A class keeps the number its first pod had, if it can:
     then a peer that comes or goes is one element and not all of them."""
     numbers: dict[Allowed, int] = {}
     taken: set[int] = set()
-    for address in sorted(answers):
-        allowed = answers[address]
-        held = before.get(address, 0)
+    for subject in sorted(answers):
+        allowed = answers[subject]
+        held = before.get(subject, 0)
         if allowed not in numbers and held and held not in taken:
             numbers[allowed] = held
             taken.add(held)
     fresh = (number for number in range(1, len(answers) + len(taken) + 1) if number not in taken)
-    for address in sorted(answers):
-        if answers[address] not in numbers:
-            numbers[answers[address]] = next(fresh)
-    return {address: numbers[allowed] for address, allowed in answers.items()}
+    for subject in sorted(answers):
+        if answers[subject] not in numbers:
+            numbers[answers[subject]] = next(fresh)
+    return {subject: numbers[allowed] for subject, allowed in answers.items()}
 
 
-def _elements(way: str, answers: Mapping[str, Allowed], classes: Mapping[str, int]) -> Elements:
-    by_number = {classes[address]: allowed for address, allowed in answers.items()}
+def _elements(way: str, answers: Mapping[Subject, Allowed], classes: Mapping[Subject, int]) -> Elements:
+    by_number = {classes[subject]: allowed for subject, allowed in answers.items()}
+    of: dict[str, dict[str, str]] = {way: {}, f"network_{way}": {}}
+    for (name, address), number in classes.items():
+        of[name][address] = str(number)
     return {
-        way: {address: str(number) for address, number in classes.items()},
+        **of,
         f"{way}_peers": _set(f"{number} . {peer}" for number, each in by_number.items() for peer in each.peers),
         f"{way}_exact": _set(
             f"{number} . {address} . {protocol} . {port}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from motet.base.selectors import EVERYTHING, Selector, from_document
+from motet.kinds import attachments
+from motet.kinds.attachments import NOWHERE, Attachments
+from motet.store.document import Document
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 LAST_PORT = 65535
@@ -115,6 +118,26 @@ class Pod:
     ports: frozenset[tuple[str, str, int]] = frozenset()
     # Runs here, so its policies are enforced here.
     local: bool = False
+    networks: Attachments = field(default_factory=lambda: NOWHERE)
+
+
+def pod_of(document: Document, here: str) -> Pod | None:
+    """The Pod or PodAddress as rules see it, or None when it has no address of its own. `here` is this node's name."""
+    view = document.view(PodView)
+    if not view.talks:
+        return None
+    return _pod(document, view, view.status.pod_ip, local=view.spec.node_name == here)
+
+
+def pod_at(address: str, document: Document) -> Pod:
+    """A pod of this node that has `address`, whatever the API says of that."""
+    return _pod(document, document.view(PodView), address, local=True)
+
+
+def _pod(document: Document, view: PodView, address: str, *, local: bool) -> Pod:
+    meta = document.meta
+    networks = attachments.of(meta.annotations, document.namespace)
+    return Pod(address, document.namespace, meta.labels or {}, view.named_ports(), local, networks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+"""Networks -> for every pod of this node that is on any, whom it may talk to. Pure.
+
+Swarm's rules: pods that share a Network reach each other, and no other pods; what lies outside of the cluster is reached by
+whoever is on a Network that is not internal. Rules hold on both ends, so pods on no Network need none of their own. Nodes reach
+all pods, and whatever comes in from outside by a published port looks like a node, or like itself once a node has let it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+from motet.kinds.attachments import NetworkKey
+from motet.kinds.network import NetworkSpec
+from motet.network.policy.boxes import Box, disjoint, spans
+from motet.network.policy.compile import Allowed
+from motet.network.policy.views import Pod
+
+_WHOLE = IPv4Network("0.0.0.0/0")
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """What Networks ask of this node, beside what policies do.
+
+    `members` are all pods on Networks, of every node; `confined` those of this node that are on internal ones only.
+    """
+
+    ingress: Mapping[str, Allowed] = field(default_factory=dict)
+    egress: Mapping[str, Allowed] = field(default_factory=dict)
+    members: frozenset[str] = frozenset()
+    confined: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The addresses of a cluster: all pods', all services', and where other nodes' own connections come from."""
+
+    pods: IPv4Network
+    services: IPv4Network
+    gateways: frozenset[str] = frozenset()
+
+
+def separate(pods: Iterable[Pod], networks: Mapping[NetworkKey, NetworkSpec], ground: Ground) -> Separated:
+    """A Network that is not in `networks` keeps its pods together and lets nothing out, as an internal one does."""
+    members: dict[frozenset[NetworkKey], set[str]] = {}
+    local: dict[frozenset[NetworkKey], set[str]] = {}
+    for pod in pods:
+        if pod.networks:
+            on = frozenset(pod.networks)
+            members.setdefault(on, set()).add(pod.address)
+            if pod.local:
+                local.setdefault(on, set()).add(pod.address)
+    outside = _boxes(spans(_WHOLE, [ground.pods]))
+    # Nobody is behind a service address that is still one when it comes here, and asking it is refused.
+    nobody = _boxes(spans(ground.services, ()))
+    ingress: dict[str, Allowed] = {}
+    egress: dict[str, Allowed] = {}
+    confined: set[str] = set()
+    for on, addresses in local.items():
+        peers = frozenset(address for other, those in members.items() if on & other for address in those)
+        internal = all(networks.get(key, _UNKNOWN).internal for key in on)
+        into = Allowed(peers | ground.gateways, boxes=outside)
+        out = Allowed(peers, boxes=nobody if internal else outside)
+        ingress |= dict.fromkeys(addresses, into)
+        egress |= dict.fromkeys(addresses, out)
+        if internal:
+            confined |= addresses
+    return Separated(ingress, egress, frozenset().union(*members.values()), frozenset(confined))
+
+
+_UNKNOWN = NetworkSpec(internal=True)
+
+
+def _boxes(found: Iterable[tuple[int, int]]) -> tuple[Box, ...]:
+    return disjoint(Box(span) for span in found)

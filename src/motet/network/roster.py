@@ -1,0 +1,199 @@
+"""Which pods there are, at which address and on which Networks, as early as this node can know.
+
+Of its own pods the node knows the address before the API does: whoever makes a pod's sandbox enters it here (`admit`), and
+starts its containers only when the rules for it are in the kernel (`enforced`). All other pods are read from the API, and
+only once there is a Network or a policy to need them. What is decided from this is marked with its `revision`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+import msgspec
+
+from motet.client.interface import Client
+from motet.kinds import network, node, podaddress
+from motet.kinds.attachments import NetworkKey
+from motet.kinds.network import NetworkSpec, NetworkView
+from motet.network.policy.views import Pod, pod_at, pod_of
+from motet.store.document import Document, Key
+from motet.store.table import Table
+
+# Longer than any rewriting of all rules takes.
+_PATIENCE_SECONDS = 15.0
+
+
+class _NodeSpec(msgspec.Struct, gc=False, frozen=True):
+    pod_cidr: str = msgspec.field(default="", name="podCIDR")
+
+
+class _NodeView(msgspec.Struct, gc=False, frozen=True):
+    spec: _NodeSpec = _NodeSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    document: Document
+    address: str
+
+
+class Roster:
+    """The pods of all nodes as node `here` knows them. For use from one event loop."""
+
+    def __init__(self, client: Client, here: str) -> None:
+        self._client = client
+        self._here = here
+        self._networks: Table | None = None
+        self._pods: Table | None = None
+        self._nodes: Table | None = None
+        self._loading = asyncio.Lock()
+        # What the API says, by name; and what this node entered itself, by uid.
+        self._told: dict[Key, Pod] = {}
+        self._admitted: dict[str, _Admitted] = {}
+        self._listeners: dict[object, Callable[[], None]] = {}
+        self.revision = 0
+        self._enforced = -1
+        self._waiting = 0
+        self._moved = asyncio.Event()
+
+    # --- what everybody may ask ---------------------------------------------------------------------------------------
+
+    async def loaded(self) -> None:
+        """Return once the Networks are known. Raises ApiError."""
+        async with self._loading:
+            if self._networks is None:
+                self._networks = await self._client.table(network.KIND)
+                self._networks.listen(self._network_changed)
+                self._touch()
+
+    async def awake(self) -> None:
+        """Return once all pods and nodes are known, too. Raises ApiError."""
+        await self.loaded()
+        async with self._loading:
+            if self._pods is None:
+                nodes = await self._client.table(node.KIND)
+                pods = await self._client.table(podaddress.KIND)
+                pods.listen(self._pod_changed)
+                nodes.listen(self._node_changed)
+                self._told = {each.key: pod for each in pods if (pod := pod_of(each, self._here)) is not None}
+                self._nodes, self._pods = nodes, pods
+                self._touch()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no Network and no pod that names one: then nobody needs to know the pods."""
+        return not self._networks and not any(pod.networks for pod in self.own())
+
+    @property
+    def networks(self) -> Mapping[NetworkKey, NetworkSpec]:
+        return {
+            NetworkKey(document.namespace, document.name): document.view(NetworkView).spec
+            for document in self._networks or ()
+        }
+
+    @property
+    def gateways(self) -> frozenset[str]:
+        """What other nodes' own connections to pods come from: the first address of each one's pod network."""
+        found = set()
+        for document in self._nodes or ():
+            cidr = document.view(_NodeView).spec.pod_cidr
+            if cidr and document.name != self._here:
+                found.add(str(IPv4Network(cidr)[1]))
+        return frozenset(found)
+
+    def everyone(self) -> list[Pod]:
+        """Every pod that has an address of its own. What this node knows itself goes before what the API says."""
+        own = {pod.address: pod for pod in self.own()}
+        return [*own.values(), *(pod for pod in self._told.values() if pod.address not in own)]
+
+    def own(self) -> Iterator[Pod]:
+        """The pods of this node that were admitted, with what the API says of them by now."""
+        for uid, admitted in self._admitted.items():
+            document = admitted.document
+            told = self._told_document(document.key)
+            if told is not None and told.meta.uid == uid and told.revision > document.revision:
+                document = told
+            yield pod_at(admitted.address, document)
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback()` right after every change, until the returned function is called. It must not raise."""
+        token = object()
+        self._listeners[token] = callback
+
+        def stop() -> None:
+            self._listeners.pop(token, None)
+
+        return stop
+
+    # --- the node's own pods ------------------------------------------------------------------------------------------
+
+    def admit(self, document: Document, address: str) -> None:
+        """A pod of this node has an address; whoever had it before is gone. Costs nothing when that is known."""
+        uid = document.meta.uid
+        known = self._admitted.get(uid)
+        if known is not None and known.address == address and known.document.revision >= document.revision:
+            return
+        for other in [each for each, held in self._admitted.items() if held.address == address and each != uid]:
+            del self._admitted[other]
+        self._admitted[uid] = _Admitted(document, address)
+        if known is None or pod_at(known.address, known.document) != pod_at(address, document):
+            self._touch()
+
+    def dismiss(self, uid: str) -> None:
+        """The pod has no address any more."""
+        if self._admitted.pop(uid, None) is not None:
+            self._touch()
+
+    async def enforced(self) -> None:
+        """Return once the rules in the kernel follow from all that is known now. Raises TimeoutError."""
+        wanted = self.revision
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while self._enforced < wanted:
+                    await self._moved.wait()
+        finally:
+            self._waiting -= 1
+
+    def enforce(self, revision: int) -> None:
+        """The rules of this revision are in the kernel."""
+        self._enforced = revision
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether a pod cannot be started before rules are in the kernel."""
+        return self._waiting > 0
+
+    # --- changes ------------------------------------------------------------------------------------------------------
+
+    def _told_document(self, key: Key) -> Document | None:
+        return self._pods.get(key.name, key.namespace) if self._pods is not None else None
+
+    def _touch(self) -> None:
+        self.revision += 1
+        for listener in list(self._listeners.values()):
+            listener()
+
+    def _network_changed(self, old: Document | None, new: Document | None) -> None:
+        if old is None or new is None or old.view(NetworkView) != new.view(NetworkView):
+            self._touch()
+
+    def _node_changed(self, old: Document | None, new: Document | None) -> None:
+        if old is None or new is None or old.view(_NodeView) != new.view(_NodeView):
+            self._touch()
+
+    def _pod_changed(self, old: Document | None, new: Document | None) -> None:
+        key = (new or old).key  # type: ignore[union-attr]
+        pod = pod_of(new, self._here) if new is not None else None
+        if pod == self._told.get(key):
+            return
+        if pod is None:
+            del self._told[key]
+        else:
+            self._told[key] = pod
+        self._touch()
