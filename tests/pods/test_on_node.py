@@ -12,6 +12,7 @@ import pytest
 
 from motet.kinds import configmap, event, persistentvolume, persistentvolumeclaim, secret, service
 from motet.kinds import pod as pod_kind
+from motet.store.document import Document
 from support.fake_client import FakeClient
 from support.node import LiveNode
 from support.pod_node import Agent, agent, shell
@@ -346,3 +347,38 @@ async def test_an_ephemeral_container_sees_the_processes_of_its_target(made: Age
     )
     assert made.log(pod, "debug").endswith("F sleep 4321 \n")
     assert pod["status"]["phase"] == "Running"
+
+
+class Gate:
+    """In place of the node's network: rules are in force when the test says so."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.addresses: dict[str, str] = {}
+
+    def admit(self, document: Document, address: str) -> None:
+        self.addresses[document.name] = address
+
+    def dismiss(self, uid: str) -> None:
+        self.addresses.clear()
+
+    async def enforced(self) -> None:
+        async with asyncio.timeout(0.2):
+            await self.open.wait()
+
+
+async def test_no_container_starts_before_the_rules_for_the_pods_address_are_in_force(node: LiveNode):
+    gate = Gate()
+    async with agent(node, isolation=gate) as made:
+        await made.run_pod(shell("sleep 1000"), name="guarded")
+
+        def held_back(pod: dict) -> bool:
+            (container,) = pod["status"]["containerStatuses"]
+            return container["state"]["waiting"]["reason"] == "NetworkNotReady"
+
+        pod = await made.until("guarded", held_back)
+        assert gate.addresses == {"guarded": pod["status"]["podIP"]}
+        gate.open.set()
+        await made.running("guarded")
+        await made.gone("guarded")
+        assert gate.addresses == {}

@@ -25,6 +25,7 @@ from motet.pods.config import PodsConfig
 from motet.pods.env import Place
 from motet.pods.execute import Tools
 from motet.pods.images import Images
+from motet.pods.isolation import Isolation, NoIsolation
 from motet.pods.manager import Manager
 from motet.pods.sources import ApiSources
 from motet.pods.volumes import Volumes
@@ -39,7 +40,9 @@ Json = dict[str, Any]
 class Agent:
     """One agent process' worth of work on a live node. `settings` change its PodsConfig."""
 
-    def __init__(self, node: LiveNode, client: FakeClient, runtime: Runtime, **settings: Any) -> None:
+    def __init__(
+        self, node: LiveNode, client: FakeClient, runtime: Runtime, isolation: Isolation, **settings: Any
+    ) -> None:
         clock = SystemClock()
         place = Place("n1", ("10.0.0.1",), 2000, 4 << 30)
         directory = node.directory
@@ -60,6 +63,7 @@ class Agent:
             images=Images(runtime, sources),
             actions=Actions(runtime),
             cgroups=Cgroups(),
+            isolation=isolation,
         )
         self.manager = Manager(client, self.tools)
         self.server = AgentServer(self.manager, runtime, clock, self.tools.cgroups, node.pods_cgroup, "n1", self._dial)
@@ -129,10 +133,12 @@ def shell(script: str, name: str = "app", **fields: Any) -> Json:
 
 
 @asynccontextmanager
-async def agent(node: LiveNode, client: FakeClient | None = None, **settings: Any) -> AsyncIterator[Agent]:
+async def agent(
+    node: LiveNode, client: FakeClient | None = None, isolation: Isolation | None = None, **settings: Any
+) -> AsyncIterator[Agent]:
     """Runs until the block ends, and leaves its pods running."""
     runtime = node.connect()
-    made = Agent(node, client or FakeClient(), runtime, **settings)
+    made = Agent(node, client or FakeClient(), runtime, isolation or NoIsolation(), **settings)
     tasks = [asyncio.create_task(made.manager.run()), asyncio.create_task(made.recorder.run())]
     try:
         yield made

@@ -41,6 +41,7 @@ from motet.pods.env import Place
 from motet.pods.execute import Tools
 from motet.pods.hosts import ClusterDns
 from motet.pods.images import Images
+from motet.pods.isolation import Isolation
 from motet.pods.manager import Manager
 from motet.pods.sources import ApiSources
 from motet.pods.volumes import Volumes
@@ -58,6 +59,9 @@ _LAST_GRACE_SECONDS = 10
 
 class Network(Protocol):
     """What the agent needs of the node's network."""
+
+    @property
+    def roster(self) -> Isolation: ...
 
     def prepare(self) -> None:
         """What must be there before the first pod."""
@@ -144,7 +148,7 @@ async def _run_parts(
     net: Network,
     clock: Clock,
 ) -> None:
-    tools = build_tools(config, client, runtime, clock)
+    tools = build_tools(config, client, runtime, clock, net.roster)
     manager = Manager(client, tools)
     server = AgentServer(
         manager,
@@ -179,7 +183,7 @@ async def _run_parts(
         await tools.actions.close()
 
 
-def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock: Clock) -> Tools:
+def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock: Clock, isolation: Isolation) -> Tools:
     """What the steps of pods work with on this node."""
     found = machine.look(config.data_dir)
     place = Place(
@@ -210,6 +214,7 @@ def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock:
         images=Images(runtime, sources),
         actions=Actions(runtime),
         cgroups=Cgroups(),
+        isolation=isolation,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from motet.base.clock import Clock
@@ -21,6 +21,7 @@ from motet.pods import env, hooks, hosts, logs, model, resources, security
 from motet.pods.actions import Actions
 from motet.pods.config import PodsConfig
 from motet.pods.images import Images
+from motet.pods.isolation import Isolation, NoIsolation, secured
 from motet.pods.model import CreateContainer, CreateSandbox, Kill, Observed, StartContainer, StopContainers
 from motet.pods.security import ConfigError
 from motet.pods.sources import Sources
@@ -58,6 +59,7 @@ class Tools:
     images: Images
     actions: Actions
     cgroups: Cgroups
+    isolation: Isolation = field(default_factory=NoIsolation)
 
     def say(self, pod: Pod, type: str, reason: str, message: str, container: ContainerSpec | None = None) -> None:
         """Tell an event about a pod or one of its containers."""
@@ -257,6 +259,7 @@ def _message_file(directory: Path, spec: ContainerSpec, attempt: int) -> Path:
 async def start_container(tools: Tools, pod: Pod, step: StartContainer, sandbox: Sandbox | None) -> None:
     """Start it and run its postStart hook; a hook that fails is the container's end."""
     spec = pod.container(step.container)
+    await secured(tools.isolation)
     try:
         await tools.runtime.start_container(step.container_id)
     except NoSuchContainer:

@@ -148,6 +148,7 @@ class Worker:
             _log.debug("the runtime cannot say what there is of pod %s: %s", self.pod.address, failure)
             await clock.sleep(_RUNTIME_AWAY)
             return
+        self._enter(observed)
         if self._first_look:
             self._take_over(observed)
         pod = self._known()
@@ -174,6 +175,14 @@ class Worker:
             reported = self.pod.reported(container.name)
             if reported is not None and reported.container_id == container_id(container):
                 self._health[container.id] = Health(started=bool(reported.started), ready=reported.ready)
+
+    def _enter(self, observed: Observed) -> None:
+        """Tell the node's network who has which address, before anything can be started with it."""
+        sandbox = observed.sandbox
+        if sandbox is None or not sandbox.ips or sandbox.id in self._stopped:
+            self._tools.isolation.dismiss(self.pod.metadata.uid)
+        elif sandbox.ready and self._document is not None and not self.pod.spec.host_network:
+            self._tools.isolation.admit(self._document, sandbox.ips[0])
 
     def _known(self) -> Pod:
         """The pod with what has been worked out about it but may not have come back from the API yet."""
