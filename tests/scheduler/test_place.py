@@ -42,6 +42,17 @@ def test_preferred_affinity_draws_by_weight() -> None:
     assert place(nodes, classified(pod(affinity=wish)), 1).nodes == ["n2"]
 
 
+def test_a_large_image_that_is_there_already_draws() -> None:
+    bodies = [node(f"n{i}") for i in range(3)]
+    bodies[2]["status"]["images"] = [{"names": ["example.com/big:latest"], "sizeBytes": 900 * 2**20}]
+    big = [{"name": "c", "image": "example.com/big"}]
+    nodes = snapshot(*bodies)
+    assert place(nodes, classified(pod(containers=big)), 1).nodes == ["n2"]
+    nodes.set_node(document("core/nodes", node("n2")))
+    nodes.add("n2", classified(pod(containers=big)))
+    assert place(nodes, classified(pod(owner="web", containers=big)), 1).nodes == ["n0"]
+
+
 def test_what_was_remembered_of_a_node_is_forgotten_when_its_labels_change() -> None:
     nodes = snapshot(node("n1"))
     picky = classified(pod(nodeSelector={"disk": "ssd"}))

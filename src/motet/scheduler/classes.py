@@ -58,6 +58,7 @@ class PodClass:
     claims: tuple[str, ...]
     priority: int
     labels: Mapping[str, str]
+    images: tuple[str, ...] = ()
     # What it wants of the pods around it.
     wishes: Wishes = NONE
     # May others be evicted for it?
@@ -117,10 +118,17 @@ def _resource_key(spec: PodSpec) -> tuple[object, ...]:
             _items(container.resources),
             tuple(port for port in container.ports if port.host_port) if container.ports else (),
             container.restart_policy,
+            container.image,
         )
         for container in (*spec.containers, *(spec.init_containers or ()))
     )
     return asked, len(spec.containers), tuple(sorted((spec.overhead or {}).items())), _items(spec.resources)
+
+
+def normalized(image: str) -> str:
+    """An image's name as nodes report it: with its tag, which is `latest` when none is given."""
+    last = image.rsplit("/", 1)[-1]
+    return image if ":" in last or "@" in last else f"{image}:latest"
 
 
 def _items(resources: Resources | None) -> tuple[object, ...]:
@@ -156,6 +164,7 @@ def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
         claims=_claims(spec),
         priority=spec.priority,
         labels=labels,
+        images=tuple(normalized(container.image) for container in spec.containers),
         wishes=terms.parse(affinity, constraints, pod.namespace, labels),
         preempts=spec.preemption_policy != "Never",
         leaving=pod.meta.deletion_timestamp is not None,

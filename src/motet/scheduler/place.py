@@ -28,6 +28,9 @@ from motet.scheduler.snapshot import Node, Snapshot, Standing
 _SPREAD, _ROOM, _PREFERRED, _PREFER_NO = 2.0, 2.0, 2.0, 3.0
 # Being near liked pods and even spreading are told per node only once neighbours matter; upstream weighs both twice.
 _LIKED, _EVEN = 4.0, 4.0
+# Images that are there already: nothing below the first size in bytes, everything above the second for each container,
+# each image counted by the share of nodes that have it, as upstream; a tie-breaker more than a wish.
+_LOCAL, _SMALL_IMAGE, _LARGE_IMAGE = 1.0, 23 * 2**20, 1000 * 2**20
 
 Rows = npt.NDArray[np.intp]
 Scores = npt.NDArray[np.float64]
@@ -83,6 +86,7 @@ def place(snapshot: Snapshot, pod: PodClass, count: int, extra: Sequence[filters
         roomy = np.ones(len(standing.rows), np.bool_)
         for enough in _fits(snapshot, demand, standing.rows):
             roomy &= enough
+        standing = _with_images(snapshot, pod, standing)
         fill = _one_by_one if neighbours.concern(snapshot, pod) else _fill
         placed = fill(snapshot, pod, count, standing.rows[roomy], standing.fixed[roomy], demand)
     return Batch(placed, None if len(placed) == count else explain(snapshot, pod, extra))
@@ -257,7 +261,7 @@ def _one_by_one(
 
 def judged(snapshot: Snapshot, pod: PodClass, rows: Rows) -> Parts:
     """The scores of rows that are allowed, for one pod more, as things stand."""
-    standing = _standing(snapshot, pod)
+    standing = _with_images(snapshot, pod, _standing(snapshot, pod))
     fixed = standing.fixed[np.isin(standing.rows, rows)]
     room = _roominess(snapshot.scored[rows] + pod.scored, np.maximum(snapshot.allocatable[rows, :2], 1))
     parts = Parts(fixed, _SPREAD / (1 + snapshot.owned(pod.owner)[rows]), room)
@@ -273,6 +277,22 @@ def _roominess(used: npt.NDArray[Any], capacity: npt.NDArray[Any]) -> Scores:
     worst: Scores = np.minimum(1.0, (used / capacity).max(axis=1))
     room: Scores = _ROOM * (1.0 - worst)
     return room
+
+
+def _with_images(snapshot: Snapshot, pod: PodClass, standing: Standing) -> Standing:
+    """The same with scores for the images that rows have already."""
+    total: dict[int, float] = {}
+    for image in pod.images:
+        rows = snapshot.image_sizes(image)
+        share = len(rows) / max(len(snapshot), 1)
+        for row, size in rows.items():
+            total[row] = total.get(row, 0.0) + size * share
+    if not total:
+        return standing
+    most = _LARGE_IMAGE * len(pod.images)
+    here = np.array([total.get(row, 0.0) for row in standing.rows.tolist()], np.float64)
+    local = _LOCAL * (np.clip(here, _SMALL_IMAGE, most) - _SMALL_IMAGE) / (most - _SMALL_IMAGE)
+    return Standing(standing.rows, standing.fixed + local, standing.reasons)
 
 
 def _candidates(snapshot: Snapshot, pod: PodClass, count: int, rows: Rows, fixed: Scores) -> tuple[Rows, Scores]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motet.scheduler.classes import HostPort, PodClass, Rules, offered
-from motet.scheduler.views import NodeView, Taint
+from motet.scheduler.views import NodeImage, NodeView, Taint
 from motet.store.document import Document
 
 _T = TypeVar("_T")
@@ -78,6 +78,9 @@ class Snapshot:
         # How many of those classes have which priority.
         self._priorities: Counter[int] = Counter()
         self._domains: dict[str, Domains] = {}
+        # Which rows have an image, and its size in bytes.
+        self._images: dict[str, dict[int, int]] = {}
+        self._reported: dict[int, tuple[NodeImage, ...]] = {}
         # Labels by namespace, for terms that select namespaces.
         self.namespaces: dict[str, Mapping[str, str]] = {}
 
@@ -115,6 +118,25 @@ class Snapshot:
         """The lowest priority among pods on known nodes; higher than any there is when there are no pods."""
         return min(self._priorities, default=2**31)
 
+    def image_sizes(self, image: str) -> Mapping[int, int]:
+        """The rows that have an image, and how many bytes it is there."""
+        return self._images.get(image, {})
+
+    def _set_images(self, row: int, images: tuple[NodeImage, ...]) -> None:
+        if images == self._reported.get(row, ()):
+            return
+        for old in self._reported.pop(row, ()):
+            for name in old.names or ():
+                if (rows := self._images.get(name)) is not None:
+                    rows.pop(row, None)
+                    if not rows:
+                        del self._images[name]
+        for each in images:
+            for name in each.names or ():
+                self._images.setdefault(name, {})[row] = each.size_bytes
+        if images:
+            self._reported[row] = images
+
     def domains(self, key: str) -> Domains:
         """The values that the nodes have of a label."""
         found = self._domains.get(key)
@@ -145,6 +167,7 @@ class Snapshot:
         if row is None:
             row = self._take_row(document.name)
         before = self.allocatable[row].tolist()
+        self._set_images(row, view.status.images or ())
         amounts = offered(view.status.allocatable or view.status.capacity or {})
         for resource in amounts:
             self._column_for(resource)
@@ -172,6 +195,7 @@ class Snapshot:
             return
         for pod_class, pods in self._placed.get(name, Counter()).items():
             self._count(row, pod_class, -pods)
+        self._set_images(row, ())
         self.nodes[row] = None
         self.allocatable[row] = 0
         self._free_rows.append(row)

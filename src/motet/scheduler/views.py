@@ -28,6 +28,7 @@ class ContainerPort(_Struct, frozen=True):
 
 
 class Container(_Struct, frozen=True):
+    image: str = ""
     resources: Resources | None = None
     ports: tuple[ContainerPort, ...] | None = None
     restart_policy: str = ""
@@ -168,7 +169,13 @@ class NodeSpec(_Struct, frozen=True):
     taints: tuple[Taint, ...] | None = None
 
 
+class NodeImage(_Struct, frozen=True):
+    names: tuple[str, ...] | None = None
+    size_bytes: int = 0
+
+
 class NodeStatus(_Struct, frozen=True):
+    images: tuple[NodeImage, ...] | None = None
     allocatable: dict[str, str | int | float] | None = None
     capacity: dict[str, str | int | float] | None = None
 
