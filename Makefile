@@ -1,7 +1,7 @@
 # The handful of commands a contributor needs. `make` alone lists them.
 .DEFAULT_GOAL := help
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
-.PHONY: help demo demo-down test unit lint format bench clean
+.PHONY: help demo demo-down test unit lint format bench conformance clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -35,6 +35,10 @@ format: ## put the code into its one form
 bench: ## measure the hot paths; figures go to the terminal (docs/performance.md explains them)
 	@scripts/setup dev
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(SUDO) .venv/bin/python $$benchmark || exit 1; done
+
+conformance: ## run Kubernetes' own conformance specs against two nodes (slow; the first run builds the suite)
+	@scripts/setup dev
+	@scripts/conformance
 
 clean: ## remove .venv and caches (not the cluster: that is demo-down)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
