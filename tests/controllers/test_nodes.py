@@ -16,7 +16,7 @@ from tests.controllers.world import World, world
 from motet.base.clock import FakeClock
 from motet.controllers.eviction import TaintEviction, due_in
 from motet.controllers.nodematch import Toleration
-from motet.controllers.nodes import NodeHealth, NodeView, Plan, Taint, decide
+from motet.controllers.nodes import NodeHealth, NodeView, Plan, Taint, believable, decide
 from motet.controllers.podcidr import PodCidrs, next_block
 from motet.controllers.podgc import PodGarbage, PodGcConfig, surplus
 from motet.controllers.podview import PodView
@@ -71,20 +71,42 @@ def test_a_cordoned_node_is_tainted_unschedulable() -> None:
     assert keys(decide(a_node(unschedulable=True), False, NOW)) == {("node.kubernetes.io/unschedulable", "NoSchedule")}
 
 
-def test_when_every_node_is_silent_nobody_is_evicted() -> None:
-    assert keys(decide(a_node(), True, NOW, all_silent=True)) == {(UNREACHABLE, "NoSchedule")}
+@pytest.mark.parametrize(
+    ("silent", "nodes", "dead"),
+    [
+        (1, 1, False),
+        (2, 2, False),
+        (1, 2, True),
+        (2, 3, True),
+        (3, 4, False),
+        (3, 5, False),
+        (3, 6, True),
+        (99, 100, False),
+    ],
+)
+def test_that_most_nodes_died_at_once_is_not_believed(silent: int, nodes: int, dead: bool) -> None:
+    assert believable(silent, nodes) is dead
 
 
-@given(ready=st.sampled_from(["True", "False", "Unknown", ""]), silent=st.booleans(), cordoned=st.booleans())
-def test_law_a_second_look_changes_nothing(ready: str, silent: bool, cordoned: bool) -> None:
+def test_pods_of_a_silent_node_stay_when_its_death_is_not_believed() -> None:
+    assert keys(decide(a_node(), True, NOW, evict=False)) == {(UNREACHABLE, "NoSchedule")}
+
+
+@given(
+    ready=st.sampled_from(["True", "False", "Unknown", ""]),
+    silent=st.booleans(),
+    cordoned=st.booleans(),
+    evict=st.booleans(),
+)
+def test_law_a_second_look_changes_nothing(ready: str, silent: bool, cordoned: bool, evict: bool) -> None:
     before = a_node(ready, unschedulable=cordoned)
-    plan = decide(before, silent, NOW)
+    plan = decide(before, silent, NOW, evict=evict)
     after = NodeView(
         before.metadata,
         type(before.spec)(plan.taints if plan.taints is not None else before.spec.taints, cordoned),
         type(before.status)(plan.conditions if plan.conditions is not None else before.status.conditions),
     )
-    assert decide(after, silent, NOW) == Plan(None, None)
+    assert decide(after, silent, NOW, evict=evict) == Plan(None, None)
 
 
 TAINT = Taint(UNREACHABLE, "NoExecute", "", ago(100))
@@ -214,6 +236,29 @@ async def test_a_node_that_stops_renewing_is_marked_and_emptied(tmp_path: Path) 
         )
         await clock.advance(1)
         await it.until(lambda: not (it.get(node.KIND, "dead") or {})["spec"].get("taints"))
+
+
+async def test_when_nobody_was_heard_services_keep_their_pods_and_everybody_gets_the_grace_anew(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with world(tmp_path, health, eviction, clock=clock) as it:
+        await it.create(namespace.KIND, {"metadata": {"name": "kube-node-lease"}})
+        for name in ("one", "two"):
+            await registered(it, name)
+            await renew(it, name, 0)
+        await running(it, "serves", "two", 1)
+        for _ in range(12):
+            await clock.advance(5)
+        await it.until(lambda: ready(it, "two") == "Unknown")
+        await renew(it, "one", 1)
+        for _ in range(7):
+            await clock.advance(5)
+        pod_now = it.get(pod.KIND, "serves") or {}
+        assert pod_now["status"]["conditions"][0]["status"] == "True"
+        assert "deletionTimestamp" not in pod_now["metadata"]
+        for second in range(2, 6):
+            await renew(it, "one", second)
+            await clock.advance(5)
+        await it.until(lambda: (it.get(pod.KIND, "serves") or {})["metadata"].get("deletionTimestamp"))
 
 
 async def test_pods_of_a_vanished_node_are_removed_after_the_quarantine(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import signal
 import ssl
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -22,10 +23,9 @@ from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
 from motet.agent.renewal import Renewal
 from motet.agent.server import AgentServer
-from motet.base import jitter
+from motet.base import files, jitter
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError
-from motet.base.files import write_atomically
 from motet.base.supervise import forever
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
@@ -245,7 +245,7 @@ async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client
                 told = _say_once(told, "waiting for the cluster to give this node a pod network")
                 await clock.sleep(jitter.around(_RETRY))
                 document = await client.get(node_kind.KIND, config.node_name)
-            write_atomically(remembered, cidr.encode())
+            _remember(remembered, cidr)
             return IPv4Network(cidr)
         except ApiError as error:
             if error.reason == NOT_A_MEMBER:
@@ -256,6 +256,14 @@ async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client
             told = _say_once(told, f"cannot register yet: {error}")
             await clock.sleep(jitter.around(delay))
             delay = min(delay * 2, _RETRY_LONGEST)
+
+
+def _remember(path: Path, cidr: str) -> None:
+    """For a start while the API is away. That there is no room for it now keeps no node from working."""
+    try:
+        files.keep(path, cidr.encode())
+    except OSError as error:
+        _log.warning("the node's pod network cannot be remembered: %s", error)
 
 
 def _say_once(told: str, message: str) -> str:

@@ -28,3 +28,13 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def keep(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """As `write_atomically`, but what is there already is not written again: a full disk is no reason then."""
+    try:
+        if path.read_bytes() == content:
+            return
+    except OSError:
+        pass
+    write_atomically(path, content, mode=mode)

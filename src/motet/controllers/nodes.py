@@ -2,8 +2,9 @@
 
 A sign of life is a renewed Lease in `kube-node-lease` or a new heartbeat in the node's own status, by the manager's own clock:
 what counts is when a change was seen, not the time written in it, so clocks that disagree do no harm (and `clockskew` says
-that they do). Conditions, taints,
-reasons and messages are upstream's. When every node is silent, the fault is more likely ours, and nobody is evicted.
+that they do). Conditions, taints, reasons and messages are upstream's. When most nodes are silent at once the fault is more likely
+ours, and nobody is evicted; when all are, services keep the endpoints they have, and once a node is heard again the others get
+the grace period anew.
 """
 
 from __future__ import annotations
@@ -98,16 +99,25 @@ class Plan:
     clock: NodeCondition | None = None
 
 
-def decide(node: NodeView, silent: bool, now: datetime, *, all_silent: bool = False, skew: float | None = None) -> Plan:
+def believable(silent: int, nodes: int) -> bool:
+    """Whether so many silent nodes are likely to be dead, and not only out of our reach (upstream: 55 of 100, three at least)."""
+    return silent < nodes and not (silent >= 3 and silent >= 0.55 * nodes)
+
+
+def decide(node: NodeView, silent: bool, now: datetime, *, evict: bool = True, skew: float | None = None) -> Plan:
     """What to write on `node`, which gave no sign of life for the grace period if `silent`.
 
-    `skew` is by how many seconds its clock is ahead, None when that is not known.
+    Unless `evict`, its pods stay where they are. One that was silent and has been heard of, or that a manager which has just begun
+    knows nothing of, stays as it was judged until it tells otherwise. `skew` is by how many seconds its clock is ahead, None
+    when that is not known.
     """
     conditions = node.status.conditions or ()
     after = _silenced(conditions, now) if silent else clockskew.judge(conditions, skew, now)
     ready = next((each.status for each in after if each.type == "Ready"), "")
     old = node.spec.taints or ()
-    taints = _taints(old, _wanted(ready, after, node.spec.unschedulable, evict=not all_silent), now)
+    if not silent and ready == "Unknown":
+        evict = any((each.key, each.effect) == (UNREACHABLE, "NoExecute") for each in old)
+    taints = _taints(old, _wanted(ready, after, node.spec.unschedulable, evict=evict), now)
     return Plan(
         after if after != conditions else None,
         taints if taints != old else None,
@@ -179,6 +189,8 @@ class NodeHealth:
         self._pods: Table
         self._signs: dict[str, tuple[tuple[str, ...], float]] = {}  # what was last heard of a node, and when
         self._skews = Skews()
+        self._lost = (float("-inf"), 0)  # when silent nodes were last counted, and how many there were
+        self._heard_nobody = False
 
     async def run(self) -> None:
         """Watch over every node until cancelled."""
@@ -201,8 +213,8 @@ class NodeHealth:
         node = document.view(NodeView)
         quiet = self._quiet_for(name, node)
         silent = quiet >= self._grace
-        all_silent = silent and all(self._is_silent(each) for each in self._nodes)
-        plan = decide(node, silent, self._clock.now(), all_silent=all_silent, skew=self._skews.of(name))
+        evict = not silent or self._believable()
+        plan = decide(node, silent, self._clock.now(), evict=evict, skew=self._skews.of(name))
         if plan.conditions is not None:
             document = await self._write_conditions(document, plan.conditions)
         if plan.taints is not None:
@@ -212,12 +224,21 @@ class NodeHealth:
         if plan.clock is not None:
             self._tell_clock(document, plan.clock)
         if silent:
-            await self._mark_pods(name)
-            return self._grace / 4 if all_silent else None
+            if not self._heard_nobody:
+                await self._mark_pods(name)
+            return self._grace / 4
         return max(0.1, self._grace - quiet)
 
-    def _is_silent(self, document: Document) -> bool:
-        return self._quiet_for(document.name, document.view(NodeView)) >= self._grace
+    def _believable(self) -> bool:
+        """Whether the silent nodes are likely to be dead. Counted now and then: each of a thousand asks."""
+        at, lost = self._lost
+        now, nodes = self._clock.monotonic(), len(self._nodes)
+        if now - at >= self._grace / 40:
+            quiet = [self._quiet_for(each.name, each.view(NodeView)) for each in self._nodes]
+            lost = sum(each >= self._grace for each in quiet)
+            self._lost = (now, lost)
+            self._heard_nobody = lost == nodes
+        return believable(lost, nodes)
 
     def _quiet_for(self, name: str, node: NodeView) -> float:
         """Seconds since the last change in what the agent tells."""
@@ -235,6 +256,10 @@ class NodeHealth:
             # Not the first that is heard of it, which may have been written long ago.
             self._skews.heard(name, renewed, self._clock.now())
         self._signs[name] = (sign, now)
+        if self._heard_nobody:
+            # It was us: we could not hear, or could not write down what we heard.
+            self._heard_nobody = False
+            self._signs = {each: (known, now) for each, (known, _) in self._signs.items()}
         return 0.0
 
     async def _write_conditions(self, document: Document, conditions: Sequence[NodeCondition]) -> Document:

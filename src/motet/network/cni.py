@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from motet.base.files import write_atomically
+from motet.base.files import keep
 from motet.network.config import NetworkConfig
 
 _FILE = "10-motet.conflist"
@@ -16,9 +16,8 @@ def write(config: NetworkConfig, mtu: int) -> Path:
     """Put the network list into the configuration directory; unchanged content is left untouched."""
     path = config.cni_config / _FILE
     content = render(config, mtu)
-    if not path.exists() or path.read_bytes() != content:
-        config.cni_config.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content, mode=0o644)
+    config.cni_config.mkdir(parents=True, exist_ok=True)
+    keep(path, content, mode=0o644)
     return path
 
 

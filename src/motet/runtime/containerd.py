@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from motet.base.clock import Clock, SystemClock
+from motet.base.files import keep
 from motet.runtime import demolition, images, pause, settings
 from motet.runtime.cgroups import Cgroups
 from motet.runtime.cri import CriRuntime
@@ -67,7 +68,10 @@ class Containerd:
                 if pid:
                     log.info("containerd (process %d) runs on another configuration: restarting it", pid)
                     await self._end(pid)
-                await asyncio.to_thread(self._prepare, text)
+                try:
+                    await asyncio.to_thread(self._prepare, text)
+                except OSError as error:
+                    raise RuntimeFailure(f"containerd cannot be set up: {error}") from error
                 pid = self._spawn()
                 await self._until_answering(pid)
                 log.info("containerd runs as process %d", pid)
@@ -128,8 +132,7 @@ class Containerd:
         for directory in (config.root, config.state, config.socket.parent, config.cni_conf_dir, config.registry_dir):
             directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         config.log_file.parent.mkdir(parents=True, exist_ok=True)
-        config.file.write_text(text)
-        config.file.chmod(0o600)
+        keep(config.file, text.encode())
         # A file left by a killed one; nobody listens, or it would have been adopted.
         config.socket.unlink(missing_ok=True)
 
