@@ -1,7 +1,7 @@
 """The other workloads on real containers, with kubectl's words for them."""
 
 from e2e.cluster import until
-from e2e.space import WEB, Space, pause
+from e2e.space import WEB, Space, pause, service, shell
 
 
 def template(name: str, *containers, **spec):
@@ -41,3 +41,29 @@ def test_a_daemon_set_rolls_out_and_back(space: Space) -> None:
     (pod,) = space.pods("app=logs")
     assert pod["spec"]["containers"][0]["env"][0]["value"] == "v1"
     assert space.kubectl("rollout", "history", "ds/logs").split()[-4:] == ["2", "<none>", "3", "<none>"]
+
+
+def test_a_stateful_set_keeps_names_and_data(space: Space) -> None:
+    keeper = shell(
+        "echo $HOSTNAME >> /data/starts; exec sleep 1000", volumeMounts=[{"name": "data", "mountPath": "/data"}]
+    )
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Mi"}}}
+    body = {
+        "serviceName": "db",
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": "db"}},
+        "template": template("db", keeper),
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+    }
+    names = service("db", clusterIP="None")
+    space.apply(names, {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": body})
+    space.kubectl("rollout", "status", "sts/db", "--timeout=60s", timeout=70)
+    until(lambda: "Address" in space.exec("db-0", "nslookup", f"db-1.db.{space.namespace}.svc.cluster.local"))
+    space.kubectl("set", "env", "sts/db", "VERSION=v2")
+    space.kubectl("rollout", "status", "sts/db", "--timeout=60s", timeout=70)
+    assert space.exec("db-1", "cat", "/data/starts") == "db-1\ndb-1\n"
+    space.kubectl("rollout", "undo", "sts/db")
+    space.kubectl("rollout", "status", "sts/db", "--timeout=60s", timeout=70)
+    assert space.exec("db-0", "cat", "/data/starts") == "db-0\ndb-0\ndb-0\n"
+    space.kubectl("scale", "sts/db", "--replicas=1")
+    until(lambda: [pod["metadata"]["name"] for pod in space.list("pods", "app=db")] == ["db-0"])

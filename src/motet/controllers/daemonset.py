@@ -180,6 +180,7 @@ class DaemonSets:
         if document is None:
             return None
         ds = document.view(DaemonSetView)
+        await self._history.adopt(document, _selects(document))
         history = self._history.decide(document, ds.spec.template, ds.status.collision_count or 0)
         failure, look_again = "", None
         if document.meta.deletion_timestamp is None:

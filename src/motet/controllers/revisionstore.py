@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from motet.base.errors import NotFound
+from motet.base.selectors import Selector
 from motet.client.interface import Client
 from motet.controllers import ownership, revisions
 from motet.controllers.revisions import History, RevisionView
@@ -44,6 +46,12 @@ class RevisionStore:
             collisions=collisions,
             taken=lambda name: name not in names and self.table.get(name, owner.namespace) is not None,
         )
+
+    async def adopt(self, owner: Document, selector: Selector) -> None:
+        """Take the revisions that an orphaning deletion of a namesake left, so that its pods need not restart."""
+        found = [each.view(RevisionView) for each in self.table.select(owner.namespace, selector)]
+        claims = ownership.claim(owner.meta, selector, found)
+        await ownership.settle(self._client, _KIND, owner, self._kind, replace(claims, release=()))
 
     async def settle(self, owner: Document, history: History) -> None:
         """Make the current revision, or give it its new number. Raises AlreadyExists, Conflict."""

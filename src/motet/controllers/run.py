@@ -28,6 +28,7 @@ from motet.controllers.podgc import PodGarbage, PodGcConfig
 from motet.controllers.replicaset import ReplicaSets
 from motet.controllers.replicationcontroller import replication_controllers
 from motet.controllers.serviceaccounts import NamespaceDefaults
+from motet.controllers.statefulset import StatefulSets
 from motet.controllers.volumes import Volumes
 from motet.identity.accounts import Lasting
 from motet.kinds.catalogue import Catalogue
@@ -76,6 +77,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "replicationcontroller": replication_controllers(client, clock, events("replication-controller")).run,
         "deployment": Deployments(client, clock, events("deployment-controller")).run,
         "daemonset": DaemonSets(client, clock, events("daemonset-controller")).run,
+        "statefulset": StatefulSets(client, clock, events("statefulset-controller")).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,

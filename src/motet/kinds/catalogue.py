@@ -34,6 +34,7 @@ from motet.kinds import (
     secret,
     service,
     serviceaccount,
+    statefulset,
     storageclass,
 )
 from motet.kinds.kind import Kind
@@ -61,6 +62,7 @@ KINDS: tuple[Kind, ...] = (
     replicaset.KIND,
     deployment.KIND,
     daemonset.KIND,
+    statefulset.KIND,
     networkpolicy.KIND,
     poddisruptionbudget.KIND,
     app.KIND,
