@@ -19,7 +19,7 @@ from motet.testbed import plan as plans
 from motet.testbed.cluster import Testbed
 from motet.testbed.switch import Switch
 
-from .test_cluster import left
+from .world import left
 
 pytestmark = pytest.mark.node
 

@@ -11,6 +11,7 @@ import logging
 import signal
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Protocol
@@ -68,6 +69,10 @@ class Network(Protocol):
         ...
 
     async def run(self) -> None: ...
+
+    async def drained(self, namespace: str, uid: str, longest: float) -> None:
+        """Return when nobody begins connections to the pod any more, and after `longest` seconds anyway."""
+        ...
 
 
 NetworkMaker = Callable[[Client, NetworkConfig], Network]
@@ -148,7 +153,7 @@ async def _run_parts(
     net: Network,
     clock: Clock,
 ) -> None:
-    tools = build_tools(config, client, runtime, clock, net.roster)
+    tools = replace(build_tools(config, client, runtime, clock, net.roster), drained=net.drained)
     manager = Manager(client, tools)
     server = AgentServer(
         manager,

@@ -21,6 +21,7 @@ from motet.network.overlay import kernel
 from motet.network.overlay.loop import Overlay
 from motet.network.policy import ruleset
 from motet.network.policy.loop import Policies
+from motet.network.proxy.draining import until_drained
 from motet.network.proxy.loop import Proxy
 from motet.network.proxy.nft import Nft
 from motet.network.roster import Roster
@@ -39,6 +40,8 @@ class NodeNetwork:
         self._config = config
         # Which pods there are; whoever starts pods here enters them.
         self.roster = Roster(client, config.node_name)
+        self._clock = SystemClock()
+        self._serving: Proxy | None = None
 
     def prepare(self) -> None:
         """What must be there before the first pod. Raises NetworkError."""
@@ -57,6 +60,12 @@ class NodeNetwork:
             group.create_task(forever("policies and Networks", self._policies, log=_log))
             group.create_task(forever("repairing the bridge", self._repair, log=_log))
 
+    async def drained(self, namespace: str, uid: str, longest: float) -> None:
+        """Return when no node begins connections to this pod any more, and after `longest` seconds anyway."""
+        slices = self._serving.slices if self._serving is not None else None
+        if slices is not None:
+            await until_drained(slices, namespace, uid, self._clock, longest)
+
     @staticmethod
     def remove(config: NetworkConfig) -> None:
         """Leave nothing behind in the kernel. Raises NftError, NetworkError."""
@@ -68,7 +77,7 @@ class NodeNetwork:
         bridge.remove(config)
 
     async def _proxy(self) -> None:
-        events = EventRecorder(self._client, SystemClock(), "motet-proxy", self._config.node_name)
+        events = EventRecorder(self._client, self._clock, "motet-proxy", self._config.node_name)
 
         def warn(about: Document, message: str) -> None:
             kind = "Pod" if about.key.resource == pod.KIND.resource else "Service"
@@ -76,7 +85,8 @@ class NodeNetwork:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(forever("the service proxy's events", events.run, log=_log))
-            await Proxy(self._client, self._config, Nft(), warn).run()
+            self._serving = Proxy(self._client, self._config, Nft(), warn)
+            await self._serving.run()
 
     async def _dns(self) -> None:
         await Dns(self._client, self._config).run()

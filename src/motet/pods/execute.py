@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,13 @@ from motet.runtime.interface import (
 
 # What is left for a container after a preStop hook that used up the grace period, in seconds.
 _LEAST_GRACE = 2
+# How long a pod that is deleted waits at most for new connections to go elsewhere, in seconds.
+_LONGEST_DRAIN = 2.0
 _ETC_HOSTS = "/etc/hosts"
+
+
+async def _at_once(namespace: str, uid: str, longest: float) -> None:
+    """Where nobody knows who begins connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ class Tools:
     actions: Actions
     cgroups: Cgroups
     isolation: Isolation = field(default_factory=NoIsolation)
+    # Returns when nobody begins connections to the pod (namespace, uid) any more, and after so many seconds anyway.
+    drained: Callable[[str, str, float], Awaitable[None]] = _at_once
 
     def say(self, pod: Pod, type: str, reason: str, message: str, container: ContainerSpec | None = None) -> None:
         """Tell an event about a pod or one of its containers."""
@@ -280,23 +288,30 @@ async def start_container(tools: Tools, pod: Pod, step: StartContainer, sandbox:
 
 
 async def stop_containers(tools: Tools, pod: Pod, step: StopContainers, sandbox: Sandbox | None) -> None:
-    """Stop all of them side by side."""
-    await asyncio.gather(*(_stop(tools, pod, step, kill, sandbox) for kill in step.kills))
-
-
-async def _stop(tools: Tools, pod: Pod, step: StopContainers, kill: Kill, sandbox: Sandbox | None) -> None:
-    spec = pod.container(kill.container)
-    tools.say(pod, "Normal", "Killing", step.message.replace("{name}", kill.container), spec)
-    grace = float(step.grace)
+    """Stop all of them side by side; those of a deleted pod when no new connections come to it, within the grace period."""
     began = tools.clock.monotonic()
+    for kill in step.kills:
+        message = step.message.replace("{name}", kill.container)
+        tools.say(pod, "Normal", "Killing", message, pod.container(kill.container))
+    if step.deleting and step.grace > 0:
+        await tools.drained(pod.metadata.namespace, pod.metadata.uid, min(_LONGEST_DRAIN, step.grace / 2))
+    await asyncio.gather(*(_stop(tools, pod, step.grace, kill, sandbox, began) for kill in step.kills))
+
+
+async def _stop(tools: Tools, pod: Pod, grace: int, kill: Kill, sandbox: Sandbox | None, began: float) -> None:
+    def left() -> float:
+        return grace - (tools.clock.monotonic() - began)
+
+    spec = pod.container(kill.container)
     hook = spec.lifecycle.pre_stop if spec is not None and spec.lifecycle is not None else None
+    least = min(grace, 1)
     if spec is not None and hook is not None and grace > 0:
         ip = next(iter(pod_ips(pod, sandbox, tools.config)), "127.0.0.1")
-        answer = await hooks.run(hook, spec, kill.container_id, ip, tools.actions, tools.clock, grace)
+        answer = await hooks.run(hook, spec, kill.container_id, ip, tools.actions, tools.clock, left())
         if not answer.ok:
             tools.say(pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {answer.output}", spec)
-        grace = max(float(_LEAST_GRACE), grace - (tools.clock.monotonic() - began))
-    await tools.runtime.stop_container(kill.container_id, round(grace))
+        least = _LEAST_GRACE
+    await tools.runtime.stop_container(kill.container_id, round(max(least, left())))
 
 
 async def remove_container(tools: Tools, pod: Pod, container: Container) -> None:

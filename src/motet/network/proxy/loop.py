@@ -56,6 +56,8 @@ class Proxy:
         self._nft = nft
         self._warn = warn
         self._listeners = listeners
+        # The slices as this node knows them, once it does.
+        self.slices: Table | None = None
         self._ruleset = Ruleset(config)
         self._generation = -1
         self._text = ""
@@ -77,7 +79,7 @@ class Proxy:
         """Program the node until cancelled; the rules stay when this ends."""
         client, on_this_node = self._client, FieldTerm("spec.nodeName", self._config.node_name)
         self._services = await client.table(service.KIND)
-        self._slices = await client.table(endpointslice.KIND)
+        self._slices = self.slices = await client.table(endpointslice.KIND)
         self._pods = await client.table(pod.KIND, fields=FieldSelector((on_this_node,)))
         self._nodes = await client.table(node.KIND)
         ends = [

@@ -1,0 +1,63 @@
+"""Clients that ask again and again, each time with a new connection, and remember every failure."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`at` is when the request began, on the monotonic clock."""
+
+    at: float
+    host: str
+    error: str
+
+
+@dataclass(slots=True)
+class Load:
+    answers: int = 0
+    bodies: set[str] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def ask_on(self, host: str, port: int) -> None:
+        while not self.ended.wait(0.01):
+            began = time.monotonic()
+            try:
+                self.bodies.add(fetch(host, port))
+                self.answers += 1
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(Failure(began, host, repr(error)))
+
+
+@contextlib.contextmanager
+def load(hosts: Iterable[str], port: int, each: int = 2) -> Iterator[Load]:
+    """So many clients of `port` at each of these addresses, for as long as the block lasts."""
+    made = Load()
+    threads = [threading.Thread(target=made.ask_on, args=(host, port)) for host in hosts for _ in range(each)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield made
+    finally:
+        made.ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def fetch(host: str, port: int, timeout: float = 5.0) -> str:
+    """The body of an answer 200. Raises OSError, HTTPException."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        if answer.status != 200:
+            raise http.client.HTTPException(f"{answer.status} {body}")
+        return body.strip()
