@@ -314,6 +314,25 @@ async def test_a_claim_that_waits_for_its_consumer_is_promised_first_and_the_pod
     assert await cluster.placed("db") == "n1"
 
 
+async def test_events_tell_which_volume_keeps_a_pod_on_which_node(cluster: Cluster) -> None:
+    await storage_class(cluster)
+    await claim(cluster)
+    await cluster.node("n1")
+    await cluster.pod("db", **mounting("data"))
+    await cluster.world.until(lambda: promised(cluster))
+    await volume(cluster, "v1", "n1")
+    await bound_claim(cluster, "data", "v1")
+    await cluster.placed("db")
+    pinned = 'volume "v1" of claim "data" is on node n1'
+    await cluster.world.until(lambda: cluster.said("Scheduled"))
+    assert cluster.said("Scheduled") == [f"Successfully assigned default/db to n1: {pinned}"]
+    await cluster.node("n2")
+    await cluster.world.client.patch(node.KIND, "n1", {"spec": {"unschedulable": True}})
+    await cluster.pod("other", **mounting("data"))
+    expected = f"1 node(s) had volume node affinity conflict ({pinned}), 1 node(s) were unschedulable."
+    assert await cluster.refused("other") == f"0/2 nodes are available: {expected}"
+
+
 async def test_pods_that_share_a_claim_go_where_it_was_promised(cluster: Cluster) -> None:
     await storage_class(cluster)
     await claim(cluster)

@@ -13,6 +13,7 @@ from motet.store.document import Document
 from motet.store.table import Table
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_NAMES_A_NODE = frozenset({"kubernetes.io/hostname", "metadata.name"})
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 # (namespace, claim) -> node, for claims promised in this turn and not annotated yet.
@@ -53,7 +54,7 @@ class Storage:
                     return Claims(problem=f'persistentvolume "{view.spec.volume_name}" not found')
                 affinity = _reach(volume.view(VolumeView))
                 if affinity is not None:
-                    extra.append(filters.volumes([affinity]))
+                    extra.append(filters.volumes([affinity], _where(volume.name, name, affinity)))
             else:
                 storage_class = self._class(view.spec.storage_class_name)
                 if storage_class is None or storage_class.volume_binding_mode != "WaitForFirstConsumer":
@@ -63,7 +64,7 @@ class Storage:
                 unbound.append(claim)
                 promised = promises.get((claim.namespace, claim.name)) or selected_node(claim)
                 if promised:
-                    extra.append(filters.chosen(promised))
+                    extra.append(filters.chosen(promised, f'claim "{name}" is to be kept on node {promised}'))
         return Claims(filters=tuple(extra), unbound=tuple(unbound))
 
     def _class(self, name: str) -> StorageClassView | None:
@@ -78,6 +79,17 @@ class Storage:
             return []
         candidates = [volume.view(VolumeView) for volume in self.volumes if volume.meta.deletion_timestamp is None]
         return [filters.bindable([_reach(volume) for volume in candidates if _suits(volume, claim, view)])]
+
+    def pinned(self, pod: PodClass) -> str:
+        """Which volumes keep the pod on its node, in words; empty when none does."""
+        said = []
+        for name in pod.claims:
+            claim = self.claims.get(name, pod.namespace)
+            volume = self.volumes.get(claim.view(ClaimView).spec.volume_name) if claim is not None else None
+            affinity = _reach(volume.view(VolumeView)) if volume is not None else None
+            if volume is not None and affinity is not None:
+                said.append(_where(volume.name, name, affinity))
+        return ", ".join(said)
 
     def all_bound(self, pod: PodClass) -> bool:
         """Whether nothing is left to be bound."""
@@ -98,6 +110,19 @@ class Storage:
 def selected_node(claim: Document) -> str:
     """The node a claim is promised to, or an empty string."""
     return (claim.meta.annotations or {}).get(SELECTED_NODE, "")
+
+
+def _where(volume: str, claim: str, affinity: NodeSelector) -> str:
+    """What a person needs to know of a volume that is not everywhere."""
+    nodes = [
+        value
+        for term in affinity.node_selector_terms
+        for item in (*(term.match_expressions or ()), *(term.match_fields or ()))
+        if item.key in _NAMES_A_NODE and item.operator == "In"
+        for value in item.values or ()
+    ]
+    place = f"is on node {' or '.join(nodes)}" if nodes else "cannot be reached from every node"
+    return f'volume "{volume}" of claim "{claim}" {place}'
 
 
 def _reach(volume: VolumeView) -> NodeSelector | None:

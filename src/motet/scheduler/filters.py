@@ -50,13 +50,17 @@ def ports(pod: PodClass, node: Node) -> str:
 STATIC: tuple[Filter, ...] = (cordoned, labels, taints)
 
 
-def volumes(affinities: Iterable[NodeSelector]) -> Filter:
-    """The places the pod's volumes can be reached from."""
+_CONFLICT = "node(s) had volume node affinity conflict"
+
+
+def volumes(affinities: Iterable[NodeSelector], which: str = "") -> Filter:
+    """The places the pod's volumes can be reached from; `which` tells people more."""
     required = tuple(affinities)
+    reason = f"{_CONFLICT} ({which})" if which else _CONFLICT
 
     def reachable(pod: PodClass, node: Node) -> str:
         fits = all(selected(selector, node.labels, node.name) for selector in required)
-        return "" if fits else "node(s) had volume node affinity conflict"
+        return "" if fits else reason
 
     return reachable
 
@@ -85,11 +89,12 @@ def topology(allowed: Sequence[TopologyTerm]) -> Filter:
     return inside
 
 
-def chosen(node_name: str) -> Filter:
-    """Only the node that a claim of the pod has already been promised to."""
+def chosen(node_name: str, which: str = "") -> Filter:
+    """Only the node that a claim of the pod has already been promised to; `which` tells people more."""
+    reason = f"{_CONFLICT} ({which})" if which else _CONFLICT
 
     def promised(pod: PodClass, node: Node) -> str:
-        return "" if node.name == node_name else "node(s) had volume node affinity conflict"
+        return "" if node.name == node_name else reason
 
     return promised
 

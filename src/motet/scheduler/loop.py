@@ -241,7 +241,7 @@ class Scheduler:
         decisions = self._decide(storage)
         await asyncio.gather(*(self._promise(*promise) for promise in decisions.promises))
         for at in range(0, len(decisions.bindings), _AT_A_TIME):
-            await self._bind(decisions.bindings[at : at + _AT_A_TIME])
+            await self._bind(decisions.bindings[at : at + _AT_A_TIME], storage)
         await asyncio.gather(*(self._evictor.carry_out(pod, eviction) for pod, eviction in decisions.evictions))
 
     def _decide(self, storage: Storage) -> _Decisions:
@@ -349,13 +349,16 @@ class Scheduler:
                 self._put_back(document)
                 return
 
-    async def _bind(self, bindings: Sequence[tuple[Document, str]]) -> None:
+    async def _bind(self, bindings: Sequence[tuple[Document, str]], storage: Storage) -> None:
         answers = await self._client.bind(
             (document.namespace, document.name, document.meta.uid, node_name) for document, node_name in bindings
         )
         for (document, node_name), answer in zip(bindings, answers, strict=True):
             if answer is None:
                 message = f"Successfully assigned {document.namespace}/{document.name} to {node_name}"
+                counted = self._state.counted.get(document.meta.uid)
+                if counted is not None and (pinned := storage.pinned(counted[1])):
+                    message += f": {pinned}"
                 self._recorder.event(_about(document), NORMAL, "Scheduled", message)
             else:
                 if not isinstance(answer, NotFound):

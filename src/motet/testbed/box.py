@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from motet.machine.layout import Machine
+from motet.runtime import mounts
 from motet.runtime.cgroups import Cgroups
 from motet.testbed.plan import TestbedError
 
@@ -109,6 +110,7 @@ class Box:
         """Turn it off and throw it away. Raises RuntimeFailure, TestbedError."""
         self.power_off()
         await self._cgroups.remove(self.machine.cgroup_root)
+        mounts.unmount_below(self.directory)
         for directory in (self.machine.run_dir, self.directory):
             if directory.exists():
                 shutil.rmtree(directory)
