@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 def format_time(instant: datetime) -> str:
     """`metav1.Time`: 2026-01-31T10:20:30Z."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def format_micro_time(instant: datetime) -> str:
     """`metav1.MicroTime`: 2026-01-31T10:20:30.123456Z."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
