@@ -28,6 +28,7 @@ from typing import Any
 from motet.network.dns import wire
 from motet.network.dns.forward import Forwarder
 from motet.network.dns.server import DnsServer
+from motet.network.dns.view import View
 from motet.network.dns.wire import Record
 from motet.network.dns.zone import Zone
 
@@ -50,7 +51,7 @@ def serve(port: int, services: int) -> None:
         zone.put(name, [Record(name, *wire.address(address))])
 
     async def run() -> None:
-        async with DnsServer(zone, Forwarder(tuple), "127.0.0.1", port).serving():
+        async with DnsServer(View(zone), Forwarder(tuple), "127.0.0.1", port).serving():
             await asyncio.get_running_loop().create_future()
 
     import uvloop

@@ -89,7 +89,7 @@ class NodeNetwork:
             await self._serving.run()
 
     async def _dns(self) -> None:
-        await Dns(self._client, self._config).run()
+        await Dns(self._client, self._config, self.roster).run()
 
     async def _overlay(self) -> None:
         await Overlay(self._client, self._config).run()

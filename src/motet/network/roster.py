@@ -8,7 +8,7 @@ only once there is a Network or a policy to need them. What is decided from this
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -53,6 +53,7 @@ class Roster:
         # What the API says, by name; and what this node entered itself, by uid.
         self._told: dict[Key, Pod] = {}
         self._admitted: dict[str, _Admitted] = {}
+        self._own: list[Pod] | None = None
         self._listeners: dict[object, Callable[[], None]] = {}
         self.revision = 0
         self._enforced = -1
@@ -84,7 +85,7 @@ class Roster:
 
     @property
     def idle(self) -> bool:
-        """Whether there is no Network and no pod that names one: then nobody needs to know the pods."""
+        """Whether there is no Network and no pod here that names one: then nobody needs to know the pods."""
         return not self._networks and not any(pod.networks for pod in self.own())
 
     @property
@@ -109,14 +110,11 @@ class Roster:
         own = {pod.address: pod for pod in self.own()}
         return [*own.values(), *(pod for pod in self._told.values() if pod.address not in own)]
 
-    def own(self) -> Iterator[Pod]:
-        """The pods of this node that were admitted, with what the API says of them by now."""
-        for uid, admitted in self._admitted.items():
-            document = admitted.document
-            told = self._told_document(document.key)
-            if told is not None and told.meta.uid == uid and told.revision > document.revision:
-                document = told
-            yield pod_at(admitted.address, document)
+    def own(self) -> Sequence[Pod]:
+        """The pods of this node that were admitted, with what the API says of them by now. The same object until that changes."""
+        if self._own is None:
+            self._own = [pod_at(each.address, self._newest(each.document)) for each in self._admitted.values()]
+        return self._own
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback()` right after every change, until the returned function is called. It must not raise."""
@@ -140,11 +138,13 @@ class Roster:
             del self._admitted[other]
         self._admitted[uid] = _Admitted(document, address)
         if known is None or pod_at(known.address, known.document) != pod_at(address, document):
+            self._own = None
             self._touch()
 
     def dismiss(self, uid: str) -> None:
         """The pod has no address any more."""
         if self._admitted.pop(uid, None) is not None:
+            self._own = None
             self._touch()
 
     async def enforced(self) -> None:
@@ -171,8 +171,12 @@ class Roster:
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
-    def _told_document(self, key: Key) -> Document | None:
-        return self._pods.get(key.name, key.namespace) if self._pods is not None else None
+    def _newest(self, document: Document) -> Document:
+        """The pod as the API tells it, if that is newer."""
+        told = self._pods.get(document.name, document.namespace) if self._pods is not None else None
+        if told is not None and told.meta.uid == document.meta.uid and told.revision > document.revision:
+            return told
+        return document
 
     def _touch(self) -> None:
         self.revision += 1
@@ -188,12 +192,22 @@ class Roster:
             self._touch()
 
     def _pod_changed(self, old: Document | None, new: Document | None) -> None:
-        key = (new or old).key  # type: ignore[union-attr]
+        document = new or old
+        assert document is not None
         pod = pod_of(new, self._here) if new is not None else None
-        if pod == self._told.get(key):
+        admitted = self._admitted.get(document.meta.uid)
+        ours = admitted is not None and new is not None and _differs(old, new, admitted.address)
+        if ours:
+            self._own = None
+        if pod != self._told.get(document.key):
+            if pod is None:
+                del self._told[document.key]
+            else:
+                self._told[document.key] = pod
+        elif not ours:
             return
-        if pod is None:
-            del self._told[key]
-        else:
-            self._told[key] = pod
         self._touch()
+
+
+def _differs(old: Document | None, new: Document, address: str) -> bool:
+    return old is None or pod_at(address, old) != pod_at(address, new)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -12,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.network.dns.messages import question
+from tests.network.dns.ports import free_port
 from tests.network.dns.test_server import ask
 from tests.network.lab import config
 
 from motet.kinds import endpointslice, service
 from motet.network.dns.loop import Dns
+from motet.network.roster import Roster
 from support.fake_client import FakeClient
 
 D = "cluster.local"
@@ -24,11 +25,9 @@ D = "cluster.local"
 
 @contextlib.asynccontextmanager
 async def dns(folder: Path, client: FakeClient) -> AsyncIterator[int]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = replace(config(folder), dns_address=IPv4Address("127.0.0.1"), upstream=("127.0.0.1",))
-    running = asyncio.ensure_future(Dns(client, settings, port).run())  # type: ignore[arg-type]
+    running = asyncio.ensure_future(Dns(client, settings, Roster(client, "n1"), port).run())  # type: ignore[arg-type]
     try:
         yield port
     finally:

@@ -12,6 +12,7 @@ import pytest
 from tests.network.lab import Lab, lab, until
 
 from motet.network.dns.loop import Dns
+from motet.network.roster import Roster
 
 pytestmark = pytest.mark.node
 NAME = "web.default.svc.cluster.local"
@@ -26,7 +27,7 @@ def it(tmp_path: Path) -> Iterator[Lab]:
 @pytest.mark.skipif(shutil.which("busybox") is None, reason="needs busybox for a resolver that is not ours")
 async def test_a_resolver_in_a_pod_finds_services_and_their_names(it: Lab) -> None:
     it.pod(2)
-    running = asyncio.ensure_future(Dns(it.client, it.config).run())  # type: ignore[arg-type]
+    running = asyncio.ensure_future(Dns(it.client, it.config, Roster(it.client, "n1")).run())  # type: ignore[arg-type]
 
     def look_up(what: str) -> str:
         command = ["nsenter", f"--net=/run/netns/{it.namespace(2)}", "busybox", "nslookup", what, "10.43.0.10"]

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.network.dns import messages
 from tests.network.dns.messages import Message, question
+from tests.network.dns.ports import free_port
 
 from motet.network.dns import wire
 from motet.network.dns.forward import Forwarder, ResolvConf
 from motet.network.dns.server import DnsServer
+from motet.network.dns.view import View
 from motet.network.dns.wire import Record
 from motet.network.dns.zone import Zone, external_record
 
@@ -54,7 +56,7 @@ async def upstream(reply: Reply, port: int = 0) -> AsyncIterator[tuple[Upstream,
 
 @contextlib.asynccontextmanager
 async def serving(zone: Zone, *servers: str, port: int = 1) -> AsyncIterator[tuple[DnsServer, int]]:
-    server = DnsServer(zone, Forwarder(lambda: servers, port, patience=0.2), HERE, 0)
+    server = DnsServer(View(zone), Forwarder(lambda: servers, port, patience=0.2), HERE, free_port())
     async with server.serving() as bound:
         yield server, bound
 
@@ -118,7 +120,7 @@ async def test_a_change_of_the_zone_is_seen_at_once(zone: Zone) -> None:
     async with serving(zone) as (server, port):
         assert (await ask(port, question(f"web.default.svc.{D}"))).data()
         zone.put("web", ())
-        server.changed()
+        server.common.changed()
         assert (await ask(port, question(f"web.default.svc.{D}"))).rcode == wire.NXDOMAIN
 
 

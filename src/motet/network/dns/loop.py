@@ -1,25 +1,42 @@
-"""Keep the zone true to services and slices, and serve it on the node's name-server address."""
+"""Keep names true to services, slices and Networks, and serve them on the node's name-server address.
+
+Every node, and every pod of a cluster without Networks, sees the one common view. From the first Network on, each set of Networks
+that a pod of this node is on has a view of its own, and so have the pods on none; a view exists while somebody sees it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Hashable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
 
 from motet.client.interface import Client
-from motet.kinds import endpointslice, service
+from motet.kinds import attachments, endpointslice, service
+from motet.kinds.network import NetworkSpec
 from motet.network.config import NetworkConfig
+from motet.network.dns.audience import Audience, Named, Told, audience_of, everything, told, told_of_pod
 from motet.network.dns.forward import Forwarder, ResolvConf
 from motet.network.dns.server import DnsServer
-from motet.network.dns.wire import Record
-from motet.network.dns.zone import Zone, external_record, service_records
+from motet.network.dns.view import View
+from motet.network.dns.zone import Zone
+from motet.network.policy.views import Pod
+from motet.network.proxy.desired import is_ipv4, parsed
 from motet.network.proxy.loop import SERVICE_LABEL, slices_of
 from motet.network.proxy.views import ServiceView, SliceView
+from motet.network.roster import Roster
 from motet.store.document import Document
+from motet.store.table import Table
 
 _log = logging.getLogger(__name__)
+
+# A change of pods is looked at with all those that come with it.
+_GATHER_SECONDS = 0.02
+_UNKNOWN = NetworkSpec(internal=True)
+Name = tuple[str, str]
 
 
 class _Naming(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -34,63 +51,99 @@ class _NamingView(msgspec.Struct, gc=False, frozen=True):
 class Dns:
     """The name server of one node."""
 
-    def __init__(self, client: Client, config: NetworkConfig, port: int = 53) -> None:
+    def __init__(self, client: Client, config: NetworkConfig, roster: Roster, port: int = 53) -> None:
         self._client = client
         self._config = config
-        self._zone = Zone(config.domain, (config.all_pods, config.services))
+        self._roster = roster
         address = str(config.dns_address)
         machine = ResolvConf(Path("/etc/resolv.conf"), besides=(address,))
         forwarder = Forwarder((lambda: config.upstream) if config.upstream else machine)
-        self._server = DnsServer(self._zone, forwarder, address, port)
-        self._dirty: set[tuple[str, str]] = set()
+        self._common = View(self._zone())
+        self._server = DnsServer(self._common, forwarder, address, port)
+        self._people = _People(config.all_pods)
+        # The views of pods once there are Networks; and what of the roster they were made from.
+        self._views: dict[Audience, View] = {}
+        self._seen = -1
+        self._own: object = None
+        self._dirty: set[Name] = set()
         self._wake = asyncio.Event()
+        self._services: Table
+        self._slices: Table
+
+    def _zone(self) -> Zone:
+        return Zone(self._config.domain, (self._config.all_pods, self._config.services))
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        services = await self._client.table(service.KIND)
-        slices = await self._client.table(endpointslice.KIND)
-        ends = [services.listen(self._service_changed), slices.listen(self._slice_changed)]
-        self._dirty.update((document.namespace, document.name) for document in services)
-        self._wake.set()
+        self._services = await self._client.table(service.KIND)
+        self._slices = await self._client.table(endpointslice.KIND)
+        await self._roster.loaded()
+        ends = [
+            self._services.listen(self._service_changed),
+            self._slices.listen(self._slice_changed),
+            self._roster.listen(self._roster_changed),
+        ]
+        self._dirty.update((document.namespace, document.name) for document in self._services)
+        self._roster_changed()
         try:
             async with self._server.serving():
                 while True:
                     await self._wake.wait()
                     self._wake.clear()
+                    if not self._roster.idle:
+                        await self._roster.awake()
+                        if self._seen != self._roster.revision:
+                            await asyncio.sleep(_GATHER_SECONDS)
+                            self._follow_roster()
                     dirty, self._dirty = self._dirty, set()
-                    for namespace, name in dirty:
-                        found = services.get(name, namespace)
-                        parts = slices_of(slices, namespace, name)
-                        if self._zone.put((namespace, name), self._readable(found, parts)):
-                            self._server.changed()
+                    for name in dirty:
+                        self._put(name, (None, *self._views))
         finally:
             for end in ends:
                 end()
 
-    def _readable(self, found: Document | None, parts: list[Document]) -> list[Record]:
-        """One service that makes no sense costs no other its name."""
-        try:
-            return self._records(found, parts)
-        except (ValueError, msgspec.ValidationError) as error:
-            _log.warning("%s has no names: %s", found, error)
-            return []
+    # --- names --------------------------------------------------------------------------------------------------------
 
-    def _records(self, found: Document | None, parts: list[Document]) -> list[Record]:
-        if found is None:
-            return []
-        naming = found.view(_NamingView).spec
-        if found.view(ServiceView).spec.type == "ExternalName":
-            return [external_record(found.name, found.namespace, naming.external_name, self._config.domain)]
-        return list(
-            service_records(
-                found.name,
-                found.namespace,
-                found.view(ServiceView),
-                [part.view(SliceView) for part in parts],
-                self._config.domain,
-                unready=naming.publish_not_ready_addresses,
+    def _put(self, name: Name, audiences: tuple[Audience | None, ...]) -> None:
+        """Make every one of these views, None being the common one, true to one service."""
+        found = self._named(name)
+        if self._views and found is not None:
+            self._people.follow(name, found)
+        for audience in audiences:
+            view = self._common if audience is None else self._views[audience]
+            _fill(view, name, self._records(found, audience))
+
+    def _named(self, name: Name) -> Named | None:
+        document = self._services.get(name[1], name[0])
+        if document is None:
+            self._people.forget(name)
+            return None
+        try:
+            naming = document.view(_NamingView).spec
+            return Named(
+                document.name,
+                document.namespace,
+                document.view(ServiceView),
+                [part.view(SliceView) for part in slices_of(self._slices, *name)],
+                naming.publish_not_ready_addresses,
+                naming.external_name,
+                attachments.of(document.meta.annotations, document.namespace),
             )
-        )
+        except msgspec.ValidationError as error:
+            _log.warning("%s has no names: %s", document, error)
+            return None
+
+    def _records(self, named: Named | None, audience: Audience | None) -> Told:
+        """One service that makes no sense costs no other its name."""
+        if named is None:
+            return Told()
+        try:
+            if audience is None:
+                return Told(everything(named, self._config.domain))
+            return told(named, audience, self._people.who, self._config.domain)
+        except ValueError as error:
+            _log.warning("service %s/%s has no names: %s", named.namespace, named.name, error)
+            return Told()
 
     def _service_changed(self, old: Document | None, new: Document | None) -> None:
         document = new or old
@@ -104,3 +157,121 @@ class Dns:
             if document and name:
                 self._dirty.add((document.namespace, name))
                 self._wake.set()
+
+    # --- who asks -----------------------------------------------------------------------------------------------------
+
+    def _roster_changed(self) -> None:
+        """A pod of this node may ask as soon as it runs, so its view is there at once; the rest follows in its turn."""
+        self._wake.set()
+        if self._roster.idle:
+            self._server.askers.clear()
+            self._views.clear()
+            return
+        own = self._roster.own()
+        if own is self._own and self._views:
+            return
+        self._own = own
+        wanted = {pod.address: audience_of(pod) for pod in own}
+        if not self._views:
+            # The first Network: from now on it matters whose addresses lead where.
+            self._people.know(self._roster.everyone())
+            for document in self._services:
+                if (found := self._named((document.namespace, document.name))) is not None:
+                    self._people.follow((document.namespace, document.name), found)
+        for audience in {Audience(), *wanted.values()} - self._views.keys():
+            self._open(audience)
+        for audience in self._views.keys() - {Audience(), *wanted.values()}:
+            del self._views[audience]
+        self._server.askers = {address: self._views[audience] for address, audience in wanted.items()}
+
+    def _open(self, audience: Audience) -> None:
+        view = self._views[audience] = View(self._zone(), self._zone() if audience.networks else None)
+        view.close(self._closed(audience))
+        self._people.know(self._roster.everyone())
+        for document in self._services:
+            name = document.namespace, document.name
+            _fill(view, name, self._records(self._named(name), audience))
+        for pod in self._people:
+            _fill(view, pod.address, told_of_pod(pod, audience, self._config.domain))
+
+    def _closed(self, audience: Audience) -> bool:
+        """Pods that are on internal networks alone have no way out, not by names either."""
+        known = self._roster.networks
+        return bool(audience.networks) and all(known.get(key, _UNKNOWN).internal for key in audience.networks)
+
+    def _follow_roster(self) -> None:
+        """What changed of others: which services that concerns, and their own names."""
+        if not self._views or self._seen == self._roster.revision:
+            return
+        self._seen = self._roster.revision
+        for audience, view in self._views.items():
+            view.close(self._closed(audience))
+        self._people.know(self._roster.everyone())
+        for address in self._people.moved():
+            self._dirty |= self._people.behind(address)
+            pod = self._people.who(address)
+            for audience, view in self._views.items():
+                _fill(view, address, told_of_pod(pod, audience, self._config.domain) if pod is not None else Told())
+
+
+class _People:
+    """Who is at which address, and which services lead there."""
+
+    def __init__(self, all_pods: IPv4Network) -> None:
+        self._all_pods = all_pods
+        self._pods: dict[str, Pod] = {}
+        self._leads: dict[Name, frozenset[str]] = {}
+        self._behind: dict[str, set[Name]] = {}
+        self._moved: set[str] = set()
+
+    def __iter__(self) -> Iterator[Pod]:
+        return iter(self._pods.values())
+
+    def know(self, everyone: list[Pod]) -> None:
+        """These are all pods now."""
+        fresh = {pod.address: pod for pod in everyone}
+        old, self._pods = self._pods, fresh
+        self._moved.update(
+            address for address in old.keys() | fresh.keys() if _on(old.get(address)) != _on(fresh.get(address))
+        )
+
+    def moved(self) -> set[str]:
+        """The addresses at which somebody else is than when this was last asked, or on other Networks."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    def who(self, address: str) -> Pod | None:
+        """An address of the pods' that nobody is known to have yet is a pod's on no Network."""
+        found = self._pods.get(address)
+        if found is None and is_ipv4(address) and parsed(address) in self._all_pods:
+            return Pod(address, "", {})
+        return found
+
+    def behind(self, address: str) -> set[Name]:
+        return self._behind.get(address, set())
+
+    def follow(self, name: Name, named: Named) -> None:
+        """A service leads there now."""
+        now = frozenset(named.addresses())
+        before = self._leads.get(name, frozenset())
+        for address in before - now:
+            self._behind[address].discard(name)
+        for address in now - before:
+            self._behind.setdefault(address, set()).add(name)
+        self._leads[name] = now
+
+    def forget(self, name: Name) -> None:
+        for address in self._leads.pop(name, frozenset()):
+            self._behind[address].discard(name)
+
+
+def _on(pod: Pod | None) -> tuple[str, attachments.Attachments] | None:
+    return (pod.namespace, pod.networks) if pod is not None else None
+
+
+def _fill(view: View, owner: Hashable, found: Told) -> None:
+    changed = view.zone.put(owner, found.own)
+    if view.elsewhere is not None:
+        changed |= view.elsewhere.put(owner, found.elsewhere)
+    if changed:
+        view.changed()

@@ -1,7 +1,8 @@
-"""The node's name server: answers from the zone, over UDP and TCP, and forwards the rest.
+"""The node's name server: answers from what the asker may know, over UDP and TCP, and forwards the rest.
 
-Answers are kept by the question's exact bytes, so a repeated question costs one look-up; any change of the zone
-empties them. Several addresses are told in another order each time, since many clients take the first.
+Who asks is known by the address; pods on the same Networks have one view. Answers are kept in it by the question's exact
+bytes, so a repeated question costs two look-ups; any change of its records empties them. Several addresses are told in
+another order each time, since many clients take the first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 from motet.network.dns import wire
 from motet.network.dns.forward import Forwarder, Unanswered
-from motet.network.dns.zone import Answer, Zone
+from motet.network.dns.view import View
+from motet.network.dns.zone import Answer
 
 _log = logging.getLogger(__name__)
 
@@ -35,14 +37,14 @@ Sender = Any
 
 
 class DnsServer:
-    """One zone and one way out, on one address."""
+    """Views of the names and one way out, on one address. `askers` have views of their own; others have the common one."""
 
-    def __init__(self, zone: Zone, forwarder: Forwarder, address: str, port: int = 53) -> None:
-        self._zone = zone
+    def __init__(self, common: View, forwarder: Forwarder, address: str, port: int = 53) -> None:
+        self.askers: dict[str, View] = {}
+        self.common = common
         self._forwarder = forwarder
         self._address = address
         self._port = port
-        self._kept: dict[bytes, Sequence[bytes]] = {}
         self._turn = itertools.count()
         self._asking: set[asyncio.Task[None]] = set()
         self._streams: set[asyncio.Task[None]] = set()
@@ -70,10 +72,6 @@ class DnsServer:
                 await asyncio.gather(*ending, return_exceptions=True)
                 await self._forwarder.close()
 
-    def changed(self) -> None:
-        """The zone is another now."""
-        self._kept.clear()
-
     def _drain(self) -> None:
         for _ in range(_DRAIN):
             try:
@@ -94,39 +92,35 @@ class DnsServer:
 
     def respond(self, packet: bytes, sender: Sender) -> bytes:
         """The answer to one datagram, if it is known here; otherwise nothing, and it follows later."""
-        kept = self._kept.get(packet[2:])
+        view = self.askers.get(sender[0], self.common)
+        kept = view.kept.get(packet[2:])
         if kept is not None:
             return packet[:2] + (kept[0] if len(kept) == 1 else kept[next(self._turn) % len(kept)])
         try:
             query = wire.parse(packet)
         except wire.Malformed as error:
             return wire.complaint(packet, error.rcode)
-        answer = self._zone.lookup(query.name, query.type)
+        answer = view.lookup(query.name, query.type)
         if query.edns:
             return wire.respond(query, wire.BADVERS, authoritative=False)
         if not answer.outside and not answer.follow:
             orders = [wire.cut(response, query) for response in _orders(query, answer)]
-            self._keep(packet[2:], [response[2:] for response in orders])
+            _keep(view, packet[2:], [response[2:] for response in orders])
             return orders[0]
         if len(self._asking) >= _MOST_FORWARDED:
             return wire.respond(query, wire.SERVFAIL, authoritative=False)
-        task = asyncio.create_task(self._later(packet, query, sender))
+        task = asyncio.create_task(self._later(view, packet, query, sender))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
         return b""
 
-    def _keep(self, key: bytes, responses: Sequence[bytes]) -> None:
-        if len(self._kept) >= _MOST_KEPT:
-            self._kept.clear()
-        self._kept[key] = responses
+    async def _later(self, view: View, packet: bytes, query: wire.Query, sender: Sender) -> None:
+        self._send(await self._resolve(view, packet, query, stream=False), sender)
 
-    async def _later(self, packet: bytes, query: wire.Query, sender: Sender) -> None:
-        self._send(await self._resolve(packet, query, stream=False), sender)
-
-    async def _resolve(self, packet: bytes, query: wire.Query, *, stream: bool) -> bytes:
+    async def _resolve(self, view: View, packet: bytes, query: wire.Query, *, stream: bool) -> bytes:
         if query.edns:
             return wire.respond(query, wire.BADVERS, authoritative=False)
-        answer = self._zone.lookup(query.name, query.type)
+        answer = view.lookup(query.name, query.type)
         try:
             if answer.outside:
                 return await self._forwarder.ask(packet, stream=stream)
@@ -161,13 +155,21 @@ class DnsServer:
             writer.close()
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asker = writer.get_extra_info("peername")[0]
         while True:
             async with asyncio.timeout(_STREAM_IDLE_SECONDS):
                 size = int.from_bytes(await reader.readexactly(2), "big")
                 packet = await reader.readexactly(size)
-                response = await self._resolve(packet, wire.parse(packet), stream=True)
+                view = self.askers.get(asker, self.common)
+                response = await self._resolve(view, packet, wire.parse(packet), stream=True)
                 writer.write(len(response).to_bytes(2, "big") + response)
                 await writer.drain()
+
+
+def _keep(view: View, key: bytes, responses: Sequence[bytes]) -> None:
+    if len(view.kept) >= _MOST_KEPT:
+        view.kept.clear()
+    view.kept[key] = responses
 
 
 def _orders(query: wire.Query, answer: Answer) -> Iterator[bytes]:
