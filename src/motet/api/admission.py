@@ -215,26 +215,38 @@ def _tolerates(toleration: Json, key: str) -> bool:
 
 
 STORAGE_CLASSES = "storage.k8s.io/storageclasses"
-_DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+INGRESS_CLASSES = "networking.k8s.io/ingressclasses"
+_DEFAULT_STORAGE = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+_DEFAULT_INGRESS = ("ingressclass.kubernetes.io/is-default-class",)
 
 
 def default_storage_class(request: Request) -> None:
     """Claims that name no class get the newest default one (DefaultStorageClass)."""
-    claim = request.new or {}
-    spec = claim.get("spec")
-    annotations = (claim.get("metadata") or {}).get("annotations") or {}
-    if not isinstance(spec, dict) or spec.get("storageClassName") is not None:
-        return
-    if "volume.beta.kubernetes.io/storage-class" in annotations:
+    _default_class(
+        request, "storageClassName", "volume.beta.kubernetes.io/storage-class", STORAGE_CLASSES, _DEFAULT_STORAGE
+    )
+
+
+def default_ingress_class(request: Request) -> None:
+    """Ingresses that name no class get the newest default one (DefaultIngressClass)."""
+    _default_class(request, "ingressClassName", "kubernetes.io/ingress.class", INGRESS_CLASSES, _DEFAULT_INGRESS)
+
+
+def _default_class(request: Request, field: str, annotation: str, classes: str, marks: tuple[str, ...]) -> None:
+    """Fill in `spec.FIELD` unless it or the annotation of old says something."""
+    document = request.new or {}
+    spec = document.get("spec")
+    annotations = (document.get("metadata") or {}).get("annotations") or {}
+    if not isinstance(spec, dict) or spec.get(field) is not None or annotation in annotations:
         return
     defaults = [
         found
-        for found in request.lookup(STORAGE_CLASSES)
-        if any((found.meta.annotations or {}).get(mark) == "true" for mark in _DEFAULT_CLASS)
+        for found in request.lookup(classes)
+        if any((found.meta.annotations or {}).get(mark) == "true" for mark in marks)
     ]
     if defaults:
         newest = max(defaults, key=lambda found: (found.meta.creation_timestamp or "", found.name))
-        spec["storageClassName"] = newest.name
+        spec[field] = newest.name
 
 
 _PODS = ("core/pods",)
@@ -256,6 +268,13 @@ BUILT_IN = (
         default_storage_class,
         mutating=True,
         resources=("core/persistentvolumeclaims",),
+        verbs=("CREATE",),
+    ),
+    Plugin(
+        "DefaultIngressClass",
+        default_ingress_class,
+        mutating=True,
+        resources=("networking.k8s.io/ingresses",),
         verbs=("CREATE",),
     ),
 )
