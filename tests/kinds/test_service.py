@@ -55,6 +55,14 @@ def test_a_service_may_have(changes: Json, complaints: Complaints, change: Creat
     [
         ({"ports": None}, "spec.ports: Required value"),
         (
+            {"loadBalancerSourceRanges": ["10.0.0.0/8"]},
+            "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        ),
+        (
+            {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8", "10.0.0.300/8"]},
+            'spec.LoadBalancerSourceRanges[1]: Invalid value: "10.0.0.300/8": must be a valid CIDR value',
+        ),
+        (
             {"ports": [{"port": 0, "targetPort": 1}]},
             "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
         ),

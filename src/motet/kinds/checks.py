@@ -90,6 +90,16 @@ def ip(path: str, value: str, version: int = 0) -> list[FieldError]:
     return []
 
 
+def cidr(path: str, value: str) -> list[FieldError]:
+    """An address range, IPv4 or IPv6; host bits may be set."""
+    try:
+        if "/" in value and ipaddress.ip_network(value, strict=False):
+            return []
+    except ValueError:
+        pass
+    return [invalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
+
+
 def amount(path: str, value: Any, *, above_zero: bool = False) -> list[FieldError]:
     """A quantity that is not negative."""
     try:

@@ -208,6 +208,18 @@ def _by_type(spec: Json) -> list[FieldError]:
         for key in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
             if spec.get(key) is not None:
                 errors.append(forbidden(f"spec.{key}", "may only be used when `type` is 'LoadBalancer'"))
+    return errors + _source_ranges(spec)
+
+
+def _source_ranges(spec: Json) -> list[FieldError]:
+    # Upstream's path has a capital letter here.
+    path = "spec.LoadBalancerSourceRanges"
+    ranges = strings(spec, "loadBalancerSourceRanges")
+    errors = []
+    if ranges and text(spec, "type") != "LoadBalancer":
+        errors.append(forbidden(path, "may only be used when `type` is 'LoadBalancer'"))
+    for index, value in enumerate(ranges):
+        errors += checks.cidr(f"{path}[{index}]", value.strip())
     return errors
 
 

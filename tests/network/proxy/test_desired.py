@@ -128,3 +128,22 @@ def test_a_host_port_may_be_of_one_address_only() -> None:
 @pytest.mark.parametrize("status", [{"podIP": ""}, {"phase": "Failed"}, {"hostNetwork": True}])
 def test_pods_that_are_not_there_or_need_no_rule_have_none(status: dict[str, Any]) -> None:
     assert of_pod(pod(PORT, **status)) == {}
+
+
+@pytest.mark.parametrize(
+    ("ranges", "sources"),
+    [
+        (None, None),
+        (["10.0.0.0/9", "10.128.0.0/9", "192.0.2.7/32"], ("10.0.0.0/8", "192.0.2.7/32")),
+        (["192.0.2.0/24", "0.0.0.0/0"], None),
+        (["2001:db8::/32"], ()),
+    ],
+)
+def test_ranges_of_a_balancer_hold_for_its_own_port_only(ranges: list[str] | None, sources: object) -> None:
+    port = {"port": 80, "protocol": "TCP", "nodePort": 30080}
+    found = routes(
+        service(type="LoadBalancer", loadBalancerSourceRanges=ranges, ports=[port], externalIPs=["192.0.2.1"])
+    )
+    assert found[Frontend("", "tcp", 80)].sources == sources
+    others = (Frontend(VIP, "tcp", 80), Frontend("", "tcp", 30080), Frontend("192.0.2.1", "tcp", 80))
+    assert [found[each].sources for each in others] == [None, None, None]

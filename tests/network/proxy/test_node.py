@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import subprocess
 import time
@@ -190,6 +191,47 @@ async def test_a_published_udp_port_lets_flows_to_the_node_begin_before_it(it: L
             await it.publish("dns", udp(5353), cluster_ip=VIP, type="LoadBalancer")
             await it.back("dns", address, port=53, protocol="UDP")
             await until(lambda: answers() == "p2")
+
+
+async def test_a_balancer_outside_is_told_whether_this_node_has_endpoints(it: Lab) -> None:
+    address = it.serve(2, 80)
+    async with it.proxy():
+        local = {"externalTrafficPolicy": "Local", "type": "LoadBalancer", "healthCheckNodePort": 30999}
+        await it.publish("web", HTTP, cluster_ip=VIP, **local)
+        await it.back("web", address, node="n1")
+        head, body = await until(lambda: told(it, 30999, "200"))
+        assert "X-Load-Balancing-Endpoint-Weight: 1" in head
+        about = {"namespace": "default", "name": "web"}
+        assert json.loads(body) == {"service": about, "localEndpoints": 1, "serviceProxyHealthy": True}
+        await it.back("web", address, node="n2")
+        head, body = await until(lambda: told(it, 30999, "503"))
+        assert json.loads(body)["localEndpoints"] == 0
+        await it.client.patch(service.KIND, "web", {"spec": {"externalTrafficPolicy": "Cluster"}}, "default")
+        await until(lambda: _refused(it, NODE, 30999, it.outside))
+
+
+def told(it: Lab, port: int, status: str) -> list[str]:
+    """Head and body of an answer of that status, asked for from outside."""
+    with it.connection(NODE, port, of=it.outside) as made:
+        made.send(b"GET / HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
+        answer = made.makefile().read()
+    return answer.split("\n\n", 1) if answer.split()[1] == status else []
+
+
+async def test_a_balancer_lets_in_only_whom_it_shall(it: Lab) -> None:
+    address = it.serve(2, 80)
+    async with it.proxy():
+        ranges = {"loadBalancerSourceRanges": ["192.0.2.0/29", "2001:db8::/32", " 192.0.2.4/30"]}
+        await it.publish("web", HTTP | {"nodePort": 30080}, cluster_ip=VIP, type="LoadBalancer", **ranges)
+        await it.back("web", address)
+        assert await until(lambda: it.ask(VIP, 80, of=it.namespace(2)))
+        with pytest.raises(TimeoutError):
+            await asyncio.to_thread(it.ask, NODE, 80, of=it.outside, timeout=0.3)
+        assert await asyncio.to_thread(it.ask, NODE, 80), "the node itself"
+        assert await asyncio.to_thread(it.ask, NODE, 30080, of=it.outside), "the node port is not the balancer's"
+        wider = {"spec": {"loadBalancerSourceRanges": ["192.0.2.0/28"]}}
+        await it.client.patch(service.KIND, "web", wider, "default")
+        assert await until(lambda: it.ask(NODE, 80, of=it.outside, timeout=0.3)) == f"p2 {CLIENT}"
 
 
 async def test_with_a_local_policy_outsiders_get_only_this_nodes_pods(it: Lab) -> None:

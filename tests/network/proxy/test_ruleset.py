@@ -84,6 +84,7 @@ BACKENDS = st.builds(
     st.sampled_from([0, 60, 120]),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([None, (), ("192.0.2.0/24", "198.51.100.0/25")]),
 )
 STEPS = st.lists(st.dictionaries(FRONTENDS, st.none() | BACKENDS, max_size=4), max_size=8)
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, collapse_addresses
 
 from motet.network.proxy.mesh import CLIENT_ADDRESS, HIDDEN
-from motet.network.proxy.views import Condition, Endpoint, PodView, ServiceSpec, ServiceView, SliceView
+from motet.network.proxy.views import Condition, Endpoint, PodView, ServicePort, ServiceSpec, ServiceView, SliceView
 
 Address = tuple[str, int]
 
@@ -43,12 +43,14 @@ class Backends:
 
     Without endpoints connections are refused; if there are some `elsewhere`, on other nodes, they are ignored instead, as
     whoever sends them should try another node. One that `hides_clients` shows endpoints on other nodes this node's address.
+    `sources` are disjoint ranges that clients must come from; None lets everybody in.
     """
 
     endpoints: tuple[Address, ...]
     sticky: int = 0
     elsewhere: bool = False
     hides_clients: bool = False
+    sources: tuple[str, ...] | None = None
 
 
 Routes = dict[Frontend, Backends]
@@ -59,7 +61,6 @@ def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str
     spec = service.spec
     if spec.type == "ExternalName":
         return {}
-    outer = tuple(_outer_addresses(service))
     nobody = Backends((), _stickiness(spec), hides_clients=_hides_clients(service))
     routes: Routes = {}
     for port in spec.ports or ():
@@ -70,17 +71,13 @@ def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str
         if _is_usable(spec.cluster_ip):
             within = found.at(node_name) if spec.internal_traffic_policy == "Local" else found.anywhere()
             routes[Frontend(spec.cluster_ip, protocol, port.port)] = within
-        entrances = [(address, port.port) for address in outer]
-        if spec.type in _PUBLISHING and 0 < port.node_port < 65536:
-            entrances.append(("", port.node_port))
-        if spec.type == "LoadBalancer" and _is_ours(service):
-            entrances.append(("", port.port))
-        for address, number in entrances:
+        for address, number, sources in _entrances(service, port):
+            frontend = Frontend(address, protocol, number)
             if spec.external_traffic_policy == "Local":
-                routes[Frontend(address, protocol, number)] = found.at(node_name)
-                routes[Frontend(address, protocol, number, inside=True)] = found.anywhere()
+                routes[frontend] = replace(found.at(node_name), sources=sources)
+                routes[replace(frontend, inside=True)] = replace(found.anywhere(), sources=sources)
             else:
-                routes[Frontend(address, protocol, number)] = found.anywhere()
+                routes[frontend] = replace(found.anywhere(), sources=sources)
     return routes
 
 
@@ -127,16 +124,38 @@ def _conditions(service: ServiceView) -> Iterable[Condition]:
     return service.status.conditions or ()
 
 
-def _outer_addresses(service: ServiceView) -> Iterator[str]:
-    """Addresses from outside that this service's packets arrive with.
+def _entrances(service: ServiceView, port: ServicePort) -> Iterator[tuple[str, int, tuple[str, ...] | None]]:
+    """Addresses and ports from outside, and who may come by them. An empty address is every one of this node.
 
-    What a load balancer of ours shows in its status are the nodes' addresses, whose ports are taken anyway.
+    What a load balancer of ours shows in its status are the nodes' addresses, so the port counts on all of them.
     """
-    yield from (address for address in service.spec.external_ips or () if _is_usable(address))
-    if service.spec.load_balancer_class:
+    spec = service.spec
+    yield from ((address, port.port, None) for address in spec.external_ips or () if _is_usable(address))
+    if spec.type in _PUBLISHING and 0 < port.node_port < 65536:
+        yield "", port.node_port, None
+    if spec.type != "LoadBalancer":
+        return
+    sources = _sources(spec)
+    if _is_ours(service):
+        yield "", port.port, sources
+    elif spec.load_balancer_class:
         balancer = service.status.load_balancer
         shown = (item for item in (balancer.ingress if balancer else None) or () if item.ip_mode != "Proxy")
-        yield from (item.ip for item in shown if _is_usable(item.ip))
+        yield from ((item.ip, port.port, sources) for item in shown if _is_usable(item.ip))
+
+
+def _sources(spec: ServiceSpec) -> tuple[str, ...] | None:
+    """The IPv4 ranges that clients may come from; ranges of which none is of IPv4 let nobody in."""
+    if not spec.load_balancer_source_ranges:
+        return None
+    found = []
+    for text in spec.load_balancer_source_ranges:
+        try:
+            found.append(IPv4Network(text.strip(), strict=False))
+        except ValueError:  # IPv6
+            continue
+    merged = tuple(str(each) for each in collapse_addresses(found))
+    return None if merged == ("0.0.0.0/0",) else merged
 
 
 class _Endpoints:

@@ -17,8 +17,9 @@ from motet.base.selectors import FieldSelector, FieldTerm, from_map
 from motet.client.interface import Client
 from motet.kinds import endpointslice, node, pod, service
 from motet.network.config import NetworkConfig
-from motet.network.proxy import conntrack, desired, mesh, sticky
+from motet.network.proxy import conntrack, desired, healthchecks, mesh, sticky
 from motet.network.proxy.desired import Backends, Frontend, Routes
+from motet.network.proxy.healthchecks import HealthChecks
 from motet.network.proxy.listeners import listening
 from motet.network.proxy.nft import Nft, NftError
 from motet.network.proxy.ruleset import Choice, Ruleset, base
@@ -55,6 +56,7 @@ class Proxy:
         self._config = config
         self._nft = nft
         self._warn = warn
+        self._checks = HealthChecks(self._tell)
         self._listeners = listeners
         # The slices as this node knows them, once it does.
         self.slices: Table | None = None
@@ -92,7 +94,9 @@ class Proxy:
             self._dirty.update(document.key for table in (self._services, self._pods) for document in table)
             self._recompute()
             await self._rewrite()
-            await self._work()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._checks.run())
+                await self._work()
         finally:
             for end in ends:
                 end()
@@ -210,16 +214,19 @@ class Proxy:
         self._generation = generation
 
     def _routes(self, key: Key) -> Routes:
-        found = (self._pods if key.resource == pod.KIND.resource else self._services).get(key.name, key.namespace)
+        found = self._find(key)
         if found is None:
             self._age.pop(key, None)
+            self._checks.want(key, None)
             return {}
         self._age[key] = found.meta.creation_timestamp or ""
         try:
             if key.resource == pod.KIND.resource:
                 return desired.of_pod(found.view(PodView))
+            view, here = found.view(ServiceView), self._config.node_name
             parts = [part.view(SliceView) for part in slices_of(self._slices, key.namespace, key.name)]
-            return desired.of_service(found.view(ServiceView), parts, self._config.node_name)
+            self._checks.want(key, healthchecks.of_service(key, view, parts, here))
+            return desired.of_service(view, parts, here)
         except msgspec.ValidationError as error:
             _log.warning("%s is not served: %s", key, error)
             return {}
@@ -266,12 +273,16 @@ class Proxy:
         )
 
     def _tell_taken(self, key: Key, frontend: Frontend) -> None:
-        table = self._pods if key.resource == pod.KIND.resource else self._services
-        found = table.get(key.name, key.namespace)
-        if found is not None:
-            where = f"{frontend.port}/{frontend.protocol.upper()}"
-            node = self._config.node_name
-            self._warn(found, f"Port {where} of node {node} belongs to a process there; it is published when that ends")
+        where = f"{frontend.port}/{frontend.protocol.upper()}"
+        node = self._config.node_name
+        self._tell(key, f"Port {where} of node {node} belongs to a process there; it is published when that ends")
+
+    def _tell(self, key: Key, message: str) -> None:
+        if (found := self._find(key)) is not None:
+            self._warn(found, message)
+
+    def _find(self, key: Key) -> Document | None:
+        return (self._pods if key.resource == pod.KIND.resource else self._services).get(key.name, key.namespace)
 
     def _bindings(self, frontends: dict[Frontend, Backends | None]) -> set[Choice]:
         return {

@@ -36,6 +36,8 @@ _MAPS = (
     "nobody",
     "hairpin",
     "hiding",
+    "restricted",
+    "allowed",
     *_ENDPOINTS,
     *_MESH,
 )
@@ -61,6 +63,8 @@ table ip {table} {{
   map sticky {{ type mark . ipv4_addr : ipv4_addr . inet_service; size 262144; flags timeout; }}
   set hairpin {{ type ipv4_addr . ipv4_addr; }}
   set hiding {{ type mark; }}
+  set restricted {{ type mark; }}
+  set allowed {{ type mark . ipv4_addr; flags interval; }}
   set keeping {{ type ipv4_addr; flags interval; }}
   map through {{ typeof ether saddr : ct zone; }}
   map back {{ typeof ct zone : ip daddr; }}
@@ -125,13 +129,18 @@ table ip {table} {{
     type nat hook input priority 100; policy accept;
     ct status dnat jump remember
   }}
+  chain fence {{
+    ct mark @restricted ct mark . ip saddr != @allowed drop
+  }}
   chain nowhere_forward {{
     type filter hook forward priority 0; policy accept;
+    ct state new jump fence
     ct state new ct mark vmap @nobody
     ip daddr {config.services} goto refuse
   }}
   chain nowhere_input {{
     type filter hook input priority 0; policy accept;
+    ct state new jump fence
     ct state new ct mark vmap @nobody
   }}
   chain nowhere_output {{
@@ -244,6 +253,9 @@ class Ruleset:
             into.setdefault(f"virtual{where}", {})[key] = str(number)
         else:
             into.setdefault(f"local{where}", {})[f"{frontend.protocol} . {frontend.port}"] = str(number)
+        if backends.sources is not None:
+            into.setdefault("restricted", {})[str(number)] = ""
+            into.setdefault("allowed", {}).update({f"{number} . {each}": "" for each in backends.sources})
         if not backends.endpoints:
             into.setdefault("nobody", {})[str(number)] = "drop" if backends.elsewhere else "goto refuse"
             return

@@ -34,6 +34,8 @@ class ServiceSpec(_Struct, frozen=True):
     external_traffic_policy: str = "Cluster"
     internal_traffic_policy: str = "Cluster"
     load_balancer_class: str | None = None
+    load_balancer_source_ranges: tuple[str, ...] | None = None
+    health_check_node_port: int = 0
 
 
 class Ingress(_Struct, frozen=True):
