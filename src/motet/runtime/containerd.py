@@ -14,14 +14,11 @@ import logging
 import os
 import shutil
 import signal
-import socket
-import struct
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from motet.base import processes
 from motet.base.clock import Clock, SystemClock
 from motet.base.files import keep
 from motet.runtime import demolition, images, pause, settings
@@ -51,7 +48,7 @@ class Containerd:
     @property
     def pid(self) -> int:
         """The process that serves the socket now, 0 for none."""
-        return _server_of(self.config.socket)
+        return processes.server_of(self.config.socket)
 
     async def ensure(self) -> None:
         """Return when containerd answers and has the pause image; start or restart it if it must be.
@@ -144,26 +141,7 @@ class Containerd:
         environment = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "LISTEN_FDS")}
         environment["PATH"] = f"{Path(executable).parent}:{settings.PATH}"
         command = [*self.config.launcher, executable, "--config", str(self.config.file)]
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        output = os.open(self.config.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            pid = os.posix_spawn(
-                "/bin/sh",
-                # The working directory must not keep a file system of the agent's busy.
-                ["sh", "-c", 'cd / && exec "$@"', "sh", *command],
-                environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, null, 0),
-                    (os.POSIX_SPAWN_DUP2, output, 1),
-                    (os.POSIX_SPAWN_DUP2, output, 2),
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGTERM, signal.SIGINT),
-            )
-        finally:
-            os.close(null)
-            os.close(output)
+        pid = processes.spawn_detached(command, self.config.log_file, environment)
         self._cgroups.place(f"{self.config.cgroup_root}/system", pid)
         return pid
 
@@ -183,7 +161,7 @@ class Containerd:
                     if error.reason == "Unimplemented":
                         raise RuntimeFailure(f"containerd runs without its CRI plugin: {self._last_words()}") from error
                     problem = str(error)
-                if not _alive(pid):
+                if not processes.alive(pid):
                     raise RuntimeFailure(f"containerd ended at once: {self._last_words()}", "RuntimeDied")
                 if self._clock.monotonic() - began > self.config.start_seconds:
                     raise RuntimeUnavailable(
@@ -226,7 +204,7 @@ class Containerd:
     async def _until_dead(self, pid: int) -> None:
         """Return when process `pid` has ended, by itself or because it hung and was killed."""
         silent = 0
-        async with _death_of(pid) as died:
+        async with processes.death_of(pid) as died:
             while not died.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_HEALTH_SECONDS):
@@ -236,7 +214,7 @@ class Containerd:
                 silent = 0 if await self._answers() else silent + 1
                 if silent >= _SILENT_TIMES:
                     log.error("containerd (process %d) is alive and silent: killing it", pid)
-                    _signal(pid, signal.SIGKILL)
+                    processes.send(pid, signal.SIGKILL)
 
     async def _answers(self) -> bool:
         runtime = CriRuntime(self.config.socket)
@@ -250,9 +228,9 @@ class Containerd:
 
     async def _end(self, pid: int) -> None:
         """Ask `pid` to go, then make it."""
-        async with _death_of(pid) as died:
+        async with processes.death_of(pid) as died:
             for number in (signal.SIGTERM, signal.SIGKILL):
-                _signal(pid, number)
+                processes.send(pid, number)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_TERMINATE_SECONDS):
                         await died.wait()
@@ -295,57 +273,3 @@ class Containerd:
             await self._cgroups.remove(f"{self.config.cgroup_root}/{name}", clock=self._clock)
         # Somebody else may live in the root (the agent itself); the last one out removes it.
         self._cgroups.remove_if_empty(self.config.cgroup_root)
-
-
-def _server_of(path: Path) -> int:
-    """The process listening on a unix socket, 0 when nobody is (SO_PEERCRED of a fresh connection, unix(7))."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(2)
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return 0
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
-    return int(struct.unpack("iII", credentials)[0])
-
-
-def _reap(pid: int) -> None:
-    """Collect `pid` if it is a dead child of ours."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-
-
-def _alive(pid: int) -> bool:
-    _reap(pid)
-    return Path(f"/proc/{pid}").exists()
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-@asynccontextmanager
-async def _death_of(pid: int) -> AsyncIterator[asyncio.Event]:
-    """An event that is set when process `pid` has ended (pidfd_open(2))."""
-    died = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        _reap(pid)
-        died.set()
-        yield died
-        return
-
-    def on_death() -> None:
-        loop.remove_reader(handle)
-        _reap(pid)
-        died.set()
-
-    loop.add_reader(handle, on_death)
-    try:
-        yield died
-    finally:
-        loop.remove_reader(handle)
-        os.close(handle)
