@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +59,18 @@ def test_a_taint_has_a_key_and_an_effect(taint: Json, start: str, complaints: Co
 def test_the_same_taint_is_given_once(complaints: Complaints) -> None:
     taint = {"key": "a", "effect": "NoSchedule"}
     assert complaints(node.KIND, {"spec": {"taints": [taint, taint]}})[0].startswith("spec.taints[1]: Duplicate value")
+
+
+@pytest.mark.parametrize("key", ["", "c2hvcnQ=", "!" * 44, "A" * 43 + "=", "AB" * 21 + "B="])
+def test_a_wireguard_key_is_32_bytes_in_base64(key: str, complaints: Complaints) -> None:
+    (found,) = complaints(node.KIND, {"metadata": {"annotations": {node.WIREGUARD_KEY: key}}})
+    assert found.startswith("metadata.annotations[motet.dev/wireguard-key]: Invalid value")
+    assert found.endswith("must be a public WireGuard key: 32 bytes in base64")
+
+
+def test_a_wireguard_key_is_taken(complaints: Complaints) -> None:
+    key = base64.b64encode(bytes(range(32))).decode()
+    assert complaints(node.KIND, {"metadata": {"annotations": {node.WIREGUARD_KEY: key}}}) == []
 
 
 def test_the_network_of_a_node_is_set_once(update_complaints: Complaints) -> None:

@@ -51,9 +51,9 @@ def config(folder: Path, **changes: Any) -> NetworkConfig:
 
 @contextlib.contextmanager
 def inside(namespace: str) -> Iterator[None]:
-    """This thread is in another network namespace for as long as the block lasts."""
+    """This thread is in another network namespace, given by name or path, for as long as the block lasts."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{namespace}") as there:
+    with open("/proc/thread-self/ns/net") as home, open(Path("/run/netns", namespace)) as there:
         if libc.setns(there.fileno(), _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns")
         try:

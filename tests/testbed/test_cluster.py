@@ -14,7 +14,10 @@ from tests.testbed.world import NODES, Json, World, reaches, until
 from motet.kinds import namespace, networkpolicy, node
 from motet.machine import lifecycle
 from motet.network.overlay.peers import mac_of
+from motet.testbed import plan as plans
 from motet.testbed.plan import TestbedError
+from motet.testbed.switch import Switch
+from support.capture import tap
 
 pytestmark = pytest.mark.node
 
@@ -30,6 +33,15 @@ async def test_pods_see_the_address_of_the_pod_that_talks_to_them(world: World) 
     for name in NODES:
         (log,) = world.testbed.box(name).machine.pod_logs.glob("*/app/0.log")
         assert all(f"{address}]" in log.read_text() for address in world.addresses.values())
+
+
+async def test_what_pods_say_to_each_other_is_seen_between_nodes_unless_the_cluster_is_encrypted(world: World) -> None:
+    """The same look finds nothing in an encrypted cluster (`machine/test_encryption`)."""
+    switch = Switch(plans.tag(world.testbed.directory)).namespace
+    with tap(switch, "port1") as seen:
+        await world.in_pod("n1", f"timeout 2 wget -q -O - http://{world.addresses['n2']}:8080/in-the-clear-from-a-pod")
+        assert seen.shows(b"in-the-clear-from-a-pod")
+        assert not seen.datagrams(51842)
 
 
 async def test_a_service_is_found_by_name_and_reached_from_every_node(world: World) -> None:

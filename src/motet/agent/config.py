@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from motet.identity.messages import NODE_GRACE
+from motet.network.wireguard.config import WireguardConfig
 from motet.runtime.settings import ContainerdConfig
 
 
@@ -44,6 +45,8 @@ class AgentConfig:
     services: IPv4Network = IPv4Network("10.43.0.0/16")
     dns_address: IPv4Address = IPv4Address("10.43.0.10")
     domain: str = "cluster.local"
+    # Of the cluster: whether what is sent to pods of other nodes is encrypted.
+    encrypted: bool = False
     bridge: str = "motet0"
     table: str = "motet"
     # How long a node may be silent before the cluster counts it as lost, in seconds.
@@ -58,6 +61,11 @@ class AgentConfig:
     def containerd(self) -> ContainerdConfig:
         """Where our own containerd lives."""
         return ContainerdConfig.below(self.data_dir, self.run_dir, cgroup_root=self.cgroup_root)
+
+    @property
+    def wireguard(self) -> WireguardConfig:
+        """Where our WireGuard lives, if one is needed."""
+        return WireguardConfig.below(self.data_dir, self.run_dir, cgroup_root=self.cgroup_root)
 
     @property
     def socket(self) -> Path:

@@ -233,6 +233,8 @@ def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:
         domain=config.domain,
         bridge=config.bridge,
         table=config.table,
+        encrypted=config.encrypted,
+        wireguard=config.wireguard,
         address=IPv4Address(config.address),
         cni_config=config.containerd.cni_conf_dir,
         cni_state=config.data_dir / "cni" / "networks",

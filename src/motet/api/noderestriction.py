@@ -9,6 +9,7 @@ from __future__ import annotations
 from motet.api.admission import Plugin, Request, refusal
 from motet.api.users import NODE_PREFIX, NODES
 from motet.kinds.kind import Json
+from motet.kinds.node import WIREGUARD_KEY
 
 # What an agent tells of its machine.
 _OWN_LABELS = frozenset({"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"})
@@ -40,10 +41,21 @@ def _own_node(request: Request) -> None:
     for part in ("ownerReferences", "finalizers"):
         if was.get(part) != now.get(part):
             raise refusal(request, f"a node may not change its own metadata.{part}")
+    _own_key(request, was, now)
     before, after = was.get("labels") or {}, now.get("labels") or {}
     for key in before.keys() | after.keys():
         if before.get(key) != after.get(key) and key not in _OWN_LABELS and _reserved(key):
             raise refusal(request, f"a node may not change its own label {key}")
+
+
+def _own_key(request: Request, was: Json, now: Json) -> None:
+    """With another node's key it could not read that one's packets, but its peers would not know whom to send them to."""
+    key = (now.get("annotations") or {}).get(WIREGUARD_KEY)
+    if not key or key == (was.get("annotations") or {}).get(WIREGUARD_KEY):
+        return
+    for other in request.lookup("core/nodes"):
+        if other.name != request.name and (other.meta.annotations or {}).get(WIREGUARD_KEY) == key:
+            raise refusal(request, f"metadata.annotations[{WIREGUARD_KEY}]: it is the key of another node")
 
 
 def _reserved(label: str) -> bool:

@@ -51,5 +51,6 @@ def command(data_dir: Path, verbose: bool) -> None:
         bridge=settings.bridge,
         table=settings.table,
         node_grace=settings.node_grace,
+        encrypted=settings.encrypted,
     )
     uvloop.run(run_until_told(config))

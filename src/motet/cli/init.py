@@ -10,7 +10,7 @@ import msgspec
 
 from motet.base.errors import MotetError
 from motet.cli import doctor, join_token, output, session
-from motet.cli.options import data_dir_option, node_grace_option
+from motet.cli.options import data_dir_option, encrypt_option, node_grace_option
 from motet.cli.progress import Progress, chosen
 from motet.identity.messages import JoinToken
 from motet.machine import lifecycle
@@ -37,15 +37,18 @@ class Begun(msgspec.Struct, frozen=True):
 )
 @click.option("--node-name", default="", metavar="NAME", help="What this node is called, if not as the machine.")
 @node_grace_option
+@encrypt_option
 @data_dir_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @output.output_option("text", "json", "yaml")
-def command(address: str, node_name: str, node_grace: float, data_dir: Path, quiet: bool, output: str) -> None:
+def command(
+    address: str, node_name: str, node_grace: float, encrypted: bool, data_dir: Path, quiet: bool, output: str
+) -> None:
     """Start a cluster on this machine, and print what to type on the others.
 
     This machine becomes the manager, and a node that runs containers too.
     """
-    _init(Machine(data_dir), (checked_address(address), node_name, node_grace), quiet, output)
+    _init(Machine(data_dir), (checked_address(address), node_name, node_grace, encrypted), quiet, output)
 
 
 def checked_address(text: str) -> str:
@@ -61,7 +64,7 @@ def checked_address(text: str) -> str:
     return str(address)
 
 
-def _init(machine: Machine, chosen_settings: tuple[str, str, float], quiet: bool, form: str) -> None:
+def _init(machine: Machine, chosen_settings: tuple[str, str, float, bool], quiet: bool, form: str) -> None:
     lifecycle.require_root()
     settings = _settings(machine, *chosen_settings)
     doctor.require(machine)
@@ -81,11 +84,11 @@ def _init(machine: Machine, chosen_settings: tuple[str, str, float], quiet: bool
     click.echo(f"  export KUBECONFIG={machine.kubeconfig}\n  kubectl get nodes")
 
 
-def _settings(machine: Machine, address: str, node_name: str, node_grace: float) -> Settings:
+def _settings(machine: Machine, address: str, node_name: str, node_grace: float, encrypted: bool) -> Settings:
     """Those of the first start, or new ones. Raises MotetError when what is asked for contradicts what is there."""
     settings = machine.settings()
     if settings is None:
-        settings = first_settings(address=address, node_name=node_name)
+        settings = first_settings(address=address, node_name=node_name, encrypted=encrypted)
         if node_grace:
             settings = msgspec.structs.replace(settings, node_grace=node_grace)
         machine.remember(settings)
@@ -103,6 +106,15 @@ def _settings(machine: Machine, address: str, node_name: str, node_grace: float)
             raise MotetError(
                 f"there is a cluster on this machine already, begun with {option} {there}; to begin anew: motet reset"
             )
+    if encrypted and not settings.encrypted:
+        if machine.store.exists():
+            raise MotetError(
+                "the cluster on this machine was begun without --encrypt, and cannot be encrypted later: its nodes would "
+                "not understand each other meanwhile. Encrypt single networks instead (Network, spec.encrypted), or begin "
+                "anew: motet reset, motet init --encrypt"
+            )
+        settings = msgspec.structs.replace(settings, encrypted=True)
+        machine.remember(settings)
     return settings
 
 

@@ -109,7 +109,11 @@ async def _join(
         dns_address=cluster.dns_address,
         domain=cluster.domain,
         node_grace=cluster.node_grace,
+        encrypted=cluster.encrypted,
     )
     machine.remember(settings)
+    if settings.encrypted:
+        # Known only now, and as good as anything else that a machine may lack.
+        await asyncio.to_thread(doctor.require, machine)
     await lifecycle.bring_up(machine, settings, progress.say)
     return settings

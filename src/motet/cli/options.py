@@ -33,3 +33,10 @@ def node_grace_option(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="SECONDS",
         help="How long a node may be silent before it counts as lost; 40 by default.",
     )(function)
+
+
+def encrypt_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--encrypt`."""
+    return click.option(
+        "--encrypt", "encrypted", is_flag=True, help="Encrypt all that is sent to pods of other nodes (WireGuard)."
+    )(function)

@@ -49,6 +49,7 @@ SERVER_DIR = "server"
     is_flag=True,
     help="Give every service account a Secret with a token that lasts, as Kubernetes did before 1.24.",
 )
+@click.option("--encrypted", is_flag=True, help="Have nodes encrypt what they send to pods of other nodes.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def command(
     data_dir: Path,
@@ -61,6 +62,7 @@ def command(
     dns_address: str,
     node_grace: float,
     legacy_tokens: bool,
+    encrypted: bool,
     verbose: bool,
 ) -> None:
     """Run a manager in the foreground: store, API, controllers and scheduler."""
@@ -88,6 +90,7 @@ def command(
         pods=pods,
         services=services,
         dns_address=names,
+        encrypted=encrypted,
         synchronous=synchronous,
         node_grace=node_grace or NODE_GRACE,
         legacy_tokens=legacy_tokens,

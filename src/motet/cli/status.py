@@ -60,6 +60,7 @@ class Status(msgspec.Struct, frozen=True):
     api: str
     data_dir: str
     daemon: int
+    encrypted: bool
     projects: list[str]
     nodes: list[NodeRow]
     disk_free: int
@@ -165,6 +166,7 @@ async def _gather(machine: Machine) -> Status:
             api=f"https://{settings.address}:{settings.port}",
             data_dir=str(machine.data_dir),
             daemon=lifecycle.running(machine),
+            encrypted=settings.encrypted,
             projects=await project.names(client),
             nodes=[node_row(node, pods, now) for node in await client.list(node_kind.KIND)],
             disk_free=disk.free,
@@ -221,6 +223,7 @@ def render(status: Status) -> str:
         + ("" if status.daemon else " (not kept alive by a daemon)"),
         f"memory {status.memory_available / _GIB:.1f} of {status.memory_total / _GIB:.1f} GiB available, "
         f"disk {free:.1f} of {total:.1f} GiB free",
+        *(["what is sent to pods of other nodes is encrypted (WireGuard)"] if status.encrypted else []),
         "projects: " + (", ".join(status.projects) or "none"),
         "",
         output.table(

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from motet.base.errors import ApiError
-from motet.cli.options import node_grace_option
+from motet.cli.options import encrypt_option, node_grace_option
 from motet.machine import lifecycle
 
 _DIRECTORY = Path("/var/lib/motet-testbed")
@@ -60,10 +60,12 @@ def command() -> None:
     is_flag=True,
     help="For a cluster that is begun now: give every service account a Secret with a token, as before Kubernetes 1.24.",
 )
+@encrypt_option
 @_directory
-def up(nodes: int, managers: int, node_grace: float, legacy_tokens: bool, directory: Path) -> None:
+def up(nodes: int, managers: int, node_grace: float, legacy_tokens: bool, encrypted: bool, directory: Path) -> None:
     """Start a testbed, add nodes to it, or turn on those that are off."""
-    asyncio.run(_open(directory).up(nodes, managers, node_grace, legacy_tokens=legacy_tokens))
+    testbed = _open(directory)
+    asyncio.run(testbed.up(nodes, managers, node_grace, legacy_tokens=legacy_tokens, encrypted=encrypted))
     click.echo("The testbed is up. To use it: motet testbed kubeconfig > testbed.yaml")
 
 

@@ -17,7 +17,10 @@ NODE_GRACE = 40.0
 
 
 class Cluster(msgspec.Struct, frozen=True, rename="camel"):
-    """What a new node has to know of the cluster. Networks are IPv4 CIDRs; `managers` are HOST:PORT, the best first."""
+    """What a new node has to know of the cluster. Networks are IPv4 CIDRs; `managers` are HOST:PORT, the best first.
+
+    `encrypted`: whether all that is sent to pods of other nodes is.
+    """
 
     managers: tuple[str, ...]
     pods: str
@@ -25,6 +28,7 @@ class Cluster(msgspec.Struct, frozen=True, rename="camel"):
     dns_address: str
     domain: str
     node_grace: float = NODE_GRACE
+    encrypted: bool = False
 
 
 class Roots(msgspec.Struct, frozen=True):

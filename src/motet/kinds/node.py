@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import ipaddress
 from collections.abc import Callable, Mapping
 
@@ -16,6 +18,10 @@ from motet.kinds.podspec.scheduling import EFFECTS
 from motet.kinds.shape import mapping, objects, strings, text
 from motet.store.document import Document
 
+# The public half of the node's WireGuard key, in base64.
+WIREGUARD_KEY = "motet.dev/wireguard-key"
+
+_KEY_BYTES = 32
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _UNKNOWN = "<unknown>"
 
@@ -28,7 +34,7 @@ def default(document: Json) -> None:
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
     spec = mapping(document, "spec")
-    errors = _taints(spec) + _addresses(document) + _networks(spec)
+    errors = _key(document) + _taints(spec) + _addresses(document) + _networks(spec)
     if old is not None:
         was = mapping(old, "spec")
         for key in ("podCIDR", "podCIDRs", "providerID"):
@@ -36,6 +42,19 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
                 detail = f'node updates may not change {key} except from "" to valid'
                 errors.append(forbidden(f"spec.{key}", detail))
     return errors
+
+
+def _key(document: Json) -> list[FieldError]:
+    key = mapping(document, "metadata", "annotations").get(WIREGUARD_KEY)
+    if key is None:
+        return []
+    with contextlib.suppress(ValueError):
+        found = base64.b64decode(key, validate=True)
+        # The same text for the same key; and the point at zero is nobody's.
+        if len(found) == _KEY_BYTES and base64.b64encode(found).decode() == key and any(found):
+            return []
+    detail = "must be a public WireGuard key: 32 bytes in base64"
+    return [invalid(f"metadata.annotations[{WIREGUARD_KEY}]", key, detail)]
 
 
 def _taints(spec: Json) -> list[FieldError]:

@@ -103,6 +103,7 @@ def _server(machine: Machine, settings: Settings) -> Sequence[str]:
         "--node-grace",
         str(settings.node_grace),
         *(("--legacy-service-account-tokens",) if settings.legacy_tokens else ()),
+        *(("--encrypted",) if settings.encrypted else ()),
     )
 
 

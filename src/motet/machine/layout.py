@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: str = "cluster.local"
     # How long a node may be silent before it counts as lost.
     node_grace: float = NODE_GRACE
+    # Of the whole cluster: whether what is sent to pods of other nodes is encrypted.
+    encrypted: bool = False
     bridge: str = "motet0"
     table: str = "motet"
     # A manager's machine runs an agent too; a worker's runs nothing else.
@@ -168,9 +170,9 @@ class Machine:
         return f"https://127.0.0.1:{settings.port}"
 
 
-def first_settings(*, address: str = "", node_name: str = "") -> Settings:
+def first_settings(*, address: str = "", node_name: str = "", encrypted: bool = False) -> Settings:
     """Settings for a machine that has none yet. Raises MotetError when it has no address, or a name no node can have."""
-    return Settings(node_name=_node_name(node_name), address=address or primary_address())
+    return Settings(node_name=_node_name(node_name), address=address or primary_address(), encrypted=encrypted)
 
 
 def _node_name(wanted: str = "") -> str:

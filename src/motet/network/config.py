@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from motet.network.wireguard.config import WireguardConfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
@@ -30,6 +32,9 @@ class NetworkConfig:
     overlay: str = "motet-overlay"
     vni: int = 4242
     vxlan_port: int = 4789
+    # Whether packets to other nodes' pods are encrypted, all of them, instead of taking the overlay.
+    encrypted: bool = False
+    wireguard: WireguardConfig | None = None
     cni_config: Path
     cni_state: Path
     # Where names outside the cluster are asked for; empty means those of /etc/resolv.conf.

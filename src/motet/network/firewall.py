@@ -39,7 +39,8 @@ def remove(nft: Nft, config: NetworkConfig) -> None:
 
 def _ways(config: NetworkConfig) -> list[str]:
     """From and to pods of this node, and those of others: published ports lead there too."""
-    return [f'{side} "{device}"' for device in (config.bridge, config.overlay) for side in ("iifname", "oifname")]
+    tunnel = config.wireguard.device if config.encrypted and config.wireguard else config.overlay
+    return [f'{side} "{device}"' for device in (config.bridge, tunnel) for side in ("iifname", "oifname")]
 
 
 def _mark(config: NetworkConfig) -> str:

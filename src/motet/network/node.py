@@ -15,9 +15,11 @@ from motet.client.events import WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.kinds import pod
 from motet.network import bridge, cni, firewall
+from motet.network.bridge import NetworkError
 from motet.network.config import NetworkConfig
 from motet.network.dns.loop import Dns
 from motet.network.overlay import kernel
+from motet.network.overlay.decide import OVERHEAD
 from motet.network.overlay.loop import Overlay
 from motet.network.policy import ruleset
 from motet.network.policy.loop import Policies
@@ -25,6 +27,9 @@ from motet.network.proxy.draining import until_drained
 from motet.network.proxy.loop import Proxy
 from motet.network.proxy.nft import Nft
 from motet.network.roster import Roster
+from motet.network.wireguard import decide, engine, links, userspace
+from motet.network.wireguard.kernel import remove_fence
+from motet.network.wireguard.loop import MAIN_TABLE, Wireguard
 from motet.store.document import Document
 
 _log = logging.getLogger(__name__)
@@ -45,8 +50,14 @@ class NodeNetwork:
 
     def prepare(self) -> None:
         """What must be there before the first pod. Raises NetworkError."""
+        if self._config.encrypted:
+            if self._config.wireguard is None:
+                raise NetworkError("the node has nowhere to keep its WireGuard keys")
+            engine.choose(self._config.wireguard)
         if not self._config.mtu:
-            self._config = replace(self._config, mtu=kernel.pod_mtu(self._config.address))
+            # What fits into either tunnel, so that pods need not begin anew when encryption comes.
+            mtu = kernel.mtu_below(self._config.address) - max(OVERHEAD, decide.OVERHEAD)
+            self._config = replace(self._config, mtu=mtu)
         cni.write(self._config, bridge.ensure(self._config))
         firewall.ensure(Nft(), self._config)
 
@@ -74,6 +85,10 @@ class NodeNetwork:
         nft.remove_table(config.table)
         nft.run(ruleset.remove(config))
         kernel.remove(config.overlay)
+        if config.wireguard is not None:
+            links.remove(config.wireguard.device)
+            userspace.end(config.wireguard)
+            remove_fence(config.all_pods, MAIN_TABLE)
         bridge.remove(config)
 
     async def _proxy(self) -> None:
@@ -92,7 +107,8 @@ class NodeNetwork:
         await Dns(self._client, self._config, self.roster).run()
 
     async def _overlay(self) -> None:
-        await Overlay(self._client, self._config).run()
+        way = Wireguard if self._config.encrypted else Overlay
+        await way(self._client, self._config).run()
 
     async def _policies(self) -> None:
         await Policies(self._client, self._config, Nft(), self.roster).run()

@@ -27,6 +27,8 @@ class ServerConfig:
     dns_address: IPv4Address = IPv4Address("10.43.0.10")
     pods: IPv4Network = IPv4Network("10.42.0.0/16")
     domain: str = "cluster.local"
+    # Whether nodes encrypt what they send to pods of other nodes.
+    encrypted: bool = False
     # Where local-path volumes live on every node.
     volumes_dir: Path = Path("/var/lib/motet/volumes")
     # Whether a write is on the disk before it is answered (FULL), or a power cut may take the last ones back (NORMAL).

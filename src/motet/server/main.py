@@ -148,6 +148,7 @@ def _enrolment(config: ServerConfig) -> EnrolmentConfig:
         dns_address=str(config.dns_address),
         domain=config.domain,
         node_grace=config.node_grace,
+        encrypted=config.encrypted,
     )
     reserved = frozenset((*config.subject_names, str(config.dns_address)))
     return EnrolmentConfig(cluster=cluster, reserved=reserved, lifetime=config.certificate_lifetime)

@@ -90,11 +90,19 @@ class Testbed:
 
     # -- up and down -----------------------------------------------------------------------------------------------
 
-    async def up(self, nodes: int, managers: int = 1, node_grace: float = 0.0, *, legacy_tokens: bool = False) -> None:
+    async def up(
+        self,
+        nodes: int,
+        managers: int = 1,
+        node_grace: float = 0.0,
+        *,
+        legacy_tokens: bool = False,
+        encrypted: bool = False,
+    ) -> None:
         """At least so many nodes, all of them ready. Turns on what is off. Raises TestbedError.
 
         For a cluster that is begun now: `node_grace` is the seconds a node may be silent, 0 for the usual; `legacy_tokens`
-        gives every service account a Secret with a token.
+        gives every service account a Secret with a token; `encrypted` has nodes encrypt what they send to pods of others.
         """
         plan = plans.load(self.directory)
         if plan is None:
@@ -104,6 +112,7 @@ class Testbed:
                 forwarding_before=switches.forwarding(),
                 node_grace=node_grace or NODE_GRACE,
                 legacy_tokens=legacy_tokens,
+                encrypted=encrypted,
             )
         elif node_grace and node_grace != plan.node_grace:
             raise TestbedError(
@@ -113,6 +122,8 @@ class Testbed:
             raise TestbedError(
                 "this testbed was begun without --legacy-service-account-tokens; take it down for another"
             )
+        elif encrypted and not plan.encrypted:
+            raise TestbedError("this testbed was begun without --encrypt; take it down to begin an encrypted one")
         plan = plan.grown(nodes, managers)
         plans.save(self.directory, plan)
         self._say("plugging in the switch")
@@ -163,7 +174,11 @@ class Testbed:
         if settings is None:
             address = str(plan.address(member))
             settings = Settings(
-                node_name=member.name, address=address, node_grace=plan.node_grace, legacy_tokens=plan.legacy_tokens
+                node_name=member.name,
+                address=address,
+                node_grace=plan.node_grace,
+                legacy_tokens=plan.legacy_tokens,
+                encrypted=plan.encrypted,
             )
             if not member.manager:
                 settings = msgspec.structs.replace(settings, role="worker", servers=(self.url(plan),))

@@ -36,13 +36,16 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole testbed. `forwarding_before` is the machine's ip_forward before the testbed came; `node_grace` the cluster's."""
+    """A whole testbed. `forwarding_before` is the machine's ip_forward before the testbed came; `node_grace` and `encrypted`
+    are the cluster's.
+    """
 
     subnet: str
     members: tuple[Member, ...] = ()
     forwarding_before: str = ""
     node_grace: float = NODE_GRACE
     legacy_tokens: bool = False
+    encrypted: bool = False
 
     @property
     def network(self) -> IPv4Network:

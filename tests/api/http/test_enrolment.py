@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -311,6 +312,21 @@ async def test_a_node_cannot_make_itself_more_than_it_is(api: Api, member: Machi
         assert (code, answer["reason"]) == (403, "Forbidden"), body
     code, _ = await member.ask("PATCH", "/api/v1/nodes/w1", {"metadata": {"labels": {"kubernetes.io/os": "linux"}}})
     assert code == 200
+
+
+async def test_a_node_publishes_a_wireguard_key_of_its_own_and_nobody_elses(api: Api, member: Machine) -> None:
+    def note(byte: int) -> dict[str, Any]:
+        return {"metadata": {"annotations": {node_kind.WIREGUARD_KEY: base64.b64encode(bytes([byte] * 32)).decode()}}}
+
+    other = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "w2", **note(7)["metadata"]}}
+    assert (await api.ask("POST", "/api/v1/nodes", other))[0] == 201
+    assert (await member.ask("PATCH", "/api/v1/nodes/w1", note(8)))[0] == 200
+    assert (await member.ask("PATCH", "/api/v1/nodes/w1", note(8)))[0] == 200
+    assert (await member.ask("PATCH", "/api/v1/nodes/w2", note(9)))[0] == 403
+    code, answer = await member.ask("PATCH", "/api/v1/nodes/w1", note(7))
+    assert code == 403
+    assert "it is the key of another node" in answer["message"]
+    assert (await member.ask("PATCH", "/api/v1/nodes/w1", note(0)))[0] == 422
 
 
 async def test_a_node_speaks_in_its_own_name_only(member: Machine) -> None:

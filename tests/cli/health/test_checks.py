@@ -37,6 +37,7 @@ def test_a_good_machine_has_nothing_to_mend() -> None:
         ({"plugins": {}}, "CNI plugins", Level.PROBLEM, ("containernetworking-plugins",)),
         ({"features": {**FINE.features, "overlay": False}}, "kernel", Level.PROBLEM, ()),
         ({"features": {**FINE.features, "overlay": None}}, "kernel", Level.WARNING, ()),
+        ({"encrypted": True}, "WireGuard", Level.PROBLEM, ("wireguard-go",)),
         ({"controllers": frozenset({"cpu"})}, "cgroups", Level.PROBLEM, ()),
         ({"ports": {("TCP", 6443): "k3s (process 1)"}}, "port 6443", Level.PROBLEM, ()),
         ({"disk_free": GIB // 4}, "disk", Level.PROBLEM, ()),
@@ -65,3 +66,14 @@ def test_missing_features_name_their_modules() -> None:
     (finding,) = bad(features={**FINE.features, "nftables": False, "veth": False})
     assert finding.modules == ("nf_tables", "veth")
     assert finding.mendable
+
+
+@pytest.mark.parametrize("found", [{"wireguard_go": "/usr/bin/wireguard-go"}, {"features": {"wireguard": True}}])
+def test_either_wireguard_will_do_in_an_encrypted_cluster(found: dict[str, Any]) -> None:
+    facts = replace(FINE, encrypted=True, wireguard_go=found.get("wireguard_go", ""))
+    facts = replace(facts, features={**facts.features, **found.get("features", {})})
+    assert not [finding for finding in judge(facts) if finding.level is not Level.FINE]
+
+
+def test_nobody_is_asked_for_wireguard_who_does_not_encrypt() -> None:
+    assert not [finding for finding in judge(FINE) if finding.name == "WireGuard"]

@@ -29,6 +29,13 @@ def test_every_other_complete_node_is_a_peer() -> None:
     assert complaints == ()
 
 
+def test_a_peer_has_the_key_that_its_node_has_published() -> None:
+    view = node("10.42.1.0/24", "192.0.2.2")
+    published = {"metadata": {"annotations": {"motet.dev/wireguard-key": "k", "other": "x"}}}
+    found, _ = peers(n2=msgspec.structs.replace(view, metadata=msgspec.convert(published, NodeView).metadata))
+    assert [peer.key for peer in found] == ["k"]
+
+
 def test_a_node_that_is_not_complete_yet_is_left_out_without_a_word() -> None:
     assert peers(n2=node("", "192.0.2.2"), n3=NodeView()) == ((), ())
 

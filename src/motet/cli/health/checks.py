@@ -57,6 +57,9 @@ class Facts:
     clock_synchronised: bool | None = True
     forward_drop: str = ""
     address: str = "192.0.2.1"
+    # Where wireguard-go is, and whether this machine's cluster is encrypted; whether the kernel can is a feature.
+    wireguard_go: str = ""
+    encrypted: bool = False
 
 
 PROGRAMS = {
@@ -79,6 +82,7 @@ FEATURES = {
     "br_netfilter": "br_netfilter",
     "veth": "veth",
 }
+WIREGUARD, WIREGUARD_PACKAGE = "wireguard", "wireguard-go"
 CONTROLLERS = ("cpu", "memory", "pids")
 _LEAST_FREE = 2 * GIB
 _LEAST_MEMORY = GIB // 2
@@ -141,6 +145,19 @@ def _kernel(facts: Facts) -> list[Finding]:
     if unknown:
         return [Finding("kernel", Level.WARNING, f"cannot be told: {', '.join(unknown)}", "run this as root to know")]
     return [Finding("kernel", Level.FINE, ", ".join(FEATURES))]
+
+
+def _wireguard(facts: Facts) -> list[Finding]:
+    if not facts.encrypted:
+        return []
+    if facts.features.get(WIREGUARD):
+        return [Finding("WireGuard", Level.FINE, "the kernel's")]
+    if facts.wireguard_go:
+        return [Finding("WireGuard", Level.FINE, facts.wireguard_go)]
+    found = "not found, and this cluster is encrypted"
+    return [
+        Finding("WireGuard", Level.PROBLEM, found, _install(facts, WIREGUARD_PACKAGE), (WIREGUARD_PACKAGE,)),
+    ]
 
 
 def _cgroups(facts: Facts) -> list[Finding]:
@@ -219,6 +236,7 @@ _CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     _programs,
     _plugins,
     _kernel,
+    _wireguard,
     _cgroups,
     _forwarding,
     _ports,

@@ -20,6 +20,7 @@ from motet.runtime.settings import PATH
 
 _PLUGIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni", "/usr/local/lib/cni")
 _QUICK_SECONDS = 10
+_WIREGUARD = (checks.WIREGUARD, checks.WIREGUARD)
 
 
 def look(machine: Machine) -> list[Finding]:
@@ -36,7 +37,7 @@ def facts(machine: Machine) -> Facts:
         debian=shutil.which("apt-get") is not None,
         programs={name: shutil.which(name, path=_path()) or "" for name in checks.PROGRAMS},
         plugins=_plugins(),
-        features={name: _feature(name, module) for name, module in FEATURES.items()},
+        features={name: _feature(name, module) for name, module in (*FEATURES.items(), _WIREGUARD)},
         controllers=frozenset(_controllers()),
         cgroup_version=2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
         forwarding=_text("/proc/sys/net/ipv4/ip_forward") == "1",
@@ -47,7 +48,16 @@ def facts(machine: Machine) -> Facts:
         clock_synchronised=_clock(),
         forward_drop=_forward_drop(),
         address=_address(),
+        wireguard_go=shutil.which(checks.WIREGUARD_PACKAGE, path=_path()) or "",
+        encrypted=_encrypted(machine),
     )
+
+
+def _encrypted(machine: Machine) -> bool:
+    with contextlib.suppress(MotetError):
+        settings = machine.settings()
+        return settings is not None and settings.encrypted
+    return False
 
 
 def _path() -> str:
@@ -92,6 +102,7 @@ def _tried(name: str) -> bool | None:
         "nftables": ("nft", "add", "table", "inet", "motet-doctor"),
         "bridge": ("ip", "link", "add", "motet-doctor", "type", "bridge"),
         "veth": ("ip", "link", "add", "motet-doctor", "type", "veth"),
+        checks.WIREGUARD: ("ip", "link", "add", "motet-doctor", "type", "wireguard"),
         "br_netfilter": ("test", "-d", "/proc/sys/net/bridge"),
     }
     if name not in trials:

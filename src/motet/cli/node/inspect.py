@@ -11,6 +11,7 @@ from motet.cli import output, session
 from motet.cli.node import nodes
 from motet.cli.options import data_dir_option
 from motet.kinds import ages
+from motet.kinds.node import WIREGUARD_KEY
 from motet.store.document import Document
 
 
@@ -35,6 +36,11 @@ def _inspect(name: str, data_dir: Path, form: str) -> None:
         click.echo(output.structured(document.decode(), form))
 
 
+def _encryption(document: Document) -> str:
+    key = (document.meta.annotations or {}).get(WIREGUARD_KEY)
+    return f"WireGuard, public key {output.clean(key)}" if key else "none"
+
+
 def describe(document: Document, now: datetime) -> str:
     """What people want to know of a node, a line each."""
     view = document.view(nodes.NodeView)
@@ -45,6 +51,7 @@ def describe(document: Document, now: datetime) -> str:
         ("Availability", view.availability),
         ("Address", view.address),
         ("Pod network", view.spec.pod_cidr),
+        ("Encryption", _encryption(document)),
         ("Age", ages.since(document.meta.creation_timestamp, now)),
         ("CPUs", str(capacity.get("cpu", ""))),
         ("Memory", str(capacity.get("memory", ""))),

@@ -12,7 +12,6 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from motet.network.bridge import NetworkError
 from motet.network.overlay.decide import (
-    OVERHEAD,
     Address,
     Device,
     Drop,
@@ -82,8 +81,8 @@ def remove(name: str) -> None:
             netlink.link("del", index=index)
 
 
-def pod_mtu(address: IPv4Address | None) -> int:
-    """Bytes a pod may send at once so that it fits into the tunnel, whose packets leave from `address`.
+def mtu_below(address: IPv4Address | None) -> int:
+    """Bytes that the network below a tunnel carries at once, when the tunnel's packets leave from `address`.
 
     An address that no interface has, or None, takes the way of the default route.
     """
@@ -96,7 +95,7 @@ def pod_mtu(address: IPv4Address | None) -> int:
             index = index or dict(entry["attrs"]).get("RTA_OIF", 0)
         mtu = int(dict(netlink.get_links(index)[0]["attrs"])["IFLA_MTU"]) if index else _USUAL_MTU
     # Loopback's 65536 would be more than any network carries.
-    return min(mtu, _LARGEST_MTU) - OVERHEAD
+    return min(mtu, _LARGEST_MTU)
 
 
 def _take(netlink: IPRoute, name: str, step: Step) -> None:

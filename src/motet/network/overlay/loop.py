@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import struct
-from collections.abc import Callable, Iterator
 
 from motet.client.interface import Client
 from motet.kinds import node
+from motet.network import kernelwatch
 from motet.network.bridge import NetworkError
 from motet.network.config import NetworkConfig
 from motet.network.overlay import kernel, peers
-from motet.network.overlay.decide import Device, decide
+from motet.network.overlay.decide import OVERHEAD, Device, decide
 from motet.store.document import Document
 from motet.store.table import Table
 
@@ -27,10 +25,6 @@ _log = logging.getLogger(__name__)
 # A burst of changes (nodes joining, a device going away) is one step.
 _GATHER_SECONDS = 0.1
 _RESYNC_SECONDS = 30.0
-# rtnetlink(7): what tells that something of ours may be gone, and the groups it is told in.
-_TELLING = frozenset({16, 17, 25, 29})  # RTM_NEWLINK (also when one goes down), DELLINK, DELROUTE, DELNEIGH
-_GROUPS = 0x1 | 0x4 | 0x40  # RTMGRP_LINK, RTMGRP_NEIGH, RTMGRP_IPV4_ROUTE
-_HEADER = struct.Struct("=IHHII")
 
 
 class Overlay:
@@ -50,7 +44,7 @@ class Overlay:
         nodes = await self._client.table(node.KIND)
         end = nodes.listen(self._changed)
         try:
-            with _kernel_changes(self._wake.set):
+            with kernelwatch.changes(self._wake.set):
                 while True:
                     await self._step(nodes)
                     with contextlib.suppress(TimeoutError):
@@ -90,43 +84,8 @@ def synchronize(config: NetworkConfig, found: tuple[peers.Peer, ...]) -> int:
     """Make the kernel hold the way to `found`; returns the number of steps it took. Blocking. Raises NetworkError."""
     if config.address is None:
         raise NetworkError("the node has no address for other nodes to reach it by")
-    mtu = config.mtu or kernel.pod_mtu(config.address)
+    mtu = kernel.mtu_below(config.address) - OVERHEAD
     device = Device(config.overlay, config.vni, config.vxlan_port, config.address, peers.mac_of(config.pods), mtu)
     steps = decide(device, config.gateway, found, kernel.observe(config.overlay))
     kernel.apply(config.overlay, steps)
     return len(steps)
-
-
-@contextlib.contextmanager
-def _kernel_changes(notify: Callable[[], None]) -> Iterator[None]:
-    """Call `notify` when the kernel says that links, routes or neighbours went, for as long as the block lasts."""
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as listener:
-        listener.bind((0, _GROUPS))
-
-        def readable() -> None:
-            try:
-                if tells(listener.recv(65536)):
-                    notify()
-            except BlockingIOError:
-                return
-            except OSError:
-                # More happened than the buffer holds (ENOBUFS): look at everything.
-                notify()
-
-        loop.add_reader(listener, readable)
-        try:
-            yield
-        finally:
-            loop.remove_reader(listener)
-
-
-def tells(messages: bytes) -> bool:
-    """Whether rtnetlink messages speak of something that may have been ours: a route, neighbour or link gone or down."""
-    at = 0
-    while at + _HEADER.size <= len(messages):
-        length, kind, *_ = _HEADER.unpack_from(messages, at)
-        if kind in _TELLING:
-            return True
-        at += max(_HEADER.size, (length + 3) & ~3)
-    return False

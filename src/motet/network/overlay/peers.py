@@ -12,6 +12,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 
 import msgspec
 
+from motet.kinds import node
+
 # Locally administered, unicast (IEEE 802: the second-lowest bit of the first octet set, the lowest not).
 _MAC_PREFIX = "0a:6d"
 
@@ -29,20 +31,31 @@ class _Status(msgspec.Struct, gc=False, frozen=True):
     addresses: tuple[_Address, ...] | None = None
 
 
+class _Metadata(msgspec.Struct, gc=False, frozen=True):
+    annotations: dict[str, str] | None = None
+
+
 class NodeView(msgspec.Struct, gc=False, frozen=True):
     """What the overlay reads of a Node."""
 
+    metadata: _Metadata = _Metadata()
     spec: _Spec = _Spec()
     status: _Status = _Status()
+
+    @property
+    def key(self) -> str:
+        """The public WireGuard key it has published, in base64; empty for none."""
+        return (self.metadata.annotations or {}).get(node.WIREGUARD_KEY, "")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Peer:
-    """Another node: where its packets are sent, and which pods they are for."""
+    """Another node: where its packets are sent, and which pods they are for. `key` is its WireGuard's, empty for none."""
 
     name: str
     address: IPv4Address
     pods: IPv4Network
+    key: str = ""
 
     @property
     def mac(self) -> str:
@@ -92,5 +105,5 @@ def of_nodes(
         else:
             taken.append((pods, name))
             addresses[address] = name
-            found.append(Peer(name, address, pods))
+            found.append(Peer(name, address, pods, view.key))
     return tuple(found), tuple(complaints)

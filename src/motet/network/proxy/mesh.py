@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 from motet.network.config import NetworkConfig
 from motet.network.overlay import peers
-from motet.network.proxy.views import Meta
 
 # On a Node: answers of its pods go back the way the questions came.
 ANSWERS_BACK = "motet.dev/answers-the-way-they-came"
@@ -28,8 +27,6 @@ Elements = dict[str, dict[str, str]]
 
 class NodeView(peers.NodeView, gc=False, frozen=True):
     """What the mesh reads of a Node."""
-
-    metadata: Meta = Meta()
 
     @property
     def answers_back(self) -> bool:

@@ -1,0 +1,257 @@
+"""What kernel and WireGuard should hold so that every peer's pods are reached through it, and the steps to that. Pure.
+
+One device; a peer is a key, where it is, and the addresses that are its own: its pod network, which has its end of the tunnel
+in it. WireGuard lets nobody send under addresses that are not its own (its "cryptokey routing"), so a node that lies gets
+nothing that is meant for others and passes for nobody. Routes lead the peers' pods to the device, and a fence of lower
+rank stops what would otherwise leave by the default route, in clear, while the device is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+from motet.network.overlay.peers import Peer
+
+# IPv4, UDP, WireGuard's header and its tag.
+OVERHEAD = 60
+# Seconds; has a peer speak first when it comes up, and keeps the way open through what forgets idle flows.
+KEEPALIVE = 25
+# Sessions are renewed every two minutes and end after three (WireGuard paper, section 6).
+_SESSION_SECONDS = 180
+
+Endpoint = tuple[IPv4Address, int]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Remote:
+    """A peer as WireGuard is told of it."""
+
+    key: str
+    endpoint: Endpoint | None
+    allowed: tuple[IPv4Network, ...]
+    keepalive: int = KEEPALIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A peer as WireGuard has it. `handshake`: seconds since the epoch of the last one, 0 for never."""
+
+    remote: Remote
+    handshake: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What WireGuard says of itself; `key` is the public half of its own."""
+
+    key: str
+    port: int
+    sessions: tuple[Session, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Of the device: what connections are masqueraded to that a remote pod answers."""
+
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """To a peer's pods, in a routing table. `source` is what the node's own connections come from."""
+
+    to: IPv4Network
+    source: IPv4Address
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Whatever is for pods and has no other route in this table is dropped."""
+
+    pods: IPv4Network
+    table: int
+
+
+Entry = Address | Route | Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """What is wanted of the node's own end. `key` is public, `mtu` in bytes."""
+
+    name: str
+    key: str
+    port: int
+    mtu: int
+    gateway: IPv4Address
+    fence: IPv4Network
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is there. `configuration` is None when there is no device, or one that is not our WireGuard's."""
+
+    configuration: Configuration | None = None
+    # A device of that name exists, ours or not.
+    occupied: bool = False
+    up: bool = False
+    mtu: int = 0
+    entries: frozenset[Entry] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Give the device the private half of `key`, and its port."""
+
+    key: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Forget some peers, by key, and learn or correct others, at once."""
+
+    forget: tuple[str, ...]
+    learn: tuple[Remote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Greet:
+    """Begin new sessions with these peers: theirs ended with the key they were made with."""
+
+    remotes: tuple[Remote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    entry: Entry
+
+
+Step = Remove | Make | Configure | Change | Greet | Raise | Put | Drop
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Peers with keys, as WireGuard and as routes; `complaints` say who is left out and why."""
+
+    remotes: tuple[Remote, ...] = ()
+    pods: tuple[IPv4Network, ...] = ()
+    complaints: tuple[str, ...] = field(default=(), compare=False)
+
+
+def wanted(peers: Iterable[Peer], own_key: str, port: int) -> Wanted:
+    """Of the peers that have published a key. Two nodes cannot have one key: the first by name keeps it."""
+    holders = {own_key: "this node"}
+    remotes, pods, complaints = [], [], []
+    for peer in sorted(peers):
+        if not peer.key:
+            continue
+        if peer.key in holders:
+            complaints.append(f"node {peer.name}: its WireGuard key is also that of {holders[peer.key]}")
+            continue
+        holders[peer.key] = f"node {peer.name}"
+        remotes.append(Remote(peer.key, (peer.address, port), (peer.pods,)))
+        pods.append(peer.pods)
+    return Wanted(tuple(remotes), tuple(pods), tuple(complaints))
+
+
+def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[Step]:
+    """The steps that give `peers` their way; a second call has nothing to do. Without peers there is only the fence.
+
+    `now` is in seconds since the epoch.
+    """
+    fence = Fence(tunnel.fence, tunnel.table)
+    steps: list[Step] = [] if fence in there.entries else [Put(fence)]
+    if not peers.remotes:
+        return [*steps, *([Remove()] if there.configuration is not None else [])]
+    held, sessions = there.entries, {} if there.configuration is None else _sessions(there.configuration)
+    if there.configuration is None:
+        if there.occupied:
+            steps.append(Remove())
+        steps += [Make(), Configure(tunnel.key, tunnel.port)]
+        held = frozenset()
+    elif (there.configuration.key, there.configuration.port) != (tunnel.key, tunnel.port):
+        steps.append(Configure(tunnel.key, tunnel.port))
+    change = _change(peers.remotes, sessions, now)
+    if change.forget or change.learn:
+        steps.append(change)
+    up = there.up and there.configuration is not None
+    # One that is raised greets all of them by itself.
+    if up and there.configuration is not None and there.configuration.key != tunnel.key:
+        staying = tuple(each for each in peers.remotes if each.key in sessions and each not in change.learn)
+        steps += [Greet(staying)] if staying else []
+    if not up or there.mtu != tunnel.mtu:
+        steps.append(Raise(tunnel.mtu))
+        # The kernel forgets routes of a device that is down, whatever it said of them before.
+        if not up:
+            held = frozenset(entry for entry in held if not isinstance(entry, Route))
+    entries = frozenset(_entries(tunnel, peers.pods))
+    ours = held - {fence}
+    steps += [Drop(entry) for entry in _ordered(ours - entries, routes_first=True)]
+    steps += [Put(entry) for entry in _ordered(entries - ours, routes_first=False)]
+    return steps
+
+
+def silent(peers: Wanted, there: Observed, now: float) -> frozenset[IPv4Network]:
+    """Pod networks of peers that no session leads to at present."""
+    sessions = {} if there.configuration is None else _sessions(there.configuration)
+    return frozenset(
+        pods
+        for remote, pods in zip(peers.remotes, peers.pods, strict=True)
+        if remote.key not in sessions or now - sessions[remote.key].handshake > _SESSION_SECONDS
+    )
+
+
+def _sessions(configuration: Configuration) -> dict[str, Session]:
+    return {session.remote.key: session for session in configuration.sessions}
+
+
+def _change(remotes: Iterable[Remote], sessions: dict[str, Session], now: float) -> Change:
+    keys = {remote.key for remote in remotes}
+    learn = tuple(remote for remote in remotes if not _right(remote, sessions.get(remote.key), now))
+    return Change(tuple(sorted(sessions.keys() - keys)), learn)
+
+
+def _right(remote: Remote, session: Session | None, now: float) -> bool:
+    """Whether a peer is as it should be. It may be reached elsewhere than its document says, if it answers from there."""
+    if session is None:
+        return False
+    held = session.remote
+    if (held.allowed, held.keepalive) != (remote.allowed, remote.keepalive):
+        return False
+    return held.endpoint == remote.endpoint or now - session.handshake <= _SESSION_SECONDS
+
+
+def _entries(tunnel: Tunnel, pods: Sequence[IPv4Network]) -> Iterable[Entry]:
+    yield Address(tunnel.gateway)
+    for network in pods:
+        yield Route(network, tunnel.gateway, tunnel.table)
+
+
+def _ordered(entries: Iterable[Entry], *, routes_first: bool) -> list[Entry]:
+    """Routes come last when made and go first when taken."""
+    return sorted(entries, key=lambda entry: (isinstance(entry, Route) is not routes_first, str(entry)))

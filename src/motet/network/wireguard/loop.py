@@ -1,0 +1,166 @@
+"""Keep WireGuard true to the Node documents, and the node's key fresh; repair what somebody took away.
+
+Changes of nodes and of the kernel's own tables only wake the loop; it then looks at everything and applies the difference.
+Nothing tells when somebody takes a peer out of WireGuard's own hands, so it looks every few seconds anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from ipaddress import IPv4Network
+
+from motet.base.clock import Clock, SystemClock
+from motet.base.errors import ApiError
+from motet.client.interface import Client
+from motet.kinds import node
+from motet.network import kernelwatch
+from motet.network.bridge import NetworkError
+from motet.network.config import NetworkConfig
+from motet.network.overlay import peers
+from motet.network.overlay.kernel import mtu_below
+from motet.network.wireguard import kernel, keys
+from motet.network.wireguard.config import WireguardConfig
+from motet.network.wireguard.decide import OVERHEAD, Tunnel, Wanted, decide, silent, wanted
+from motet.network.wireguard.engine import Engine, choose
+from motet.network.wireguard.keys import Held, KeyFiles
+from motet.store.document import Document
+from motet.store.table import Table
+
+_log = logging.getLogger(__name__)
+
+MAIN_TABLE = 254
+# A burst of changes (nodes joining, a device going away) is one step.
+_GATHER_SECONDS = 0.05
+_RESYNC_SECONDS = 10.0
+# How long a peer may be silent before that is worth a word.
+_PATIENCE_SECONDS = 60.0
+
+
+class Wireguard:
+    """The encrypted way to other nodes' pods, of one node."""
+
+    def __init__(self, client: Client, config: NetworkConfig, clock: Clock | None = None) -> None:
+        self._client = client
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._wake = asyncio.Event()
+        self._told: tuple[str, ...] = ()
+        self._wanted = Wanted()
+        self._silent: dict[IPv4Network, float] = {}
+
+    async def run(self) -> None:
+        """Repair until cancelled; sessions and routes stay when this ends. Raises NetworkError."""
+        config = self._config
+        if config.address is None or config.wireguard is None:
+            raise NetworkError("the node has no address for other nodes to reach it by, or nowhere to keep its keys")
+        files = KeyFiles(config.wireguard.keys, lambda: self._clock.now().timestamp())
+        engine = await asyncio.to_thread(choose, config.wireguard)
+        nodes = await self._client.table(node.KIND)
+        end = nodes.listen(self._changed)
+        _log.info("pods of other nodes are reached through %s", engine.title)
+        try:
+            with kernelwatch.changes(self._wake.set):
+                while True:
+                    held = await self._keys(files, nodes, config.wireguard)
+                    await self._step(nodes, engine, held, config.wireguard)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_RESYNC_SECONDS):
+                            await self._wake.wait()
+                        await asyncio.sleep(_GATHER_SECONDS)
+                    self._wake.clear()
+        finally:
+            end()
+
+    def _changed(self, old: Document | None, new: Document | None) -> None:
+        if old is None or new is None or old.view(peers.NodeView) != new.view(peers.NodeView):
+            self._wake.set()
+
+    async def _keys(self, files: KeyFiles, nodes: Table, config: WireguardConfig) -> Held:
+        """Take the next step of the node's own key, and return what it holds then. Raises OSError."""
+        held = await asyncio.to_thread(files.load)
+        own = nodes.get(self._config.node_name)
+        if own is None:
+            return held
+        match keys.decide(held, own.view(peers.NodeView).key, config.key_seconds):
+            case keys.Publish(public):
+                await self._publish(public)
+            case keys.Make() | keys.Adopt() as step:
+                await asyncio.to_thread(files.take, step)
+                _log.info("another WireGuard key %s", "is made" if isinstance(step, keys.Make) else "is in use")
+                self._wake.set()
+            case None:
+                return held
+        return await asyncio.to_thread(files.load)
+
+    async def _publish(self, public: str) -> None:
+        note = {"metadata": {"annotations": {node.WIREGUARD_KEY: public}}}
+        try:
+            await self._client.patch(node.KIND, self._config.node_name, note)
+        except ApiError as error:
+            _log.warning("the node's WireGuard key is not published yet: %s", error)
+
+    async def _step(self, nodes: Table, engine: Engine, held: Held, config: WireguardConfig) -> None:
+        found, complaints = peers.of_nodes(
+            ((document.name, document.view(peers.NodeView)) for document in nodes),
+            self._config.node_name,
+            self._config.pods,
+            self._config.all_pods,
+        )
+        peered = wanted(found, held.current.public, config.port)
+        complaints = (*complaints, *peered.complaints)
+        if complaints != self._told:
+            self._told = complaints
+            for complaint in complaints:
+                _log.error("%s; its pods cannot be reached from here", complaint)
+        now = self._clock.now().timestamp()
+        taken, quiet = await asyncio.to_thread(synchronize, self._config, engine, held, peered, now)
+        if taken and peered == self._wanted:
+            _log.warning("the encrypted way to other nodes was damaged; repaired in %d steps", taken)
+        elif peered != self._wanted:
+            _log.info("pods of %d other nodes are within reach", len(peered.remotes))
+        self._wanted = peered
+        self._tell_of(quiet, {peer.pods: peer.name for peer in found}, config.port)
+
+    def _tell_of(self, quiet: frozenset[IPv4Network], names: dict[IPv4Network, str], port: int) -> None:
+        """Once for each node that has not answered for a while."""
+        now = self._clock.monotonic()
+        for pods in self._silent.keys() - quiet:
+            del self._silent[pods]
+        for pods in quiet:
+            since = self._silent.setdefault(pods, now)
+            if now - since >= _PATIENCE_SECONDS:
+                self._silent[pods] = float("inf")
+                _log.warning(
+                    "node %s does not answer through WireGuard: is it up, and may UDP port %d pass?", names[pods], port
+                )
+
+
+def synchronize(
+    config: NetworkConfig, engine: Engine, held: Held, peered: Wanted, now: float
+) -> tuple[int, frozenset[IPv4Network]]:
+    """Make kernel and engine hold the way to these peers; how many steps it took, and whose sessions are missing.
+
+    Blocking. Raises NetworkError.
+    """
+    if config.wireguard is None:
+        raise NetworkError("the node has nowhere to keep its WireGuard keys")
+    own = tunnel(config, config.wireguard, held.current.public)
+    there = kernel.observe(own, engine)
+    steps = decide(own, peered, there, now)
+    kernel.apply(own, engine, {held.current.public: held.current}, steps)
+    return len(steps), silent(peered, there, now)
+
+
+def tunnel(config: NetworkConfig, wireguard: WireguardConfig, key: str) -> Tunnel:
+    """The node's own end. `key` is its public one."""
+    return Tunnel(
+        name=wireguard.device,
+        key=key,
+        port=wireguard.port,
+        mtu=mtu_below(config.address) - OVERHEAD,
+        gateway=config.gateway,
+        fence=config.all_pods,
+        table=MAIN_TABLE,
+    )
