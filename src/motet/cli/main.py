@@ -16,6 +16,7 @@ _VERBS = {
     "logs": "motet.cli.logs",
     "exec": "motet.cli.exec",
     "scale": "motet.cli.scale",
+    "rebalance": "motet.cli.rebalance",
     "status": "motet.cli.status",
     "why": "motet.cli.why",
     "doctor": "motet.cli.doctor",

@@ -13,6 +13,7 @@ import click
 from motet.base.clock import SystemClock
 from motet.base.errors import MotetError
 from motet.cli import addresses, doctor, output, project, session
+from motet.cli import rebalance as rebalancing
 from motet.cli.apply import hostpaths, images, ports, trouble
 from motet.cli.apply.orphans import orphans, remove
 from motet.cli.apply.run import Outcome, Run, UpFailed
@@ -38,6 +39,7 @@ class Options:
     machine: Machine
     timeout: float
     remove_orphans: bool
+    rebalance: bool
     quiet: bool
     form: str
 
@@ -48,17 +50,25 @@ class Options:
 @data_dir_option
 @click.option("--timeout", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds to wait.")
 @click.option("--remove-orphans", is_flag=True, help="Remove services that are no longer in the file.")
+@click.option("--rebalance", is_flag=True, help="Then spread its pods over the nodes there are now, one at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @output.output_option("text", "json", "yaml")
 def command(
-    file: Path | None, project: str, data_dir: Path, timeout: float, remove_orphans: bool, quiet: bool, output: str
+    file: Path | None,
+    project: str,
+    data_dir: Path,
+    timeout: float,
+    remove_orphans: bool,
+    rebalance: bool,
+    quiet: bool,
+    output: str,
 ) -> None:
     """Run the services of a Compose FILE (./compose.yaml by default), and wait until all of them work.
 
     What does not come up is taken back, and the reason is printed. Run it again after changing the file: only what
-    changed is replaced.
+    changed is replaced, and nothing moves to nodes that came meanwhile unless you say --rebalance.
     """
-    _up(file, project, Options(Machine(data_dir), timeout, remove_orphans, quiet, output))
+    _up(file, project, Options(Machine(data_dir), timeout, remove_orphans, rebalance, quiet, output))
 
 
 def _up(file: Path | None, name: str, options: Options) -> None:
@@ -81,8 +91,25 @@ async def _bring_up(wanted: Project, options: Options) -> None:
             if left and options.remove_orphans:
                 progress.say(f"removing {', '.join(left)}")
                 await remove(client, wanted)
+            if options.rebalance:
+                spread = await rebalancing.rebalance(client, wanted.name, progress, SystemClock(), options.timeout)
+            else:
+                spread = await rebalancing.foresee(client, wanted.name)
             published = await addresses.of_project(client, wanted.name, settings.address)
     _report(wanted, options, outcome, published, left)
+    if options.form == "text":
+        _tell_balance(wanted, options, spread)
+
+
+def _tell_balance(wanted: Project, options: Options, spread: rebalancing.Outcome) -> None:
+    if options.rebalance:
+        click.echo(rebalancing.told(spread, dry_run=False))
+    elif spread.moved:
+        click.echo(
+            f"{len(spread.moved)} pods could lie more evenly over the nodes there are now: "
+            f"motet rebalance -n {wanted.name}",
+            err=True,
+        )
 
 
 async def _apply(client: RemoteClient, wanted: Project, options: Options, progress: Progress) -> Outcome:

@@ -18,9 +18,9 @@ from motet.kinds import namespace as namespace_kind
 from motet.kinds import node as node_kind
 from motet.kinds import persistentvolume, persistentvolumeclaim, storageclass
 from motet.kinds import pod as pod_kind
+from motet.scheduler import picture
 from motet.scheduler.claims import Storage
-from motet.scheduler.classes import Classes, PodClass
-from motet.scheduler.snapshot import Snapshot
+from motet.scheduler.classes import PodClass
 from motet.scheduler.views import PodView
 from motet.scheduler.why import Lack, Verdict, verdicts
 from motet.store.document import Document
@@ -67,15 +67,7 @@ async def asked(client: Client, namespace: str, name: str) -> Answer:
         await client.table(persistentvolume.KIND),
         await client.table(storageclass.KIND),
     )
-    snapshot, classes = Snapshot(), Classes()
-    for each in namespaces:
-        snapshot.namespaces[each.name] = each.meta.labels or {}
-    for each in nodes:
-        snapshot.set_node(each)
-    for each in pods:
-        view = each.view(PodView)
-        if view.spec.node_name and view.status.phase not in ("Succeeded", "Failed") and each.key != document.key:
-            snapshot.add(view.spec.node_name, classes.of(each))
+    snapshot, classes = picture.taken(nodes, pods, namespaces, without=document.key)
     pod_class = classes.of(document)
     claims = storage.of(pod_class, {})
     waits = _held_back(document, pod_class) or claims.problem
