@@ -7,6 +7,8 @@ import base64
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -382,3 +384,47 @@ async def test_no_container_starts_before_the_rules_for_the_pods_address_are_in_
         await made.running("guarded")
         await made.gone("guarded")
         assert gate.addresses == {}
+
+
+def limit_inside(pod: dict[str, Any]) -> str:
+    return str(pod["status"]["containerStatuses"][0]["resources"]["limits"]["memory"])
+
+
+async def test_a_running_container_is_resized_in_place_up_and_down(made: Agent):
+    def sized(memory: str, cpu: str) -> dict[str, Any]:
+        return shell("sleep 1000", resources={"limits": {"memory": memory, "cpu": cpu}})
+
+    await made.run_pod(sized("32Mi", "100m"), name="grows")
+    before = await made.running("grows")
+    for memory, cpu, quota in (("128Mi", "500m", 50_000), ("16Mi", "50m", 5_000)):
+        await made.client.patch(pod_kind.KIND, "grows", {"spec": {"containers": [sized(memory, cpu)]}}, "default")
+        pod = await made.until("grows", lambda pod, memory=memory: limit_inside(pod) == memory)
+        inside = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/memory/memory.limit_in_bytes"
+        shown = (await made.inside("grows", "sh", "-c", inside)).split()
+        assert shown == [str(quota), str(int(memory[:-2]) << 20)]
+        whole = f"{made.node.pods_cgroup}/guaranteed/pod{pod['metadata']['uid']}"
+        assert Path(f"/sys/fs/cgroup/cpu{whole}/cpu.cfs_quota_us").read_text().strip() == str(quota)
+    assert (
+        pod["status"]["containerStatuses"][0]["containerID"] == before["status"]["containerStatuses"][0]["containerID"]
+    )
+    assert "Resized" in await reasons(made, "grows")
+
+
+async def test_a_resize_survives_a_new_agent_that_finds_it_half_done(node: LiveNode):
+    client = FakeClient()
+    async with agent(node, client) as before:
+        await before.run_pod(shell("sleep 1000", resources={"limits": {"memory": "32Mi"}}), name="half")
+        await before.running("half")
+    bigger = shell("sleep 1000", resources={"limits": {"memory": "64Mi"}})
+    await client.patch(pod_kind.KIND, "half", {"spec": {"containers": [bigger]}}, "default")
+    async with agent(node, client) as after:
+        pod = await after.until("half", lambda pod: limit_inside(pod) == "64Mi")
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+        await after.gone("half")
+
+
+async def test_a_pod_that_does_not_fit_fails_and_says_why(made: Agent):
+    await made.run_pod(shell("sleep 1000", resources={"requests": {"cpu": "3"}}), name="toomuch")
+    pod = await made.until("toomuch", lambda pod: pod["status"]["phase"] == "Failed")
+    assert pod["status"]["reason"] == "OutOfcpu"
+    assert "OutOfcpu" in await reasons(made, "toomuch")

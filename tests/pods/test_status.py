@@ -161,3 +161,12 @@ def test_the_generation_that_was_looked_at_is_told():
     found = status(pod(meta={"generation": 3}))
     assert found["observedGeneration"] == 3
     assert {item["observedGeneration"] for item in found["conditions"]} == {3}
+
+
+def test_a_restart_counts_once_the_container_runs_and_not_when_it_was_made():
+    made = container(state=ContainerState.CREATED, attempt=1)
+    [one] = status(pod(), Observed((sandbox(),), (exited(code=1), made)))["containerStatuses"]
+    assert (one["restartCount"], one["state"]["terminated"]["exitCode"]) == (0, 1)
+    running = Records(prepared=True, health={"app-1": Health(started=True, ready=True)})
+    found = status(pod(), Observed((sandbox(),), (exited(code=1), container(attempt=1))), running)
+    assert (found["containerStatuses"][0]["restartCount"], found["containerStatuses"][0]["ready"]) == (1, True)

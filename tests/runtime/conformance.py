@@ -17,6 +17,7 @@ from motet.runtime.interface import (
     EventKind,
     ImageNotFound,
     NoSuchContainer,
+    Resources,
     Runtime,
     RuntimeEvent,
     RuntimeFailure,
@@ -213,6 +214,17 @@ class RuntimeConformance:
         lacking = dataclasses.replace(subject.lasting(), image="localhost/motet-test/absent:1")
         with pytest.raises(ImageNotFound):
             await subject.runtime.create_container(sandbox_id, lacking, config)
+
+    @pytest.mark.parametrize("memory", [64, 24])
+    async def test_limits_are_known_as_they_were_made_and_as_they_were_changed(
+        self, subject: Subject, memory: int
+    ) -> None:
+        made = Resources(cpu_shares=256, cpu_quota=20_000, memory_limit=32 << 20)
+        _, container_id = await subject.started(dataclasses.replace(subject.lasting(), resources=made))
+        assert await subject.runtime.resources(container_id) == made
+        changed = Resources(cpu_shares=512, cpu_quota=50_000, memory_limit=memory << 20)
+        await subject.runtime.update_resources(container_id, changed)
+        assert await subject.runtime.resources(container_id) == changed
 
     async def test_a_started_container_is_not_started_twice(self, subject: Subject) -> None:
         _, container_id = await subject.started()

@@ -56,6 +56,8 @@ class AgentConfig:
     reserved_memory: int = 100 * 1024 * 1024
     reserved_cpu_millis: int = 0
     pids_per_pod: int = 4096
+    # Sysctls beyond the safe ones that pods may set; `kernel.msg*` stands for all that begin so.
+    unsafe_sysctls: tuple[str, ...] = ()
 
     @property
     def containerd(self) -> ContainerdConfig:

@@ -206,6 +206,8 @@ def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock:
         dns=ClusterDns((str(config.dns_address),), config.domain, config.resolv_conf),
         pids_per_pod=config.pids_per_pod,
         starts_at_once=max(4, 2 * found.cpus),
+        most_pods=config.max_pods,
+        unsafe_sysctls=config.unsafe_sysctls,
     )
     sources = ApiSources(client, clock)
     return Tools(

@@ -24,3 +24,6 @@ class PodsConfig:
     starts_at_once: int = 4
     rotate_logs_at: int = 10 * 1024 * 1024
     kept_logs: int = 5
+    most_pods: int = 110
+    # Sysctls beyond the safe ones that pods may set; `kernel.msg*` stands for all that begin so.
+    unsafe_sysctls: tuple[str, ...] = ()

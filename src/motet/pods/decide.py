@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from motet.base.timestamps import parse_time
-from motet.pods import backoff
+from motet.pods import backoff, resizing
 from motet.pods.model import (
+    RESIZE,
     SANDBOX,
     VOLUMES,
     Cleanup,
@@ -28,6 +29,7 @@ from motet.pods.model import (
     Records,
     RemoveContainer,
     RemoveSandbox,
+    ResizeContainer,
     StartContainer,
     Step,
     StopContainers,
@@ -47,6 +49,8 @@ def decide(pod: Pod, observed: Observed, records: Records, now: float, *, gone: 
         return _delete(pod, observed, records, gone)
     if records.unsupported:
         return _finish(pod, observed, records, Final("Pending"))
+    if records.rejected is not None:
+        return _finish(pod, observed, records, records.rejected)
     final = ending(pod, observed, now)
     if final is not None:
         return _finish(pod, observed, records, final)
@@ -166,7 +170,10 @@ def _run(pod: Pod, observed: Observed, records: Records, now: float) -> Decision
     wanted = list(_wanted(pod, observed, sandbox, records)) if sandbox and sandbox.ready else []
     if sandbox is None or not sandbox.ready:
         return _with_deadline(pod, _new_sandbox(pod, observed, sandbox, records, now))
-    waits: list[float] = []
+    resize = _resize(pod, observed, records, now)
+    if resize.step is not None:
+        return resize
+    waits: list[float] = [] if resize.wake_at is None else [resize.wake_at]
     for container in (*wanted, *_to_look(pod, observed)):
         decision = _bring_up(container, observed, records, sandbox, now)
         if decision.step is not None:
@@ -190,6 +197,17 @@ def _kill_unhealthy(pod: Pod, observed: Observed, records: Records) -> Step | No
             grace = pod.grace if health.grace is None else health.grace
             return _stop([container], grace, health.failed)
     return None
+
+
+def _resize(pod: Pod, observed: Observed, records: Records, now: float) -> Decision:
+    """Bring the next running container to the resources it should have; one that wants to be started anew for that is stopped."""
+    change = next(resizing.changes(pod, observed, records.has), None)
+    if change is None:
+        return Decision()
+    if change.restart:
+        container = next(made for made in observed.running if made.id == change.container_id)
+        return Decision(_stop([container], pod.grace, "Container {name} resize requires restart"))
+    return _unless_failed(records, RESIZE, now, ResizeContainer(change.container, change.container_id, change.wanted))
 
 
 def _drop_old(pod: Pod, observed: Observed) -> Step | None:

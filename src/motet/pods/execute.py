@@ -34,6 +34,7 @@ from motet.runtime.interface import (
     Mount,
     NoSuchContainer,
     Port,
+    Resources,
     Runtime,
     RuntimeFailure,
     Sandbox,
@@ -174,8 +175,13 @@ async def create_sandbox(tools: Tools, pod: Pod, step: CreateSandbox) -> None:
     await tools.runtime.run_sandbox(sandbox_config(tools, pod, step.attempt))
 
 
-async def create_container(tools: Tools, pod: Pod, step: CreateContainer, sandbox: Sandbox, observed: Observed) -> None:
-    """Gather everything a container needs and make it. Raises ConfigError for what the pod refers to and is not there."""
+async def create_container(
+    tools: Tools, pod: Pod, step: CreateContainer, sandbox: Sandbox, observed: Observed
+) -> tuple[str, Resources]:
+    """Gather everything a container needs and make it: its id, and its limits.
+
+    Raises ConfigError for what the pod refers to and is not there.
+    """
     spec = pod.container(step.container)
     if spec is None:
         raise RuntimeFailure(f"the pod has no container {step.container}", "CreateContainerError")
@@ -191,7 +197,8 @@ async def create_container(tools: Tools, pod: Pod, step: CreateContainer, sandbo
     message_file = _message_file(directory, spec, step.attempt)
     mounts.append(Mount(str(message_file), spec.termination_message_path))
     log_file(config, pod, spec.name, step.attempt).parent.mkdir(parents=True, exist_ok=True)
-    await tools.runtime.create_container(
+    limits = resources.of_container(pod, spec, config.place.memory)
+    made = await tools.runtime.create_container(
         sandbox.id,
         ContainerConfig(
             name=spec.name,
@@ -220,7 +227,7 @@ async def create_container(tools: Tools, pod: Pod, step: CreateContainer, sandbo
             stdin=spec.stdin,
             stdin_once=spec.stdin_once,
             tty=spec.tty,
-            resources=resources.of_container(pod, spec, config.place.memory),
+            resources=limits,
             security=settings,
             pid_of_pod=bool(pod.spec.share_process_namespace),
             pid_of_host=pod.spec.host_pid,
@@ -229,6 +236,7 @@ async def create_container(tools: Tools, pod: Pod, step: CreateContainer, sandbo
         sandbox_config(tools, pod, sandbox.attempt),
     )
     tools.say(pod, "Normal", "Created", f"Created container: {spec.name}", spec)
+    return made, limits
 
 
 def _target(spec: ContainerSpec, observed: Observed) -> str:

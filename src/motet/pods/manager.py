@@ -14,11 +14,13 @@ from motet.base.selectors import FieldSelector, FieldTerm
 from motet.base.supervise import forever
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
-from motet.pods import logs
+from motet.pods import logs, resources
+from motet.pods.admission import Neighbours, host_ports
 from motet.pods.execute import Tools, pod_ips
 from motet.pods.model import NODE, Observed
 from motet.pods.observe import RuntimeView
 from motet.pods.publish import StatusWriter
+from motet.pods.resizing import Room
 from motet.pods.spec import Pod, PodSpec
 from motet.pods.worker import Worker
 from motet.runtime.interface import EventKind, RuntimeFailure
@@ -110,9 +112,17 @@ class Manager:
     def _employ(self, uid: str, document: Document | None, pod: Pod) -> None:
         if self._group is None:
             return
-        worker = Worker(document, pod, self._tools, self.view, self._statuses, self._starts)
+        worker = Worker(document, pod, self._tools, self.view, self._statuses, self._starts, self._neighbours)
         self._workers[uid] = worker
         self._tasks[uid] = self._group.create_task(self._keep_working(uid, worker), name=f"pod {pod.address}")
+
+    def _neighbours(self, uid: str) -> Neighbours:
+        """What the pods other than this one have of the node."""
+        others = [held for key, worker in self._workers.items() if key != uid and (held := worker.holds) is not None]
+        place, most = self._tools.config.place, self._tools.config.most_pods
+        cpu, memory = (sum(resources.pod_request(pod, name) for pod in others) for name in ("cpu", "memory"))
+        ports = [port for pod in others for port in host_ports(pod)]
+        return Neighbours(Room(place.cpu, place.memory, cpu, memory), len(others), most, ports)
 
     async def _keep_working(self, uid: str, worker: Worker) -> None:
         """One pod's trouble is that pod's alone."""
@@ -125,6 +135,9 @@ class Manager:
         if self._workers.get(uid) is worker:
             del self._workers[uid]
             self._tasks.pop(uid, None)
+        for other in self._workers.values():
+            if other.waits_for_room:
+                other.wake()
 
     # --- the node -----------------------------------------------------------------------------------------------------
 

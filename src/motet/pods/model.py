@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from motet.runtime.interface import Container, ContainerState, Sandbox
+from motet.pods.spec import ResourceList
+from motet.runtime.interface import Container, ContainerState, Resources, Sandbox
 
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -83,8 +84,17 @@ class Health:
     grace: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Why a wish for other resources is not granted: Deferred (not now) or Infeasible (never on this node)."""
+
+    reason: str
+    message: str
+
+
 VOLUMES = "/volumes"
 SANDBOX = "/sandbox"
+RESIZE = "/resize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,22 @@ class Records:
     messages: Mapping[str, str] = field(default_factory=dict)
     # Sandboxes this agent has stopped: their addresses are given back.
     stopped: frozenset[str] = frozenset()
+    # The node does not take the pod.
+    rejected: Final | None = None
+    # By container id: its limits. By name: its resources as the API says them, when it was last seen to have them in full.
+    has: Mapping[str, Resources] = field(default_factory=dict)
+    applied: Mapping[str, ResourceList] = field(default_factory=dict)
+    # Other resources are asked for and not granted.
+    pending: Pending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A pod's end."""
+
+    phase: str
+    reason: str = ""
+    message: str = ""
 
 
 class Step:
@@ -147,6 +173,15 @@ class CreateContainer(Step):
 class StartContainer(Step):
     container: str
     container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeContainer(Step):
+    """Let a running container have other resources than it has."""
+
+    container: str
+    container_id: str
+    resources: Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +235,3 @@ class Decision:
 
     step: Step | None = None
     wake_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """A pod's end."""
-
-    phase: str
-    reason: str = ""
-    message: str = ""

@@ -97,6 +97,13 @@ def of_pod(pod: Pod) -> Resources:
     )
 
 
+def pod_request(pod: Pod, name: str) -> int:
+    """What the whole pod asks for, as the scheduler counts it: millicores or bytes."""
+    if pod.spec.resources is not None and name in (pod.spec.resources.requests or {}):
+        return _amount(pod.spec.resources.requests, name) + _amount(pod.spec.overhead, name)
+    return _pod_total(pod, name, request)
+
+
 def _pod_limit(pod: Pod, name: str) -> int:
     if pod.spec.resources is not None and limit(pod.spec.resources, name):
         return limit(pod.spec.resources, name)

@@ -74,6 +74,13 @@ class ResourceList(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     claims: list[dict[str, Any]] | None = None
 
 
+class ResizePolicy(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    """Whether a container has to be started again for a change of one of its resources."""
+
+    resource_name: str
+    restart_policy: str = "NotRequired"
+
+
 class VolumeMount(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     name: str
     mount_path: str
@@ -198,6 +205,7 @@ class ContainerSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     env_from: tuple[EnvFrom, ...] | None = None
     ports: tuple[ContainerPort, ...] | None = None
     resources: ResourceList = ResourceList()
+    resize_policy: tuple[ResizePolicy, ...] | None = None
     volume_mounts: tuple[VolumeMount, ...] | None = None
     volume_devices: list[dict[str, Any]] | None = None
     liveness_probe: Probe | None = None
@@ -371,6 +379,7 @@ class ReportedContainer(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     ready: bool = False
     started: bool | None = None
     restart_count: int = 0
+    resources: ResourceList | None = None
 
 
 class ReportedStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):

@@ -6,22 +6,25 @@ was said last and writes the difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from motet.base.timestamps import format_time
-from motet.pods import backoff, resources
+from motet.pods import backoff, resizing, resources
 from motet.pods.decide import completed, ending, fresh_until, restarts
-from motet.pods.model import SANDBOX, VOLUMES, Failure, Final, Health, Observed, Records, seconds
+from motet.pods.model import RESIZE, SANDBOX, VOLUMES, Failure, Final, Health, Observed, Records, seconds
 from motet.pods.spec import ContainerSpec, Pod
 from motet.runtime.interface import Container, ContainerState, Sandbox
 
 Json = dict[str, Any]
 
 # Conditions this module writes; any other on the pod belongs to somebody else.
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWN_CONDITIONS = (
+    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", "PodResizePending",
+    "PodResizeInProgress",
+)  # fmt: skip
 # What a failure is called once it is being waited out.
 _WAITING_AS = {"ErrImagePull": "ImagePullBackOff"}
 
@@ -35,7 +38,7 @@ class Host:
 
 def compute(pod: Pod, observed: Observed, records: Records, now: float, host: Host) -> Json:
     """The status of `pod` at `now`."""
-    final = None if records.unsupported else ending(pod, observed, now)
+    final = None if records.unsupported else records.rejected or ending(pod, observed, now)
     statuses = [_container_status(pod, spec, observed, records, now) for spec in pod.everything]
     inits, mains = statuses[: len(pod.inits)], statuses[len(pod.inits) :]
     phase = _phase(pod, observed, final)
@@ -45,10 +48,10 @@ def compute(pod: Pod, observed: Observed, records: Records, now: float, host: Ho
         "hostIPs": [{"ip": ip} for ip in host.ips],
         "startTime": pod.status.start_time or format_time(_at(now)),
         "qosClass": resources.qos_class(pod),
-        "containerStatuses": mains,
+        "containerStatuses": mains if records.rejected is None else [],
         **_addresses(pod, observed.sandbox, host),
     }
-    if inits:
+    if inits and records.rejected is None:
         status["initContainerStatuses"] = inits
     if pod.ephemerals:
         status["ephemeralContainerStatuses"] = [
@@ -118,6 +121,9 @@ def _initialized(pod: Pod, observed: Observed) -> bool:
 
 def _container_status(pod: Pod, spec: ContainerSpec, observed: Observed, records: Records, now: float) -> Json:
     attempts = observed.attempts(spec.name)
+    if len(attempts) > 1 and attempts[0].state is ContainerState.CREATED:
+        # It has been started again when it runs, and not when what will run has been made.
+        attempts = attempts[1:]
     latest = attempts[0] if attempts else None
     state, last = _states(pod, spec, attempts, observed, records, now)
     health = records.health.get(latest.id, Health()) if latest is not None else Health()
@@ -134,7 +140,20 @@ def _container_status(pod: Pod, spec: ContainerSpec, observed: Observed, records
     }
     if latest is not None:
         status["containerID"] = container_id(latest)
+        status.update(_resources(pod, spec, records))
     return status
+
+
+def _resources(pod: Pod, spec: ContainerSpec, records: Records) -> Json:
+    """What the container was granted, and what it has."""
+    applied = records.applied.get(spec.name)
+    if applied is None:
+        return {}
+    has = {"requests": applied.requests, "limits": applied.limits}
+    found: Json = {"resources": {name: dict(amounts) for name, amounts in has.items() if amounts}}
+    if spec.resources.requests:
+        found["allocatedResources"] = dict(spec.resources.requests)
+    return {name: value for name, value in found.items() if value}
 
 
 def _is_ready(pod: Pod, spec: ContainerSpec, latest: Container | None, health: Health) -> bool:
@@ -266,6 +285,7 @@ def _conditions(
         _condition("Ready", ready[0] and not gates, ready[1] or "ReadinessGatesNotReady", ready[2] or "; ".join(gates)),
         _condition("ContainersReady", *ready),
         _condition("PodScheduled", True),
+        *_resizing(pod, observed, records),
     ]
     known = {condition.type: condition for condition in pod.status.conditions or ()}
     stamp = format_time(_at(now))
@@ -274,6 +294,17 @@ def _conditions(
         same = old is not None and old.status == condition["status"] and old.last_transition_time
         condition["lastTransitionTime"] = old.last_transition_time if same and old is not None else stamp
     return ours
+
+
+def _resizing(pod: Pod, observed: Observed, records: Records) -> Iterator[Json]:
+    """Conditions that are there only while a pod waits for other resources than it has, or is being given them."""
+    if records.pending is not None:
+        condition = _condition("PodResizePending", True)
+        yield {**condition, "reason": records.pending.reason, "message": records.pending.message}
+    if any(resizing.changes(pod, observed, records.has)):
+        condition = _condition("PodResizeInProgress", True)
+        failure = records.failures.get(RESIZE)
+        yield condition if failure is None else {**condition, "reason": "Error", "message": failure.message}
 
 
 def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Json:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 
 from motet.base.errors import ApiError
-from motet.pods import backoff, execute, termination, unsupported
+from motet.pods import admission, backoff, execute, limits, unsupported
+from motet.pods.admission import Neighbours
 from motet.pods.decide import decide
 from motet.pods.execute import Tools
+from motet.pods.ledger import Ledger
 from motet.pods.model import (
+    RESIZE,
     SANDBOX,
     VOLUMES,
     Cleanup,
@@ -26,26 +29,27 @@ from motet.pods.model import (
     CreateSandbox,
     EnsureImage,
     Failure,
+    Final,
     FinishDeletion,
-    Health,
     Observed,
     Prepare,
     Records,
     RemoveContainer,
     RemoveSandbox,
+    ResizeContainer,
     StartContainer,
     Step,
     StopContainers,
     StopSandbox,
-    seconds,
 )
 from motet.pods.observe import RuntimeView
-from motet.pods.probes import Prober, at_start
 from motet.pods.publish import StatusWriter
 from motet.pods.security import ConfigError
 from motet.pods.spec import Condition, ContainerSpec, Pod, quiet
-from motet.pods.status import OWN_CONDITIONS, Host, compute, container_id
-from motet.runtime.interface import Container, ContainerState, RuntimeFailure, RuntimeUnavailable
+from motet.pods.status import OWN_CONDITIONS, Host, compute
+from motet.pods.telling import Telling
+from motet.pods.vitals import Vitals
+from motet.runtime.interface import RuntimeFailure, RuntimeUnavailable
 from motet.store.document import Document
 
 _log = logging.getLogger("motet.pods")
@@ -67,7 +71,7 @@ class Worker:
 
     def __init__(
         self, document: Document | None, pod: Pod, tools: Tools, view: RuntimeView, statuses: StatusWriter,
-        starts: asyncio.Semaphore,
+        starts: asyncio.Semaphore, neighbours: Callable[[str], Neighbours],
     ) -> None:  # fmt: skip
         self._document = document
         self.pod = pod
@@ -75,6 +79,7 @@ class Worker:
         self._view = view
         self._statuses = statuses
         self._starts = starts
+        self._neighbours = neighbours
         self._gone = document is None
         self.finished = False
         self._woken = asyncio.Event()
@@ -82,19 +87,21 @@ class Worker:
         self._doing: Step | None = None
         self._holds_start = False
         self._first_look = True
+        self._granted = pod
+        self._released = quiet(pod)
         self._refresh_at = 0.0
         self._status: dict[str, Any] = {}
-        self._said: set[tuple[str, str]] = set()
-        self._probers: dict[str, asyncio.Task[None]] = {}
+        self._vitals = Vitals(tools, self.wake)
+        self._telling = Telling(tools)
+        self._ledger = Ledger(tools.runtime)
         # The parts of Records.
         self._prepared = False
         self._cleaned = False
         self._removed = False
         self._unsupported = ""
+        self._rejected: Final | None = None
         self._failures: dict[str, Failure] = {}
         self._images: dict[str, tuple[int, str]] = {}
-        self._health: dict[str, Health] = {}
-        self._messages: dict[str, str] = {}
         self._stopped: set[str] = set()
 
     # --- what others tell it ------------------------------------------------------------------------------------------
@@ -135,10 +142,7 @@ class Worker:
                 await self._turn()
         finally:
             self._release_start()
-            for task in self._probers.values():
-                task.cancel()
-            await asyncio.gather(*self._probers.values(), return_exceptions=True)
-            self._probers.clear()
+            await self._vitals.close()
 
     async def _turn(self) -> None:
         clock = self._tools.clock
@@ -151,12 +155,14 @@ class Worker:
         self._enter(observed)
         if self._first_look:
             self._take_over(observed)
-        pod = self._known()
-        self._follow(pod, observed)
+        pod = await self._ledger.look(self._known(), observed, lambda: self._neighbours(self.pod.metadata.uid).room)
+        self._vitals.follow(pod, observed)
         now = clock.now().timestamp()
         records = self._records()
         decision = decide(pod, observed, records, now, gone=self._gone)
         self._report(pod, observed, records, now)
+        over = self._leaving or quiet(pod) or self._status.get("phase") in ("Succeeded", "Failed")
+        self._granted, self._released = pod, over and not observed.running
         if not isinstance(decision.step, (*_STARTS, EnsureImage)):
             self._release_start()
         if decision.step is None:
@@ -171,10 +177,32 @@ class Worker:
             self._unsupported = unsupported.find(self._document.decode())
             if self._unsupported:
                 self._tools.say(self.pod, "Warning", "UnsupportedField", self._unsupported)
-        for container in observed.running:
-            reported = self.pod.reported(container.name)
-            if reported is not None and reported.container_id == container_id(container):
-                self._health[container.id] = Health(started=bool(reported.started), ready=reported.ready)
+            elif not observed.sandboxes and not self.pod.status.start_time and not self._leaving:
+                self._admit()
+        self._vitals.take_over(self.pod, observed)
+
+    def _admit(self) -> None:
+        """Whether the node takes a pod that nobody has begun."""
+        neighbours = self._neighbours(self.pod.metadata.uid)
+        self._rejected = admission.refusal(self.pod, neighbours, self._tools.config.unsafe_sysctls)
+        if self._rejected is not None:
+            self._tools.say(self.pod, "Warning", self._rejected.reason, self._rejected.message)
+
+    @property
+    def _leaving(self) -> bool:
+        return self._gone or self.pod.metadata.deletion_timestamp is not None
+
+    @property
+    def holds(self) -> Pod | None:
+        """The pod with the resources it has of the node; None while the node has not taken it and once it has ended."""
+        if self._released or self._rejected is not None or (self._first_look and not self.pod.status.start_time):
+            return None
+        return self._granted
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether it asks for more than the node can give now."""
+        return self._ledger.pending is not None
 
     def _enter(self, observed: Observed) -> None:
         """Tell the node's network who has which address, before anything can be started with it."""
@@ -204,9 +232,13 @@ class Worker:
             unsupported=self._unsupported,
             failures=self._failures,
             images=self._images,
-            health=self._health,
-            messages=self._messages,
+            health=self._vitals.health,
+            messages=self._vitals.messages,
             stopped=frozenset(self._stopped),
+            rejected=self._rejected,
+            has=self._ledger.has,
+            applied=self._ledger.applied,
+            pending=self._ledger.pending,
         )
 
     async def _idle(self, wake_at: float | None, now: float, observed: Observed) -> None:
@@ -279,9 +311,13 @@ class Worker:
             case CreateContainer():
                 self._check_late(pod, step.container)
                 sandbox = next(box for box in observed.sandboxes if box.id == step.sandbox_id)
-                await execute.create_container(tools, pod, step, sandbox, observed)
+                made, has = await execute.create_container(tools, pod, step, sandbox, observed)
+                self._ledger.set(made, has)
             case StartContainer():
                 await execute.start_container(tools, pod, step, observed.sandbox)
+            case ResizeContainer():
+                await limits.resize(tools, pod, step, observed, self._ledger.has)
+                self._ledger.set(step.container_id, step.resources)
             case StopContainers():
                 await execute.stop_containers(tools, pod, step, observed.sandbox)
             case StopSandbox():
@@ -328,26 +364,9 @@ class Worker:
         delay = backoff.grown(before.delay if before else None, *_DELAYS.get(type(step), _OTHER_DELAYS))
         failure = Failure(_reason(step, error), str(error), self._tools.clock.now().timestamp(), delay)
         self._failures[subject] = failure
-        self._say_failed(pod, step, failure)
+        self._telling.failed(pod, step, failure)
         if subject == _ENDING:
             await self._first_of(self._tools.clock.sleep(delay), self._woken)
-
-    def _say_failed(self, pod: Pod, step: Step, failure: Failure) -> None:
-        match step:
-            case Prepare():
-                self._tools.say(pod, "Warning", failure.reason, failure.message)
-            case CreateSandbox():
-                message = f"Failed to create pod sandbox: {failure.message}"
-                self._tools.say(pod, "Warning", "FailedCreatePodSandBox", message)
-            case CreateContainer(container=name) | StartContainer(container=name):
-                self._tools.say(pod, "Warning", "Failed", f"Error: {failure.message}", pod.container(name))
-            case EnsureImage():
-                # `images` has told more than could be said here.
-                return
-            case StopContainers():
-                self._tools.say(pod, "Warning", "FailedKillPod", f"error killing pod: {failure.message}")
-            case _:
-                _log.warning("pod %s: %s failed: %s", pod.address, step, failure.message)
 
     def _release_start(self) -> None:
         if self._holds_start:
@@ -355,48 +374,6 @@ class Worker:
             self._starts.release()
 
     # --- probes and reports -------------------------------------------------------------------------------------------
-
-    def _follow(self, pod: Pod, observed: Observed) -> None:
-        """Probe what runs, stop probing what does not, read the last words of what has ended."""
-        running = {container.id: container for container in observed.running}
-        for ended in [known for known in self._probers if known not in running]:
-            self._probers.pop(ended).cancel()
-        present = {container.id for container in observed.containers}
-        for memory in (self._health, self._messages):
-            for forgotten in [known for known in memory if known not in present]:
-                del memory[forgotten]
-        for container in running.values():
-            spec = pod.container(container.name)
-            if spec is not None and container.id not in self._probers:
-                self._probe(pod, spec, container, observed)
-        for container in observed.containers:
-            if container.state is ContainerState.EXITED and container.id not in self._messages:
-                self._messages[container.id] = termination.read(container)
-
-    def _probe(self, pod: Pod, spec: ContainerSpec, container: Container, observed: Observed) -> None:
-        health = self._health.setdefault(container.id, at_start(spec))
-        if not (spec.startup_probe or spec.readiness_probe or spec.liveness_probe):
-            self._health[container.id] = at_start(spec)
-            return
-        ips = execute.pod_ips(pod, observed.sandbox, self._tools.config)
-        if not ips:
-            return
-
-        def changed(health: Health) -> None:
-            self._health[container.id] = health
-            self.wake()
-
-        prober = Prober(
-            spec,
-            container.id,
-            ips[0],
-            self._tools.actions,
-            self._tools.clock,
-            health,
-            changed,
-            self._tools.teller(pod, spec),
-        )
-        self._probers[container.id] = asyncio.create_task(prober.run(seconds(container.started_at)))
 
     def _report(self, pod: Pod, observed: Observed, records: Records, now: float) -> None:
         if self._document is None or self._gone:
@@ -406,24 +383,10 @@ class Worker:
             return
         self._status = compute(pod, observed, records, now, Host(self._tools.config.place.host_ips))
         self._statuses.set(self._document, self._status)
-        for status in (*self._status.get("initContainerStatuses", ()), *self._status["containerStatuses"]):
-            self._say_waiting(pod, status)
-
-    def _say_waiting(self, pod: Pod, status: dict[str, Any]) -> None:
-        """Tell once about every spell of waiting."""
-        waiting = status["state"].get("waiting", {}).get("reason", "")
-        spec = _spec(pod, status["name"])
-        failure = self._failures.get(spec.name)
-        spell = (spec.name, f"{waiting} {status.get('containerID', '')} {failure.at if failure else ''}")
-        if waiting not in ("CrashLoopBackOff", "ImagePullBackOff") or spell in self._said:
-            return
-        self._said.add(spell)
-        if waiting == "CrashLoopBackOff":
-            message = f"Back-off restarting failed container {spec.name} in pod {pod.address}"
-            self._tools.say(pod, "Warning", "BackOff", message, spec)
-        else:
-            self._tools.say(pod, "Normal", "BackOff", f'Back-off pulling image "{spec.image}"', spec)
-            self._tools.say(pod, "Warning", "Failed", "Error: ImagePullBackOff", spec)
+        for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+            for status in self._status.get(kind, ()):
+                self._telling.waiting(pod, status, self._failures)
+        self._telling.not_resized(pod, records.pending)
 
 
 async def _acquire(slots: asyncio.Semaphore) -> None:
@@ -445,6 +408,8 @@ def _subject(step: Step) -> str:
             return VOLUMES
         case CreateSandbox():
             return SANDBOX
+        case ResizeContainer():
+            return RESIZE
         case _:
             return _ENDING
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 from cri_api.v1 import api_pb2
@@ -124,6 +125,19 @@ def resources(wanted: Resources) -> Any:
         cpu_period=wanted.cpu_period,
         memory_limit_in_bytes=wanted.memory_limit,
         oom_score_adj=wanted.oom_score_adj,
+    )
+
+
+def resources_of(spec: Mapping[str, Any]) -> Resources:
+    """What an OCI runtime specification limits a container to."""
+    limits = (spec.get("linux") or {}).get("resources") or {}
+    cpu, memory = limits.get("cpu") or {}, limits.get("memory") or {}
+    return Resources(
+        cpu_shares=cpu.get("shares") or 0,
+        cpu_quota=max(0, cpu.get("quota") or 0),
+        cpu_period=cpu.get("period") or 100_000,
+        memory_limit=max(0, memory.get("limit") or 0),
+        oom_score_adj=(spec.get("process") or {}).get("oomScoreAdj") or 0,
     )
 
 

@@ -239,6 +239,12 @@ class CriRuntime:
             "RuntimeService/UpdateContainerResources", request, f"change the resources of container {container_id}"
         )
 
+    async def resources(self, container_id: str) -> Resources:
+        # CRI's own field is filled only since containerd 1.7; the OCI specification is kept current by every version.
+        request = api.ContainerStatusRequest(container_id=container_id, verbose=True)
+        answer = await self._call("RuntimeService/ContainerStatus", request, f"look at container {container_id}")
+        return convert.resources_of(msgspec.json.decode(answer.info.get("info", "{}")).get("runtimeSpec") or {})
+
     async def reopen_log(self, container_id: str) -> None:
         request = api.ReopenContainerLogRequest(container_id=container_id)
         await self._call("RuntimeService/ReopenContainerLog", request, f"reopen the log of container {container_id}")

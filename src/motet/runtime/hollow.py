@@ -93,6 +93,7 @@ class HollowRuntime:
         self._attempts: dict[tuple[str, int], str] = {}
         self._members: dict[str, set[str]] = {}
         self._containers: dict[str, Container] = {}
+        self._resources: dict[str, Resources] = {}
         self._images: dict[str, Image] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._listeners: set[asyncio.Queue[RuntimeEvent]] = set()
@@ -178,6 +179,7 @@ class HollowRuntime:
             raise ImageNotFound(f"image {config.image} is not here", "NotFound")
         container_id = self._new_id()
         self._members[sandbox_id].add(container_id)
+        self._resources[container_id] = config.resources
         self._containers[container_id] = Container(
             id=container_id,
             sandbox_id=sandbox_id,
@@ -220,6 +222,7 @@ class HollowRuntime:
         await self._clock.sleep(self._latency.remove)
         self.exit(container_id, _KILLED)
         container = self._containers.pop(container_id, None)
+        self._resources.pop(container_id, None)
         if container is not None:
             self._members[container.sandbox_id].discard(container_id)
             self._tell(EventKind.REMOVED, container_id)
@@ -232,6 +235,11 @@ class HollowRuntime:
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         self._get(container_id)
+        self._resources[container_id] = resources
+
+    async def resources(self, container_id: str) -> Resources:
+        self._get(container_id)
+        return self._resources[container_id]
 
     async def reopen_log(self, container_id: str) -> None:
         self._get(container_id)

@@ -270,6 +270,10 @@ class Runtime(Protocol):
 
     async def update_resources(self, container_id: str, resources: Resources) -> None: ...
 
+    async def resources(self, container_id: str) -> Resources:
+        """What the container has now: as it was made, or as it was changed last."""
+        ...
+
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         """Run to the end. Raises TimeoutError after `timeout` seconds (0: none)."""
         ...
