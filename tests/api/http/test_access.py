@@ -111,3 +111,10 @@ async def test_an_error_of_our_own_is_a_status_with_a_number(
     assert "inside information" not in status["message"]
     number = status["message"].rsplit(" ", 1)[1]
     assert sum(number in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_a_review_cannot_be_shown_as_a_table(api: Api) -> None:
+    table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    code, status = await api.ask("POST", path, {"spec": {"nonResourceAttributes": {"verb": "get"}}}, headers=table)
+    assert (code, status["reason"]) == (406, "NotAcceptable")

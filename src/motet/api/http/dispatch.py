@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
-from motet.api.http import answers, discovery, health, metrics, reviews, routes
+from motet.api.http import answers, discovery, health, metrics, negotiate, reviews, routes
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate, impersonated
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
 from motet.api.http.bearer import Tokens, openid_configuration
@@ -33,6 +33,7 @@ from motet.base.errors import (
     Forbidden,
     InternalError,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     Unauthorized,
     not_found,
@@ -244,6 +245,8 @@ class Dispatcher:
         call.resource = review.plural
         if call.verb != "create" or call.target.name:
             raise MethodNotAllowed(f"{review.plural} can only be created")
+        if negotiate.form(call.request.headers.get("Accept", "")).shape != "object":
+            raise NotAcceptable("only the following media types are accepted: application/json")
         return answers.document(
             reviews.answer(review, await call.document(), call.user, self.authorizer, self.tokens), status=201
         )

@@ -1,0 +1,55 @@
+"""The images of Kubernetes' conformance specs, made from programs of this machine, with what the kit's own leave out.
+
+    python tools/conformance_images.py KIT BIN OUT.tar
+
+KIT is the folder with `images.py`, BIN that with `e2e.test` and `agnhost` (and `sample-apiserver`, when it was built). Some
+specs call programs that a busybox does not have or has with fewer options: netcat, getent.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+# Beside those of the kit: image (last part of its name) -> programs.
+MORE_TOOLS = {"agnhost": ("nc", "getent"), "jessie-dnsutils": ("getent",)}
+SAMPLE = "sample-apiserver"
+
+
+def load(kit: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("conformance_kit_images", kit / "images.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main() -> None:
+    kit, programs, out = (Path(word) for word in sys.argv[1:4])
+    os.environ["AGNHOST"] = str(programs / "agnhost")
+    images = load(kit)
+    for name, tools in MORE_TOOLS.items():
+        images.KINDS[name] = {**images.KINDS[name], "tools": [*images.KINDS[name].get("tools", ()), *tools]}
+    if (programs / SAMPLE).exists():
+        images.KINDS[SAMPLE] = {"bins": {SAMPLE: str(programs / SAMPLE)}, "entry": [f"/{SAMPLE}"]}
+    told = subprocess.check_output([programs / "e2e.test", "--list-images"], text=True)
+    names = [
+        name
+        for name in told.split()
+        if images.last_part(name) in images.KINDS and "invalid" not in name and "authenticated" not in name
+    ]
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        sys.exit("busybox is not installed; install it with: apt-get install busybox-static")
+    images.write(str(out), names, busybox)
+    print("\n".join(names))
+
+
+if __name__ == "__main__":
+    main()
