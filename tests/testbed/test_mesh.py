@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import subprocess
+from typing import Any
 
 import pytest
 from tests.testbed.load import fetch, load
 from tests.testbed.world import IMAGE, NODES, Json, World, reaches, until
 
-from motet.kinds import deployment, networkpolicy, service
+from motet.client.interface import Client
+from motet.kinds import deployment, networkpolicy, pod, service
 
 pytestmark = pytest.mark.node
 
@@ -60,7 +63,7 @@ async def everywhere(hosts: list[str], version: str) -> bool:
 
 def rolling(version: str) -> Json:
     container = {
-        "name": "app",
+        "name": "roll",
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/serve-and-end"],
@@ -76,4 +79,74 @@ def rolling(version: str) -> Json:
             "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 2}},
             "template": {"metadata": {"labels": {"app": "roll"}}, "spec": spec},
         },
+    }
+
+
+async def test_every_way_in_works_from_every_place(world: World) -> None:
+    """Node ports, balancers and host ports; from outside, from nodes and from pods; to pods and to nodes' own processes."""
+    hosts = [world.testbed.address(name) for name in NODES]
+    async with world.testbed.client() as admin:
+        for name in NODES:
+            await admin.create(pod.KIND, at(name, f"host-{name}", 8188, hostNetwork=True), "default")
+        await admin.create(pod.KIND, at("n2", "mapped", 8080, host_port=8189), "default")
+        web = {"selector": {"app": "web"}, "type": "NodePort"}
+        ports = [{"port": 8190, "targetPort": "http"}]
+        made = [
+            await published(admin, "host", selector={"app": "host"}, type="NodePort", ports=[{"port": 8188}]),
+            await published(
+                admin, "local", **web, ports=[{"port": 80, "targetPort": "http"}], externalTrafficPolicy="Local"
+            ),
+            await published(admin, "balanced", **{**web, "type": "LoadBalancer"}, ports=ports),
+        ]
+        addresses = [f"{spec['clusterIP']}:{spec['ports'][0]['port']}" for spec in made]
+        node_ports = [spec["ports"][0]["nodePort"] for spec in made]
+        outside = [f"{host}:{port}" for host in hosts for port in (30080, 8190, *node_ports)] + [f"{hosts[1]}:8189"]
+        loopback = [f"127.0.0.1:{port}" for port in (30080, 8190, *node_ports[1:])]
+        await until(lambda: fails_nowhere(world, outside, [*outside, *addresses], loopback))
+        for name in ("host", "local", "balanced"):
+            await admin.delete(service.KIND, name, "default")
+        for name in (*(f"host-{name}" for name in NODES), "mapped"):
+            await admin.delete(pod.KIND, name, "default")
+
+
+async def fails_nowhere(world: World, outside: list[str], inside: list[str], loopback: list[str]) -> bool:
+    """Whether every URL answers three times from wherever it should."""
+    failed = shell(asking(outside))
+    for name in NODES:
+        failed += shell(asking([*inside, *loopback]), world, name) + await world.in_pod(name, asking(inside))
+    return not failed
+
+
+def asking(urls: list[str]) -> str:
+    return f"for u in {' '.join(urls * 3)}; do timeout 2 busybox wget -q -O /dev/null http://$u/ || echo $u; done"
+
+
+def shell(script: str, world: World | None = None, node: str = "") -> str:
+    command = ["sh", "-c", script]
+    if world is not None:
+        command = world.testbed.box(node).inside(command)
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+async def published(admin: Client, name: str, **spec: Any) -> Json:
+    """The spec of a new service, its ports filled in."""
+    made = await admin.create(service.KIND, {"metadata": {"name": name}, "spec": spec}, "default")
+    found: Json = made.decode()["spec"]
+    return found
+
+
+def at(node: str, name: str, port: int, *, host_port: int = 0, **spec: Any) -> Json:
+    """A pod that serves on `port` of that node's or of its own address."""
+    ports = [{"containerPort": port, **({"hostPort": host_port} if host_port else {})}]
+    script = f"mkdir -p /tmp/www; echo {name} > /tmp/www/index.html; exec httpd -f -p {port} -h /tmp/www"
+    container = {
+        "name": "other",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", script],
+        "ports": ports,
+    }
+    return {
+        "metadata": {"name": name, "labels": {"app": name.partition("-")[0]}},
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [container], **spec},
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, ip_address
+from typing import NamedTuple
 
 import msgspec
 
@@ -57,14 +58,23 @@ class Held:
     ports: set[tuple[int, str]] = field(default_factory=set)
 
 
+class _Holder(NamedTuple):
+    uid: str
+    name: str
+
+    @classmethod
+    def of(cls, document: Document) -> _Holder:
+        return cls(document.meta.uid, f"{document.namespace}/{document.name}")
+
+
 class ServiceAllocator:
     """Gives Services their numbers. One per manager; `close` stops following the table."""
 
     def __init__(self, table: Table, numbers: ServiceNumbers = ServiceNumbers()) -> None:
         self._network = IPv4Network(numbers.network)
         self._numbers = numbers
-        self._addresses: dict[str, str] = {}
-        self._ports: dict[tuple[int, str], str] = {}
+        self._addresses: dict[str, _Holder] = {}
+        self._ports: dict[tuple[int, str], _Holder] = {}
         self._on_the_way = Held()
         for document in table:
             self._follow(None, document)
@@ -116,7 +126,9 @@ class ServiceAllocator:
             return "not a valid IP address"
         if parsed not in self._network:
             return f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self._network}"
-        if address in self._addresses or address in self._on_the_way.addresses:
+        if address in self._addresses:
+            return f"provided IP is already allocated to Service {self._addresses[address].name}"
+        if address in self._on_the_way.addresses:
             return "provided IP is already allocated"
         self._on_the_way.addresses.add(address)
         held.addresses.add(address)
@@ -149,8 +161,15 @@ class ServiceAllocator:
                     errors.append(invalid(f"spec.ports[{index}].nodePort", number, problem))
             elif not number and wants:
                 port["nodePort"] = self._next_port(service["metadata"], port, held)
-        if needs_health_check(spec) and not spec.get("healthCheckNodePort"):
+        if not needs_health_check(spec):
+            return
+        number = spec.get("healthCheckNodePort") or 0
+        if not number:
             spec["healthCheckNodePort"] = self._next_port(service["metadata"], {"port": 0}, held)
+        elif (number, "TCP") not in mine:
+            problem = self._take_port(number, "TCP", held)
+            if problem:
+                errors.append(invalid("spec.healthCheckNodePort", number, problem))
 
     def _take_port(self, number: int, protocol: str, held: Held) -> str:
         first, last = self._numbers.first_port, self._numbers.last_port
@@ -159,9 +178,10 @@ class ServiceAllocator:
         if (number, protocol) in held.ports:
             return "provided port is already allocated"
         # Another protocol of the same Service may share the number, another Service may not.
-        if any((number, any_protocol) in self._ports for any_protocol in _PROTOCOLS) or any(
-            (number, any_protocol) in self._on_the_way.ports - held.ports for any_protocol in _PROTOCOLS
-        ):
+        for any_protocol in _PROTOCOLS:
+            if (holder := self._ports.get((number, any_protocol))) is not None:
+                return f"provided port is already allocated to Service {holder.name}"
+        if any((number, any_protocol) in self._on_the_way.ports - held.ports for any_protocol in _PROTOCOLS):
             return "provided port is already allocated"
         self._on_the_way.ports.add((number, protocol))
         held.ports.add((number, protocol))
@@ -182,16 +202,17 @@ class ServiceAllocator:
     def _follow(self, old: Document | None, new: Document | None) -> None:
         if old is not None:
             address, ports = _numbers_of(old)
-            if self._addresses.get(address) == old.meta.uid:
+            holder = _Holder.of(old)
+            if self._addresses.get(address) == holder:
                 del self._addresses[address]
             for port in ports:
-                if self._ports.get(port) == old.meta.uid:
+                if self._ports.get(port) == holder:
                     del self._ports[port]
         if new is not None:
             address, ports = _numbers_of(new)
             if address and address != "None":
-                self._addresses[address] = new.meta.uid
-            self._ports.update(dict.fromkeys(ports, new.meta.uid))
+                self._addresses[address] = _Holder.of(new)
+            self._ports.update(dict.fromkeys(ports, _Holder.of(new)))
 
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
@@ -206,5 +227,10 @@ def _numbers_of(document: Document) -> tuple[str, list[tuple[int, str]]]:
 
 
 def _ports_of(service: Json | None) -> set[tuple[int, str]]:
-    ports = ((service or {}).get("spec") or {}).get("ports") or ()
-    return {(port["nodePort"], port.get("protocol") or "TCP") for port in ports if port.get("nodePort")}
+    spec = (service or {}).get("spec") or {}
+    found = {
+        (port["nodePort"], port.get("protocol") or "TCP") for port in spec.get("ports") or () if port.get("nodePort")
+    }
+    if spec.get("healthCheckNodePort"):
+        found.add((spec["healthCheckNodePort"], "TCP"))
+    return found

@@ -47,7 +47,9 @@ async def test_no_two_services_share_an_address_or_a_node_port(registry: Registr
 
 async def test_an_address_can_be_asked_for_once(registry: Registry) -> None:
     assert (await made(registry, clusterIP="10.43.0.77"))["clusterIP"] == "10.43.0.77"
-    with pytest.raises(Invalid, match=r"failed to allocate IP 10\.43\.0\.77: provided IP is already allocated"):
+    with pytest.raises(
+        Invalid, match=r"failed to allocate IP 10\.43\.0\.77: provided IP is already allocated to Service default/web"
+    ):
         await made(registry, "other", clusterIP="10.43.0.77")
 
 
@@ -70,9 +72,18 @@ async def test_headless_and_external_services_have_no_address(registry: Registry
 async def test_a_node_port_can_be_asked_for_once(registry: Registry) -> None:
     wanted = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}
     assert (await made(registry, **wanted))["ports"][0]["nodePort"] == 30080
-    with pytest.raises(Invalid, match="provided port is already allocated") as info:
+    with pytest.raises(Invalid, match="provided port is already allocated to Service default/web") as info:
         await made(registry, "other", **wanted)
     assert info.value.details["causes"][0]["field"] == "spec.ports[0].nodePort"
+
+
+async def test_a_port_for_health_checks_is_taken_like_any_other(registry: Registry) -> None:
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    assert (await made(registry, **local, healthCheckNodePort=30090))["healthCheckNodePort"] == 30090
+    with pytest.raises(Invalid, match="provided port is already allocated to Service default/web") as info:
+        await made(registry, "other", **local, healthCheckNodePort=30090)
+    assert info.value.details["causes"][0]["field"] == "spec.healthCheckNodePort"
+    assert (await patched(registry, sessionAffinity="ClientIP"))["healthCheckNodePort"] == 30090
 
 
 async def test_a_node_port_must_be_in_the_range(registry: Registry) -> None:

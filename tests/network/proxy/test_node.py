@@ -135,6 +135,23 @@ async def test_a_host_port_leads_to_its_pod_until_that_ends(it: Lab) -> None:
         await until(lambda: _refused(it, NODE, 8080, it.outside))
 
 
+async def test_of_two_that_publish_a_port_the_older_has_it_and_the_other_is_told_by_whom(it: Lab) -> None:
+    address = it.serve(2, 80)
+    container = {"name": "c", "image": "i", "ports": [{"containerPort": 80, "hostPort": 30080}]}
+    spec = {"nodeName": "n1", "containers": [container]}
+    status = {"phase": "Running", "podIP": address}
+    told: list[str] = []
+    async with it.proxy(warn=lambda about, message: told.append(f"{about.name}: {message}")):
+        await it.publish("web", HTTP | {"nodePort": 30080}, cluster_ip=VIP, type="NodePort")
+        later = {"name": "late", "creationTimestamp": "2099-01-01T00:00:00Z"}
+        await it.client.create(pod.KIND, {"metadata": later, "spec": spec, "status": status}, "default")
+        await until(lambda: told)
+        assert await asyncio.to_thread(_refused, it, NODE, 30080, it.outside), "the service has no endpoints"
+        await it.client.delete(service.KIND, "web", "default")
+        assert await until(lambda: it.ask(NODE, 30080, of=it.outside)) == f"p2 {CLIENT}"
+    assert told == ["late: Port 30080/TCP of node n1 is held by Service default/web"]
+
+
 async def test_a_process_of_the_node_keeps_the_port_it_had_first(it: Lab) -> None:
     address = it.serve(2, 80)
     it.listen(it.name, "process", 8080)

@@ -67,6 +67,8 @@ class Proxy:
         # Who asks for a frontend; of several the oldest gets it.
         self._holders: dict[Frontend, set[Key]] = {}
         self._age: dict[Key, str] = {}
+        # Who was told that somebody else has a frontend, and who that is.
+        self._told: dict[tuple[Key, Frontend], Key] = {}
         # Ports that a process of the node had before anybody published them.
         self._taken: set[Frontend] = set()
         self._dirty: set[Key] = set()
@@ -237,6 +239,7 @@ class Proxy:
         if routes:
             self._wanted[key] = routes
         for frontend in old.keys() - routes.keys():
+            self._told.pop((key, frontend), None)
             holders = self._holders[frontend]
             holders.remove(key)
             if not holders:
@@ -255,6 +258,7 @@ class Proxy:
             if not holders:
                 continue
             key = min(holders, key=lambda holder: (self._age.get(holder, ""), holder))
+            self._tell_held(frontend, key, holders - {key})
             backends = self._wanted[key][frontend]
             if not frontend.address and self._ruleset.get(frontend) is None:
                 listening = self._listeners() if listening is None else listening
@@ -276,6 +280,15 @@ class Proxy:
         where = f"{frontend.port}/{frontend.protocol.upper()}"
         node = self._config.node_name
         self._tell(key, f"Port {where} of node {node} belongs to a process there; it is published when that ends")
+
+    def _tell_held(self, frontend: Frontend, by: Key, others: Iterable[Key]) -> None:
+        where = f"{frontend.port}/{frontend.protocol.upper()}"
+        place = f"of {frontend.address}" if frontend.address else f"of node {self._config.node_name}"
+        kind = "Pod" if by.resource == pod.KIND.resource else "Service"
+        for key in others:
+            if not frontend.inside and self._told.get((key, frontend)) != by:
+                self._told[key, frontend] = by
+                self._tell(key, f"Port {where} {place} is held by {kind} {by.namespace}/{by.name}")
 
     def _tell(self, key: Key, message: str) -> None:
         if (found := self._find(key)) is not None:
