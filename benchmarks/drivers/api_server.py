@@ -19,6 +19,7 @@ from motet.api import bootstrap
 from motet.api.http.authorize import Roles
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
 from motet.base.clock import SystemClock
 from motet.identity import kubeconfig, tls
@@ -43,7 +44,9 @@ async def serve(directory: Path, port: int, synchronous: str) -> None:
         host="127.0.0.1", port=port, certificate=certificate, key=key, client_ca=directory / "ca.crt", stop_seconds=1
     )
     agent_tls = tls.client_context(directory / "ca.crt", *admin)
-    server = ApiServer(config, registry, catalogue, Roles(NodeGraph(cache)), agent_tls=agent_tls, clock=clock)
+    server = ApiServer(
+        config, registry, catalogue, Roles(NodeGraph(cache), RbacIndex(cache.table)), agent_tls=agent_tls, clock=clock
+    )
     await server.start()
     await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
     (directory / "kubeconfig").write_bytes(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = "system:anonymous"
 NODES = "system:nodes"
 NODE_PREFIX = "system:node:"
 

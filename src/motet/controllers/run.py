@@ -14,6 +14,7 @@ from motet.client.interface import Client
 from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.app import Apps
 from motet.controllers.budgets import DisruptionBudgets
+from motet.controllers.clusterroles import AggregatedRoles
 from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslices import EndpointSlices
@@ -82,6 +83,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "endpointslice": EndpointSlices(client, clock).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
         "namespace": Namespaces(client, clock, catalogue).run,
+        "clusterrole-aggregation": AggregatedRoles(client, clock).run,
         "serviceaccount": NamespaceDefaults(client, clock, config.ca_certificate).run,
         "node": NodeHealth(client, clock, node_events, config.node_grace).run,
         "taint-eviction": TaintEviction(client, clock, events("taint-eviction-controller")).run,

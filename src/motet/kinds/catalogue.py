@@ -40,6 +40,7 @@ from motet.kinds import (
     storageclass,
 )
 from motet.kinds.kind import Kind
+from motet.kinds.rbac import clusterrole, clusterrolebinding, role, rolebinding
 
 # Discovery lists groups in this order, and kubectl resolves a bare plural to the first group that has it.
 KINDS: tuple[Kind, ...] = (
@@ -68,6 +69,10 @@ KINDS: tuple[Kind, ...] = (
     networkpolicy.KIND,
     ingress.KIND,
     ingressclass.KIND,
+    clusterrolebinding.KIND,
+    clusterrole.KIND,
+    rolebinding.KIND,
+    role.KIND,
     poddisruptionbudget.KIND,
     app.KIND,
     network.KIND,

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from motet.api import bootstrap
-from motet.api.admission import BUILT_IN, Chain
+from motet.api.admission import Chain
 from motet.api.allocate import ServiceNumbers
 from motet.api.http.authorize import Roles
 from motet.api.http.bearer import Tokens
@@ -23,10 +23,9 @@ from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
-from motet.api.networks import NETWORKS
-from motet.api.noderestriction import NODE_RESTRICTION
+from motet.api.rbac import bootstrap as rbac_bootstrap
+from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
-from motet.api.serviceaccounts import SERVICE_ACCOUNTS
 from motet.api.tokenrequests import TokenRequests
 from motet.api.users import CONTROLLERS, User
 from motet.base.clock import Clock, SystemClock
@@ -43,6 +42,7 @@ from motet.kinds import node, serviceaccount
 from motet.kinds.catalogue import KINDS, Catalogue
 from motet.scheduler.loop import Scheduler
 from motet.server import credentials, history
+from motet.server.admission import plugins
 from motet.server.config import ServerConfig
 from motet.store.cache import Cache
 from motet.store.sqlite import SqliteStore
@@ -50,13 +50,6 @@ from motet.store.sqlite import SqliteStore
 _log = logging.getLogger(__name__)
 
 _SCHEDULER = User("system:motet:scheduler", CONTROLLERS.groups)
-# In this order.
-_ADMISSION = (
-    *BUILT_IN,
-    *SERVICE_ACCOUNTS,
-    *NETWORKS,
-    *NODE_RESTRICTION,
-)
 _RENEW_CHECK = timedelta(hours=6)
 # Views and documents hold no reference cycles, so the collector has little to find and should seldom look.
 _COLLECT_AFTER = 100_000
@@ -83,7 +76,9 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         numbers = ServiceNumbers(
             network=str(config.services), reserved=(str(config.service_address), str(config.dns_address))
         )
-        registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=Chain(_ADMISSION))
+        rbac = RbacIndex(cache.table)
+        authorizer = Roles(NodeGraph(cache), rbac)
+        registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=Chain(plugins(rbac, authorizer)))
         members = Members(registry.table(node.KIND))
         ring = CurrentRing(config.token_keys)
         ring()
@@ -101,7 +96,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             ),
             registry,
             catalogue,
-            Roles(NodeGraph(cache)),
+            authorizer,
             agent_tls=agent_tls,
             members=members,
             tokens=Tokens(cache.table, ring, config.issuer, clock),
@@ -111,6 +106,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         managers = [(config.advertised, config.port)] if config.reachable else []
         address = str(config.service_address)
         await bootstrap.ensure(registry, managers, service_address=address)
+        await rbac_bootstrap.ensure(registry)
         await server.start()
         stack.push_async_callback(server.stop)
         tasks = await stack.enter_async_context(_Background())

@@ -27,6 +27,9 @@ from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.noderestriction import NODE_RESTRICTION
+from motet.api.rbac import bootstrap as rbac_bootstrap
+from motet.api.rbac import escalation
+from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
 from motet.api.tokenrequests import TokenRequests
 from motet.base.clock import Clock, SystemClock
@@ -158,7 +161,11 @@ async def serving(
     await store.open()
     cache = Cache(store, resources(catalogue))
     await cache.start()
-    registry = Registry(store, cache, catalogue, clock, admission=Chain((*BUILT_IN, *NODE_RESTRICTION)))
+    rbac = RbacIndex(cache.table)
+    authorizer = Roles(NodeGraph(cache), rbac)
+    escalating = escalation.plugins(rbac, lambda user, asked: authorizer.decide(user, asked).allowed)
+    chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *escalating))
+    registry = Registry(store, cache, catalogue, clock, admission=chain)
     ring = KeyRing.load_or_create(directory / "keys")
     registry.answer(serviceaccount.KIND, "token", TokenRequests(cache.table, lambda: ring, ISSUER, clock).create)
     config = ApiConfig(
@@ -173,7 +180,7 @@ async def serving(
         config,
         registry,
         catalogue,
-        Roles(NodeGraph(cache)),
+        authorizer,
         agent_tls=pki.client("admin"),
         members=Members(cache.table("core/nodes")) if enrolment else None,
         enrolment=Enrolment(enrolment, lambda: pki.authority, registry) if enrolment else None,
@@ -186,6 +193,7 @@ async def serving(
     made = Api(server, registry, pki, path, ring, clock)
     try:
         await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
+        await rbac_bootstrap.ensure(registry)
         yield made
     finally:
         await server.stop()

@@ -7,9 +7,14 @@ import itertools
 import pytest
 
 from motet.api.http.authorize import Attributes, Roles, refusal
+from motet.api.rbac import policy
+from motet.api.rbac.index import RbacIndex
 from motet.api.users import User
 from motet.base.selectors import parse, parse_fields
 from motet.kinds.catalogue import KINDS
+from motet.kinds.rbac import GROUP
+from motet.store.document import Document, Key, encode
+from motet.store.table import Table
 
 ADMIN = User("admin", ("system:masters", "system:authenticated"))
 NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))
@@ -38,7 +43,13 @@ class Graph:
 
 @pytest.fixture
 def roles() -> Roles:
-    return Roles(Graph())
+    tables = {kind.resource: Table(kind.resource) for kind in KINDS}
+    index = RbacIndex(tables.__getitem__)
+    for number, document in enumerate((*policy.cluster_roles(), *policy.cluster_bindings()), 1):
+        resource = f"{GROUP}/{document['kind'].lower()}s"
+        key = Key(resource, "", document["metadata"]["name"])
+        tables[resource].apply(key, Document(key, encode(document), number), number)
+    return Roles(Graph(), index)
 
 
 def ask(**asked: str) -> Attributes:

@@ -59,8 +59,3 @@ def authenticate(chain: Sequence[Authenticator], credentials: Credentials) -> Us
         if user is not None:
             return user
     raise Unauthorized("Unauthorized")
-
-
-def impersonated(name: str, groups: Sequence[str]) -> User:
-    """The user that `Impersonate-User` and `Impersonate-Group` headers name."""
-    return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))))

@@ -1,23 +1,22 @@
-"""Who may do what. Administrators (`system:masters`) may do everything, agents what a node needs (`noderules`), nobody
-else anything.
-"""
+"""Who may do what: administrators everything, nodes what a node needs (`noderules`), everybody what roles say (`api/rbac`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from motet.api.http.attributes import Attributes, Decision
+import msgspec
+
+from motet.api.attributes import Attributes, Decision
 from motet.api.http.noderules import Graph, NodeRules, node_rules
+from motet.api.rbac.index import RbacIndex
 from motet.api.users import MASTERS, NODE_PREFIX, NODES, User
 from motet.base.errors import Forbidden, qualified
 
 __all__ = ["NODES", "NODE_PREFIX", "Attributes", "Authorizer", "Decision", "Roles", "refusal"]
 
-# What everyone with an identity may ask of the server itself.
-_PUBLIC_PATHS = ("/api", "/apis", "/openapi", "/version", "/.well-known/openid-configuration", "/openid/v1/jwks")
-_REVIEWS = frozenset({"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"})
-_REVIEW_GROUPS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
+_EVERYTHING = Decision(True, f"{MASTERS} may do everything")
+_NOTHING = Decision(False)
 
 
 class Authorizer(Protocol):
@@ -31,38 +30,32 @@ class Authorizer(Protocol):
 
 
 class Roles:
-    """The authorizer of built-in roles."""
+    """The three of them in this order; the first that allows decides."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, rbac: RbacIndex) -> None:
         self._nodes = NodeRules(graph)
+        self._rbac = rbac
 
     def decide(self, user: User, attributes: Attributes) -> Decision:
         if MASTERS in user.groups:
-            return Decision(True, f"{MASTERS} may do everything")
-        if _for_everyone(attributes):
-            return Decision(True, "allowed to every authenticated user")
+            return _EVERYTHING
+        decision = _NOTHING
         if NODES in user.groups and user.name.startswith(NODE_PREFIX):
-            return self._nodes.decide(user.name.removeprefix(NODE_PREFIX), attributes)
-        return Decision(False)
+            decision = self._nodes.decide(user.name.removeprefix(NODE_PREFIX), attributes)
+            if decision.allowed or decision.missing:
+                return decision
+        grant = self._rbac.allows(user, attributes)
+        return Decision(True, grant.reason) if grant is not None else decision
 
     def rules(self, user: User, namespace: str) -> tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]]:
-        everyone = [{"verbs": ["create"], "apiGroups": sorted(_REVIEW_GROUPS), "resources": sorted(_REVIEWS)}]
-        paths = [path for prefix in _PUBLIC_PATHS for path in (prefix, f"{prefix}/*")]
-        public = [{"verbs": ["get"], "nonResourceURLs": paths}]
         if MASTERS in user.groups:
             resources = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
             return resources, [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
+        found = [msgspec.to_builtins(rule) for rule in self._rbac.rules_of(user, namespace)]
+        resources = [rule for rule in found if "nonResourceURLs" not in rule]
         if NODES in user.groups:
-            return [*everyone, *node_rules()], public
-        return everyone, public
-
-
-def _for_everyone(asked: Attributes) -> bool:
-    if asked.path:
-        return asked.verb == "get" and any(
-            asked.path == prefix or asked.path.startswith(prefix + "/") for prefix in _PUBLIC_PATHS
-        )
-    return asked.group in _REVIEW_GROUPS and asked.resource in _REVIEWS and asked.verb == "create"
+            resources += node_rules()
+        return resources, [rule for rule in found if "nonResourceURLs" in rule]
 
 
 def refusal(user: User, asked: Attributes, reason: str) -> Forbidden:

@@ -41,6 +41,7 @@ class Review:
     version: str
     kind: str
     plural: str
+    namespaced: bool = False
 
 
 REVIEWS = (
@@ -52,6 +53,7 @@ REVIEWS = (
     Review("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews"),
     Review("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews"),
     Review("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews"),
+    Review("authorization.k8s.io", "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", namespaced=True),
 )
 _EMPTY_GROUPS = {"policy": ["v1"]}
 
@@ -134,7 +136,8 @@ class Discovery:
         for review in REVIEWS:
             if (review.group, review.version) == (group, version):
                 singular = review.kind.lower()
-                resources.append(_Resource(review.plural, singular, False, group, version, review.kind, ("create",)))
+                line = (review.plural, singular, review.namespaced, group, version, review.kind, ("create",))
+                resources.append(_Resource(*line))
         return resources
 
     def _legacy(self, path: str) -> Json | None:

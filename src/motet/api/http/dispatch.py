@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
-from motet.api.http import answers, discovery, health, metrics, negotiate, reviews, routes
-from motet.api.http.authenticate import Authenticator, Credentials, authenticate, impersonated
+from motet.api.http import answers, discovery, health, metrics, negotiate, parameters, reviews, routes
+from motet.api.http.authenticate import Authenticator, Credentials, authenticate
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
 from motet.api.http.bearer import Tokens, openid_configuration
 from motet.api.http.calls import Call, ResourceCall
 from motet.api.http.discovery import REVIEWS, Discovery, Review
 from motet.api.http.enrolment import PREFIX as ENROLMENT
 from motet.api.http.enrolment import Enrolment
+from motet.api.http.impersonate import acting
 from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
 from motet.api.http.objects import PROJECTIONS, Objects
@@ -27,10 +28,9 @@ from motet.api.http.parameters import flag, narrowing
 from motet.api.http.proxy import Proxies
 from motet.api.http.streams import STREAMS, Streams
 from motet.api.http.watch import Watches
-from motet.api.users import MASTERS, User
+from motet.api.users import User
 from motet.base.errors import (
     ApiError,
-    Forbidden,
     InternalError,
     MethodNotAllowed,
     NotAcceptable,
@@ -45,6 +45,8 @@ log = logging.getLogger("motet.api.requests")
 Handler = Callable[[ResourceCall], Awaitable[web.StreamResponse]]
 _OPENID = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 _CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_MANY = frozenset({"list", "watch", "deletecollection"})
+_COMMANDS = frozenset({"exec", "attach", "portforward"})
 _VERBS = _CHANGES | {"get", "list", "watch", "head", "post", "put"}
 _REVIEWS: Mapping[tuple[str, str, str], Review] = {
     (review.group, review.version, review.plural): review for review in REVIEWS
@@ -146,7 +148,13 @@ class Dispatcher:
         asked = Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
         if NODES in call.user.groups:
             asked = await self._about_a_node(call, asked)
+        elif call.verb in _MANY and "fieldSelector" in query:
+            # One that leaves a single name is a request about that name.
+            asked = replace(asked, fields=narrowing(query)[0])
         self._authorize(call.user, asked)
+        if call.verb == "get" and target.subresource in _COMMANDS:
+            # A WebSocket is opened with GET, and does what a POST does.
+            self._authorize(call.user, replace(asked, verb="create"))
         review = _REVIEWS.get((target.group, target.version, target.plural))
         if review is not None:
             return await self._review(call, review)
@@ -169,13 +177,7 @@ class Dispatcher:
             raise ConnectionResetError("the client has left")
         headers = request.headers
         credentials = Credentials(transport.get_extra_info("peercert"), headers.get("Authorization", ""))
-        user = authenticate(self.authenticators, credentials)
-        name = headers.get("Impersonate-User")
-        if name is None:
-            return user
-        if MASTERS not in user.groups:
-            raise Forbidden(f'users "{name}" is forbidden: User "{user.name}" cannot impersonate resource "users"')
-        return impersonated(name, headers.getall("Impersonate-Group", []))
+        return acting(authenticate(self.authenticators, credentials), headers, self.authorizer)
 
     def _authorize(self, user: User, attributes: Attributes) -> None:
         decision = self.authorizer.decide(user, attributes)
@@ -233,7 +235,7 @@ class Dispatcher:
             case "create":
                 return await self.objects.create(call, self.authorizer)
             case "update":
-                return await self.objects.update(call)
+                return await self.objects.update(call, self.authorizer)
             case "patch":
                 return await self.objects.patch(call, self.authorizer)
             case "delete":
@@ -247,9 +249,14 @@ class Dispatcher:
             raise MethodNotAllowed(f"{review.plural} can only be created")
         if negotiate.form(call.request.headers.get("Accept", "")).shape != "object":
             raise NotAcceptable("only the following media types are accepted: application/json")
-        return answers.document(
-            reviews.answer(review, await call.document(), call.user, self.authorizer, self.tokens), status=201
+        if review.namespaced != bool(call.target.namespace):
+            raise discovery.nowhere(call.target, call.verb)
+        document, options = await call.document(), parameters.of_write(call.query, "")
+        answer = reviews.answer(
+            review, document, call.target.namespace, call.user, options, self.authorizer, self.tokens
         )
+        call.warnings.extend(options.warnings)
+        return answers.document(answer, status=201)
 
     def _health(self, call: Call) -> web.StreamResponse:
         if call.request.method not in ("GET", "HEAD"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from motet.api.http.attributes import Attributes, Decision
+from motet.api.attributes import Attributes, Decision
 from motet.kinds.persistentvolume import NODE_LABEL
 
 NODE_LEASES = "kube-node-lease"
@@ -100,7 +100,7 @@ class NodeRules:
         return Decision(True, _ALLOWED)
 
     def _used(self, node: str, asked: Attributes) -> Decision:
-        name = _one_name(asked)
+        name = asked.one_name
         if not name or not asked.namespace:
             return Decision(False, f"node {node!r} may read {asked.resource} only one by one, by name")
         if not self._graph.uses(node, asked.resource, asked.namespace, name):
@@ -117,7 +117,7 @@ class NodeRules:
             for each in asked.labels.requirements
         ):
             return Decision(True, _ALLOWED)
-        name = _one_name(asked)
+        name = asked.one_name
         if not name or not self._graph.volume_of(node, name):
             return Decision(False, f"it is not among the volumes of node {node!r}")
         return Decision(True, _ALLOWED)
@@ -134,7 +134,7 @@ class NodeRules:
         if asked.namespace != NODE_LEASES:
             return Decision(False, f'node "{node}" has one lease, {NODE_LEASES}/{node}')
         # The name of a new one is in its body, and is asked about again when that has been read.
-        if _one_name(asked) == node or (asked.verb == "create" and not asked.name):
+        if asked.one_name == node or (asked.verb == "create" and not asked.name):
             return Decision(True, _ALLOWED)
         return Decision(False, f'node "{node}" has one lease, {NODE_LEASES}/{node}')
 
@@ -151,16 +151,6 @@ def node_rules() -> list[dict[str, Any]]:
 
 def _never(node: str, asked: Attributes) -> Decision:
     return Decision(False)
-
-
-def _one_name(asked: Attributes) -> str:
-    """The only name a request can be about: that of its path, or the one its field selector leaves."""
-    if asked.name:
-        return asked.name
-    for term in asked.fields.terms:
-        if term.path == "metadata.name" and not term.negated:
-            return term.value
-    return ""
 
 
 def _narrowed(asked: Attributes, path: str, value: str) -> Decision:

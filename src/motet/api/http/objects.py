@@ -83,12 +83,16 @@ class Objects:
         call.warnings.extend(options.warnings)
         return answers.document(answer, status=201)
 
-    async def update(self, call: ResourceCall) -> web.StreamResponse:
+    async def update(self, call: ResourceCall, authorizer: Authorizer) -> web.StreamResponse:
+        """A PUT that would make a new object is asked about as a create too."""
         form = call.form
         options = parameters.of_write(call.query, call.default_manager)
         document = await call.document()
         if call.target.subresource != "scale":
             _match_kind(document, call.kind)
+        makes = call.kind.create_on_update and not call.target.subresource
+        if makes and self._registry.table(call.kind).get(call.target.name, call.namespace) is None:
+            _authorize_create(call, call.target.name, authorizer)
         updated, created = await self._registry.update(
             call.kind,
             call.namespace,

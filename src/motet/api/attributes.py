@@ -25,6 +25,16 @@ class Attributes:
     labels: Selector = EVERYTHING
 
     @property
+    def one_name(self) -> str:
+        """The only name a request can be about: that of its path, or the one its field selector leaves."""
+        if self.name:
+            return self.name
+        for term in self.fields.terms:
+            if term.path == "metadata.name" and not term.negated:
+                return term.value
+        return ""
+
+    @property
     def full_resource(self) -> str:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 

@@ -1,0 +1,22 @@
+"""What a manager's writes go through, in this order."""
+
+from __future__ import annotations
+
+from motet.api.admission import BUILT_IN, Plugin
+from motet.api.http.authorize import Authorizer
+from motet.api.networks import NETWORKS
+from motet.api.noderestriction import NODE_RESTRICTION
+from motet.api.rbac import escalation
+from motet.api.rbac.index import RbacIndex
+from motet.api.serviceaccounts import SERVICE_ACCOUNTS
+
+
+def plugins(rbac: RbacIndex, authorizer: Authorizer) -> tuple[Plugin, ...]:
+    """All of them."""
+    return (
+        *BUILT_IN,
+        *SERVICE_ACCOUNTS,
+        *NETWORKS,
+        *NODE_RESTRICTION,
+        *escalation.plugins(rbac, lambda user, asked: authorizer.decide(user, asked).allowed),
+    )
