@@ -1,4 +1,4 @@
-"""The kernel's own word that links, routes or neighbours went: what makes repairing a matter of milliseconds.
+"""The kernel's own word that links, routes, rules or neighbours went: what makes repairing a matter of milliseconds.
 
 It only says that somebody should look; what is missing is found by looking at everything.
 """
@@ -12,8 +12,10 @@ import struct
 from collections.abc import Callable, Iterator
 
 # rtnetlink(7): what tells that something of ours may be gone, and the groups it is told in.
-_TELLING = frozenset({16, 17, 25, 29})  # RTM_NEWLINK (also when one goes down), DELLINK, DELROUTE, DELNEIGH
-_GROUPS = 0x1 | 0x4 | 0x40  # RTMGRP_LINK, RTMGRP_NEIGH, RTMGRP_IPV4_ROUTE
+_TELLING = frozenset(
+    {16, 17, 25, 29, 33}
+)  # RTM_NEWLINK (also when one goes down), DELLINK, DELROUTE, DELNEIGH, DELRULE
+_GROUPS = 0x1 | 0x4 | 0x40 | 0x80  # RTMGRP_LINK, RTMGRP_NEIGH, RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE
 _HEADER = struct.Struct("=IHHII")
 
 

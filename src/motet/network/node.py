@@ -28,7 +28,7 @@ from motet.network.proxy.loop import Proxy
 from motet.network.proxy.nft import Nft
 from motet.network.roster import Roster
 from motet.network.wireguard import decide, engine, links, userspace
-from motet.network.wireguard.kernel import remove_fence
+from motet.network.wireguard.kernel import remove_standing
 from motet.network.wireguard.loop import MAIN_TABLE, Wireguard
 from motet.store.document import Document
 
@@ -67,7 +67,10 @@ class NodeNetwork:
             group.create_task(forever("the service proxy", self._proxy, log=_log))
             group.create_task(forever("the name server", self._dns, log=_log))
             if self._config.address is not None:
-                group.create_task(forever("the way to other nodes", self._overlay, log=_log))
+                if not self._config.encrypted:
+                    group.create_task(forever("the way to other nodes", self._overlay, log=_log))
+                if self._config.wireguard is not None:
+                    group.create_task(forever("the encrypted way to other nodes", self._wireguard, log=_log))
             group.create_task(forever("policies and Networks", self._policies, log=_log))
             group.create_task(forever("repairing the bridge", self._repair, log=_log))
 
@@ -88,7 +91,8 @@ class NodeNetwork:
         if config.wireguard is not None:
             links.remove(config.wireguard.device)
             userspace.end(config.wireguard)
-            remove_fence(config.all_pods, MAIN_TABLE)
+            for table in (MAIN_TABLE, config.wireguard.table):
+                remove_standing(config.all_pods, table)
         bridge.remove(config)
 
     async def _proxy(self) -> None:
@@ -107,8 +111,18 @@ class NodeNetwork:
         await Dns(self._client, self._config, self.roster).run()
 
     async def _overlay(self) -> None:
-        way = Wireguard if self._config.encrypted else Overlay
-        await way(self._client, self._config).run()
+        await Overlay(self._client, self._config).run()
+
+    async def _wireguard(self) -> None:
+        name = self._config.node_name
+        events = EventRecorder(self._client, self._clock, "motet-wireguard", name)
+
+        def warn(message: str) -> None:
+            events.event(About("v1", "Node", name, uid=name), WARNING, "WireguardTrouble", message)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forever("the encrypted way's events", events.run, log=_log))
+            await Wireguard(self._client, self._config, self._clock, warn).run()
 
     async def _policies(self) -> None:
         await Policies(self._client, self._config, Nft(), self.roster).run()

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from hypothesis import given, settings
 
 from motet.kinds.attachments import NetworkKey
+from motet.kinds.network import NetworkSpec
 from motet.network.policy.networks import Ground, Separated, separate
 from motet.network.policy.views import Pod
 
@@ -61,6 +62,13 @@ def test_members_are_those_of_all_nodes_and_rules_are_for_the_own() -> None:
     found = separate([here, there], NETWORKS, GROUND)
     assert found.members == {here.address, there.address}
     assert set(found.ingress) == {here.address}
+
+
+def test_secret_are_the_pods_of_encrypted_networks_on_all_nodes() -> None:
+    networks = {**NETWORKS, BACK: NetworkSpec(encrypted=True)}
+    plain, here, there, both = pod(1, FRONT), pod(2, BACK), pod(1, BACK, node=1), pod(3, FRONT, BACK)
+    found = separate([plain, here, there, both, pod(4)], networks, GROUND)
+    assert found.secret == {here.address, there.address, both.address}
 
 
 def test_pods_on_the_same_networks_share_their_answer() -> None:

@@ -17,14 +17,17 @@ from motet.network.wireguard.decide import (
     Observed,
     Put,
     Raise,
+    Relax,
     Remote,
     Remove,
     Route,
+    Rule,
     Session,
     Step,
     Tunnel,
     Wanted,
     decide,
+    dismantle,
     silent,
     wanted,
 )
@@ -53,7 +56,7 @@ def applied(there: Observed, steps: list[Step]) -> Observed:
                 assert not there.occupied
                 there = replace(there, configuration=Configuration("", 0), occupied=True, mtu=1420)
             case Remove():
-                there = Observed(entries=frozenset(each for each in there.entries if isinstance(each, Fence)))
+                there = Observed(entries=frozenset(each for each in there.entries if isinstance(each, Fence | Rule)))
             case Configure(key, port):
                 assert held is not None
                 dead = key != held.key
@@ -67,11 +70,13 @@ def applied(there: Observed, steps: list[Step]) -> Observed:
                 sessions = (*kept, *(Session(each) for each in learn))
                 there = replace(there, configuration=replace(held, sessions=sessions))
             case Greet():
-                assert there.up
+                assert there.up, "one that is raised greets by itself"
+            case Relax():
+                there = replace(there, lenient=True)
             case Raise(mtu):
                 there = replace(there, up=True, mtu=mtu)
             case Put(entry):
-                assert there.up or isinstance(entry, Fence), "an entry was put on a device that is down"
+                assert there.up or isinstance(entry, Fence | Rule), "an entry was put on a device that is down"
                 others = there.entries
                 if isinstance(entry, Route):
                     others = frozenset(each for each in others if not (isinstance(each, Route) and each.to == entry.to))
@@ -89,6 +94,15 @@ def _without(session: Session, networks: set[IPv4Network]) -> Session:
 
 def brought_up(*found: Peer) -> Observed:
     return applied(Observed(), decide(OWN, peers(*found), Observed(), NOW))
+
+
+def test_with_a_mark_the_fence_stands_before_anything_is_led_to_it_and_all_of_it_goes_again() -> None:
+    tunnel = replace(OWN, table=7, mark=4)
+    fence, rule = Fence(ALL, 7), Rule(4, 7)
+    assert decide(tunnel, peers(), Observed(), NOW) == [Put(fence), Put(rule)]
+    there = applied(Observed(), decide(tunnel, peers(peer(1)), Observed(), NOW))
+    assert dismantle(tunnel, there) == [Remove(), Drop(rule), Drop(fence)]
+    assert dismantle(tunnel, Observed()) == []
 
 
 def test_a_node_alone_has_a_fence_and_no_device() -> None:
@@ -190,10 +204,11 @@ _PEERS = st.lists(
     max_size=6,
 )
 _TUNNELS = st.builds(
-    lambda key, port, mtu: replace(OWN, key=key, port=port, mtu=mtu),
+    lambda key, port, mtu, mark: replace(OWN, key=key, port=port, mtu=mtu, mark=mark),
     st.sampled_from(["own", "fresh"]),
     st.sampled_from([51842, 7]),
     st.sampled_from([1440, 8940]),
+    st.sampled_from([0, 4]),
 )
 
 

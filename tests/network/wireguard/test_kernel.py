@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +18,7 @@ from motet.base import processes
 from motet.network.bridge import NetworkError
 from motet.network.wireguard import keys, uapi, userspace
 from motet.network.wireguard.decide import Observed
-from motet.network.wireguard.engine import choose
+from motet.network.wireguard.engine import Absent, choose
 from motet.network.wireguard.userspace import Userspace
 from network.wireguard.two_nodes import Node, heard, pod, two_nodes
 
@@ -174,6 +176,32 @@ def test_without_any_wireguard_a_node_is_told_what_to_install(tmp_path: Path, mo
     monkeypatch.setattr("motet.network.wireguard.inkernel.available", lambda: False)
     with two_nodes(tmp_path) as (one, _), pytest.raises(NetworkError, match=r"motet doctor --fix .*wireguard-go"):
         choose(one.wireguard)
+
+
+def test_without_any_wireguard_what_is_marked_goes_nowhere(tmp_path: Path) -> None:
+    with two_nodes(tmp_path) as (one, two):
+        one.config = replace(one.config, encrypted=False)
+        one.engine = Absent(one.wireguard.device)  # type: ignore[assignment]
+        with pytest.raises(NetworkError, match="a Network is encrypted, and this machine has no WireGuard"):
+            one.synchronize(two.peer)
+        assert "fwmark 0x4000000/0x4000000 lookup 4242" in one.space.ip("rule")
+        assert "blackhole 10.42.0.0/16" in one.space.ip("route show table 4242")
+        assert "blackhole" not in one.space.ip("route")
+
+
+def test_marked_packets_alone_take_the_encrypted_way(tmp_path: Path) -> None:
+    with two_nodes(tmp_path) as (one, two):
+        for node, other in ((one, two), (two, one)):
+            node.config = replace(node.config, encrypted=False)
+            node.synchronize(other.peer)
+            assert node.synchronize(other.peer) == 0
+        assert "dev motet-wireguard" in one.space.ip("route get 10.42.2.1 mark 0x4000000")
+        with pytest.raises(subprocess.CalledProcessError):
+            one.space.ip("route get 10.42.2.1")
+        with pod(one) as ours, pod(two) as theirs:
+            for sock in (ours, theirs):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0x4000000)
+            assert heard(ours, theirs) < 2
 
 
 def test_wireguard_that_cannot_start_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

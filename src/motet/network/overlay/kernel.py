@@ -48,7 +48,7 @@ def observe(name: str) -> Kernel:
                 device=_device(name, link),
                 up=link["state"] == "up",
                 occupied=True,
-                lenient=all(_setting(name, key).read_text().strip() == value for key, value in _lenient().items()),
+                lenient=is_lenient(name),
                 entries=frozenset(
                     (
                         *_addresses(netlink, index),
@@ -115,14 +115,24 @@ def _take(netlink: IPRoute, name: str, step: Step) -> None:
         case Remove():
             netlink.link("del", index=_index(netlink, name))
         case Relax():
-            for key, value in _lenient().items():
-                _setting(name, key).write_text(value)
+            relax(name)
         case Raise(_, mtu):
             netlink.link("set", index=_index(netlink, name), mtu=mtu, state="up")
         case Put(entry):
             _entry(netlink, _index(netlink, name), entry, put=True)
         case Drop(entry):
             _entry(netlink, _index(netlink, name), entry, put=False)
+
+
+def is_lenient(name: str) -> bool:
+    """Whether a device takes packets whatever address they come from. Raises OSError when it is gone."""
+    return all(_setting(name, key).read_text().strip() == value for key, value in _lenient().items())
+
+
+def relax(name: str) -> None:
+    """Make it so. Raises OSError when the device is gone."""
+    for key, value in _lenient().items():
+        _setting(name, key).write_text(value)
 
 
 def _lenient() -> dict[str, str]:

@@ -24,13 +24,15 @@ _WHOLE = IPv4Network("0.0.0.0/0")
 class Separated:
     """What Networks ask of this node, beside what policies do.
 
-    `members` are all pods on Networks, of every node; `confined` those of this node that are on internal ones only.
+    `members` are all pods on Networks, of every node, `secret` those on encrypted ones; `confined` are those of this node that
+    are on internal ones only.
     """
 
     ingress: Mapping[str, Allowed] = field(default_factory=dict)
     egress: Mapping[str, Allowed] = field(default_factory=dict)
     members: frozenset[str] = frozenset()
     confined: frozenset[str] = frozenset()
+    secret: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.members)
@@ -70,7 +72,14 @@ def separate(pods: Iterable[Pod], networks: Mapping[NetworkKey, NetworkSpec], gr
         egress |= dict.fromkeys(addresses, out)
         if internal:
             confined |= addresses
-    return Separated(ingress, egress, frozenset().union(*members.values()), frozenset(confined))
+    secret = (those for on, those in members.items() if any(networks.get(key, _UNKNOWN).encrypted for key in on))
+    return Separated(
+        ingress,
+        egress,
+        members=frozenset().union(*members.values()),
+        confined=frozenset(confined),
+        secret=frozenset().union(*secret),
+    )
 
 
 _UNKNOWN = NetworkSpec(internal=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from motet.network.config import NetworkConfig
+from motet.network.policy import secrecy
 from motet.network.policy.compile import Allowed, Compiled
 from motet.network.policy.networks import Separated
 
@@ -57,7 +58,7 @@ delete table ip {name}
 table ip {name} {{
   set itself {{ type ipv4_addr . ipv4_addr; }}
   set members {{ type ipv4_addr; }}
-  set confined {{ type ipv4_addr; }}{sets}
+  set confined {{ type ipv4_addr; }}{secrecy.chains(config)}{sets}
   chain between {{
     type filter hook forward priority -5; policy accept;
     ct state established,related accept
@@ -132,6 +133,7 @@ class Ruleset:
             "itself": {},
             "members": _set(separated.members),
             "confined": _set(separated.confined),
+            "secret": _set(separated.secret),
         }
         for way in _DIRECTIONS:
             answers = {

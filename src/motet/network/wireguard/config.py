@@ -20,6 +20,9 @@ class WireguardConfig:
     cgroup: str
     device: str = DEVICE
     port: int = PORT
+    # Where not everything is encrypted: the bit of a packet's mark that says so, and the routing table of such packets.
+    mark: int = 0x0400_0000
+    table: int = 4242
     # How old a key becomes before another takes its place.
     key_seconds: float = 30 * _DAY
 

@@ -75,12 +75,23 @@ class Fence:
     table: int
 
 
-Entry = Address | Route | Fence
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Packets with this bit in their mark look into this routing table first."""
+
+    mark: int
+    table: int
+
+
+Entry = Address | Route | Fence | Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """What is wanted of the node's own end. `key` is public, `mtu` in bytes."""
+    """What is wanted of the node's own end. `key` is public, `mtu` in bytes.
+
+    With a `mark` only packets that have it go this way, by a routing table of their own.
+    """
 
     name: str
     key: str
@@ -89,6 +100,7 @@ class Tunnel:
     gateway: IPv4Address
     fence: IPv4Network
     table: int
+    mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,8 @@ class Observed:
     # A device of that name exists, ours or not.
     occupied: bool = False
     up: bool = False
+    # It takes packets from any address: of two ways to a peer the kernel would believe one only.
+    lenient: bool = False
     mtu: int = 0
     entries: frozenset[Entry] = frozenset()
 
@@ -137,6 +151,11 @@ class Greet:
 
 
 @dataclass(frozen=True, slots=True)
+class Relax:
+    """Let the device take packets whatever address they come from; WireGuard knows who may send under which."""
+
+
+@dataclass(frozen=True, slots=True)
 class Raise:
     mtu: int
 
@@ -151,7 +170,7 @@ class Drop:
     entry: Entry
 
 
-Step = Remove | Make | Configure | Change | Greet | Raise | Put | Drop
+Step = Remove | Make | Configure | Change | Greet | Relax | Raise | Put | Drop
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +199,12 @@ def wanted(peers: Iterable[Peer], own_key: str, port: int) -> Wanted:
 
 
 def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[Step]:
-    """The steps that give `peers` their way; a second call has nothing to do. Without peers there is only the fence.
+    """The steps that give `peers` their way; a second call has nothing to do. Without peers there is only what stands.
 
     `now` is in seconds since the epoch.
     """
-    fence = Fence(tunnel.fence, tunnel.table)
-    steps: list[Step] = [] if fence in there.entries else [Put(fence)]
+    standing = _standing(tunnel)
+    steps: list[Step] = [Put(entry) for entry in standing if entry not in there.entries]
     if not peers.remotes:
         return [*steps, *([Remove()] if there.configuration is not None else [])]
     held, sessions = there.entries, {} if there.configuration is None else _sessions(there.configuration)
@@ -199,6 +218,8 @@ def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[S
     change = _change(peers.remotes, sessions, now)
     if change.forget or change.learn:
         steps.append(change)
+    if there.configuration is None or not there.lenient:
+        steps.append(Relax())
     up = there.up and there.configuration is not None
     # One that is raised greets all of them by itself.
     if up and there.configuration is not None and there.configuration.key != tunnel.key:
@@ -210,10 +231,16 @@ def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[S
         if not up:
             held = frozenset(entry for entry in held if not isinstance(entry, Route))
     entries = frozenset(_entries(tunnel, peers.pods))
-    ours = held - {fence}
+    ours = held - frozenset(standing)
     steps += [Drop(entry) for entry in _ordered(ours - entries, routes_first=True)]
     steps += [Put(entry) for entry in _ordered(entries - ours, routes_first=False)]
     return steps
+
+
+def dismantle(tunnel: Tunnel, there: Observed) -> list[Step]:
+    """The steps that leave nothing of it."""
+    standing = [Drop(entry) for entry in reversed(_standing(tunnel)) if entry in there.entries]
+    return [*([Remove()] if there.occupied else []), *standing]
 
 
 def silent(peers: Wanted, there: Observed, now: float) -> frozenset[IPv4Network]:
@@ -224,6 +251,12 @@ def silent(peers: Wanted, there: Observed, now: float) -> frozenset[IPv4Network]
         for remote, pods in zip(peers.remotes, peers.pods, strict=True)
         if remote.key not in sessions or now - sessions[remote.key].handshake > _SESSION_SECONDS
     )
+
+
+def _standing(tunnel: Tunnel) -> list[Entry]:
+    """What holds without any peer. The fence is there before anything is led to it."""
+    fence = Fence(tunnel.fence, tunnel.table)
+    return [fence, Rule(tunnel.mark, tunnel.table)] if tunnel.mark else [fence]
 
 
 def _sessions(configuration: Configuration) -> dict[str, Session]:

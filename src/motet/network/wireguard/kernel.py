@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from motet.network.bridge import NetworkError
+from motet.network.overlay.kernel import is_lenient, relax
 from motet.network.wireguard.decide import (
     Address,
     Change,
@@ -25,8 +25,10 @@ from motet.network.wireguard.decide import (
     Observed,
     Put,
     Raise,
+    Relax,
     Remove,
     Route,
+    Rule,
     Step,
     Tunnel,
 )
@@ -37,8 +39,11 @@ _INET = 2
 _UP = 1
 _BLACKHOLE = 6
 _STATIC = 4
+# Of the rule: after the one for the machine's own addresses.
+_FIRST = 4242
 # Of the fence, so that everything else comes first.
 _LAST = 0xFFFFFF
+_EXISTS = 17
 _NO_SUCH = (2, 3, 19, 99)  # ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL
 
 
@@ -48,17 +53,20 @@ def observe(tunnel: Tunnel, engine: Engine) -> Observed:
     try:
         with IPRoute() as netlink:
             index = _index(netlink, tunnel.name)
-            fences = frozenset(_fences(netlink, tunnel.table))
+            standing: frozenset[Entry] = frozenset((*_fences(netlink, tunnel.table), *_rules(netlink, tunnel.table)))
             if not index:
-                return Observed(entries=fences)
+                return Observed(entries=standing)
             link = netlink.get_links(index)[0]
             return Observed(
                 configuration=configuration,
                 occupied=True,
                 up=bool(link["flags"] & _UP),
+                lenient=is_lenient(tunnel.name),
                 mtu=link.get_attr("IFLA_MTU"),
-                entries=frozenset((*_addresses(netlink, index), *_routes(netlink, index, tunnel.table), *fences)),
+                entries=frozenset((*_addresses(netlink, index), *_routes(netlink, index, tunnel.table), *standing)),
             )
+    except FileNotFoundError:  # gone in between
+        return Observed()
     except NetlinkError as error:
         if error.code == 19:  # gone in between
             return Observed()
@@ -74,14 +82,16 @@ def apply(tunnel: Tunnel, engine: Engine, pairs: Mapping[str, Pair], steps: Sequ
         try:
             _take(tunnel, engine, pairs, step)
         except NetlinkError as error:
-            if isinstance(step, Drop) and error.code in _NO_SUCH:
+            if (isinstance(step, Drop) and error.code in _NO_SUCH) or (isinstance(step, Put) and error.code == _EXISTS):
                 continue
             raise NetworkError(f"{tunnel.name}: {step}: {error}") from error
 
 
-def remove_fence(pods: IPv4Network, table: int) -> None:
-    """Nothing happens when it is not there."""
+def remove_standing(pods: IPv4Network, table: int) -> None:
+    """Take away what stands without a device. Nothing happens when it is not there."""
     with IPRoute() as netlink:
+        for rule in _rules(netlink, table):
+            _entry(netlink, "", rule, put=False)
         for fence in _fences(netlink, table):
             if fence.pods == pods:
                 _entry(netlink, "", fence, put=False)
@@ -93,8 +103,8 @@ def _take(tunnel: Tunnel, engine: Engine, pairs: Mapping[str, Pair], step: Step)
             engine.remove()
         case Make():
             engine.make()
-            # Connections of the node's own to a published port come from 127.0.0.1 until they are translated.
-            Path(f"/proc/sys/net/ipv4/conf/{tunnel.name}/route_localnet").write_text("1")
+        case Relax():
+            relax(tunnel.name)
         case Configure(key, port):
             engine.configure(pairs[key], port)
         case Change(forget, learn):
@@ -125,6 +135,9 @@ def _entry(netlink: IPRoute, name: str, entry: Entry, *, put: bool) -> None:
         case Fence(pods, table):
             verb = "replace" if put else "del"
             netlink.route(verb, dst=str(pods), type="blackhole", priority=_LAST, table=table, proto=_STATIC)
+        case Rule(mark, table):
+            verb = "add" if put else "del"
+            netlink.rule(verb, priority=_FIRST, fwmark=mark, fwmask=mark, table=table)
 
 
 def _index(netlink: IPRoute, name: str) -> int:
@@ -152,3 +165,10 @@ def _fences(netlink: IPRoute, table: int) -> Iterator[Fence]:
         found = dict(item["attrs"])
         if item["type"] == _BLACKHOLE and found.get("RTA_PRIORITY") == _LAST and "RTA_DST" in found:
             yield Fence(IPv4Network(f"{found['RTA_DST']}/{item['dst_len']}"), table)
+
+
+def _rules(netlink: IPRoute, table: int) -> Iterator[Rule]:
+    for item in netlink.get_rules(family=_INET):
+        found = dict(item["attrs"])
+        if found.get("FRA_TABLE") == table and found.get("FRA_FWMARK") == found.get("FRA_FWMASK", 0):
+            yield Rule(found["FRA_FWMARK"], table)

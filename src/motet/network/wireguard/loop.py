@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from ipaddress import IPv4Network
 
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import ApiError
 from motet.client.interface import Client
-from motet.kinds import node
+from motet.kinds import network, node
 from motet.network import kernelwatch
 from motet.network.bridge import NetworkError
 from motet.network.config import NetworkConfig
@@ -22,8 +23,8 @@ from motet.network.overlay import peers
 from motet.network.overlay.kernel import mtu_below
 from motet.network.wireguard import kernel, keys
 from motet.network.wireguard.config import WireguardConfig
-from motet.network.wireguard.decide import OVERHEAD, Tunnel, Wanted, decide, silent, wanted
-from motet.network.wireguard.engine import Engine, choose
+from motet.network.wireguard.decide import OVERHEAD, Tunnel, Wanted, decide, dismantle, silent, wanted
+from motet.network.wireguard.engine import Absent, Engine, choose
 from motet.network.wireguard.keys import Held, KeyFiles
 from motet.store.document import Document
 from motet.store.table import Table
@@ -34,51 +35,87 @@ MAIN_TABLE = 254
 # A burst of changes (nodes joining, a device going away) is one step.
 _GATHER_SECONDS = 0.05
 _RESYNC_SECONDS = 10.0
+_AGAIN_SECONDS = 1.0
 # How long a peer may be silent before that is worth a word.
 _PATIENCE_SECONDS = 60.0
 
 
 class Wireguard:
-    """The encrypted way to other nodes' pods, of one node."""
+    """The encrypted way to other nodes' pods, of one node: for everything, or for what concerns encrypted Networks.
 
-    def __init__(self, client: Client, config: NetworkConfig, clock: Clock | None = None) -> None:
+    `warn(message)` tells people what they should know.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        config: NetworkConfig,
+        clock: Clock | None = None,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> None:
         self._client = client
         self._config = config
         self._clock = clock or SystemClock()
+        self._warn = warn
         self._wake = asyncio.Event()
+        self._engine: Engine | None = None
+        # Whether it is known that nothing of it is there.
+        self._clear = False
         self._told: tuple[str, ...] = ()
+        self._trouble = ""
         self._wanted = Wanted()
         self._silent: dict[IPv4Network, float] = {}
 
     async def run(self) -> None:
         """Repair until cancelled; sessions and routes stay when this ends. Raises NetworkError."""
-        config = self._config
-        if config.address is None or config.wireguard is None:
+        config = self._config.wireguard
+        if self._config.address is None or config is None:
             raise NetworkError("the node has no address for other nodes to reach it by, or nowhere to keep its keys")
-        files = KeyFiles(config.wireguard.keys, lambda: self._clock.now().timestamp())
-        engine = await asyncio.to_thread(choose, config.wireguard)
-        nodes = await self._client.table(node.KIND)
-        end = nodes.listen(self._changed)
-        _log.info("pods of other nodes are reached through %s", engine.title)
+        nodes, networks = await self._client.table(node.KIND), await self._client.table(network.KIND)
+        ends = [nodes.listen(self._node_changed), networks.listen(self._network_changed)]
         try:
             with kernelwatch.changes(self._wake.set):
                 while True:
-                    held = await self._keys(files, nodes, config.wireguard)
-                    await self._step(nodes, engine, held, config.wireguard)
+                    pause = await self._turn(nodes, networks, config)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_RESYNC_SECONDS):
+                        async with asyncio.timeout(pause):
                             await self._wake.wait()
                         await asyncio.sleep(_GATHER_SECONDS)
                     self._wake.clear()
         finally:
-            end()
+            for end in ends:
+                end()
 
-    def _changed(self, old: Document | None, new: Document | None) -> None:
+    def _node_changed(self, old: Document | None, new: Document | None) -> None:
         if old is None or new is None or old.view(peers.NodeView) != new.view(peers.NodeView):
             self._wake.set()
 
-    async def _keys(self, files: KeyFiles, nodes: Table, config: WireguardConfig) -> Held:
+    def _network_changed(self, old: Document | None, new: Document | None) -> None:
+        if _encrypted(old) != _encrypted(new):
+            self._wake.set()
+
+    async def _turn(self, nodes: Table, networks: Table, config: WireguardConfig) -> float:
+        """Look and repair once; after how many seconds to look again."""
+        try:
+            if self._config.encrypted or any(_encrypted(document) for document in networks):
+                self._clear = False
+                held = await self._keys(nodes, config)
+                await self._step(nodes, held, config)
+            elif not self._clear:
+                await self._end(config)
+                self._clear = True
+        except NetworkError as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _log.error("%s", error)
+                self._warn(str(error))
+            return _AGAIN_SECONDS
+        self._trouble = ""
+        return _RESYNC_SECONDS
+
+    async def _keys(self, nodes: Table, config: WireguardConfig) -> Held:
         """Take the next step of the node's own key, and return what it holds then. Raises OSError."""
+        files = KeyFiles(config.keys, lambda: self._clock.now().timestamp())
         held = await asyncio.to_thread(files.load)
         own = nodes.get(self._config.node_name)
         if own is None:
@@ -101,7 +138,8 @@ class Wireguard:
         except ApiError as error:
             _log.warning("the node's WireGuard key is not published yet: %s", error)
 
-    async def _step(self, nodes: Table, engine: Engine, held: Held, config: WireguardConfig) -> None:
+    async def _step(self, nodes: Table, held: Held, config: WireguardConfig) -> None:
+        engine = await self._chosen(config)
         found, complaints = peers.of_nodes(
             ((document.name, document.view(peers.NodeView)) for document in nodes),
             self._config.node_name,
@@ -119,7 +157,7 @@ class Wireguard:
         if taken and peered == self._wanted:
             _log.warning("the encrypted way to other nodes was damaged; repaired in %d steps", taken)
         elif peered != self._wanted:
-            _log.info("pods of %d other nodes are within reach", len(peered.remotes))
+            _log.info("pods of %d other nodes are within reach through %s", len(peered.remotes), engine.title)
         self._wanted = peered
         self._tell_of(quiet, {peer.pods: peer.name for peer in found}, config.port)
 
@@ -135,6 +173,33 @@ class Wireguard:
                 _log.warning(
                     "node %s does not answer through WireGuard: is it up, and may UDP port %d pass?", names[pods], port
                 )
+
+    async def _chosen(self, config: WireguardConfig) -> Engine:
+        """The engine, looked for again while there is none."""
+        if self._engine is None or isinstance(self._engine, Absent):
+            try:
+                self._engine = await asyncio.to_thread(choose, config)
+            except NetworkError:
+                if self._config.encrypted:
+                    raise
+                self._engine = Absent(config.device)
+        return self._engine
+
+    async def _end(self, config: WireguardConfig) -> None:
+        """There is no encrypted Network, or none any more."""
+        engine = await self._chosen(config)
+        await asyncio.to_thread(_dismantle, self._config, config, engine)
+        self._engine, self._wanted = None, Wanted()
+        self._silent.clear()
+
+
+def _encrypted(document: Document | None) -> bool:
+    return document is not None and document.view(network.NetworkView).spec.encrypted
+
+
+def _dismantle(config: NetworkConfig, wireguard: WireguardConfig, engine: Engine) -> None:
+    own = tunnel(config, wireguard, "")
+    kernel.apply(own, engine, {}, dismantle(own, kernel.observe(own, engine)))
 
 
 def synchronize(
@@ -162,5 +227,6 @@ def tunnel(config: NetworkConfig, wireguard: WireguardConfig, key: str) -> Tunne
         mtu=mtu_below(config.address) - OVERHEAD,
         gateway=config.gateway,
         fence=config.all_pods,
-        table=MAIN_TABLE,
+        table=MAIN_TABLE if config.encrypted else wireguard.table,
+        mark=0 if config.encrypted else wireguard.mark,
     )
