@@ -138,7 +138,7 @@ def test_own_kinds_are_published_with_their_list(catalogue):
 
 def test_version_2_has_no_unions(v2):
     assert v2["definitions"]["io.k8s.apimachinery.pkg.api.resource.Quantity"]["type"] == "string"
-    assert b"oneOf" not in msgspec.json.encode(v2)
+    assert b'"oneOf":[' not in msgspec.json.encode(v2)
 
 
 def test_the_protobuf_form_begins_with_the_version(catalogue):

@@ -35,7 +35,7 @@ def test_a_second_version_of_a_kind_can_come_and_go() -> None:
     catalogue = Catalogue()
     newer = replace(pod.KIND, version="v2")
     catalogue.add(newer)
-    assert catalogue.groups()[""] == ["v1", "v2"]
+    assert catalogue.groups()[""] == ["v2", "v1"]
     catalogue.remove(pod.KIND)
     assert catalogue.by_resource("core/pods") is newer
 

@@ -13,7 +13,7 @@ from typing import Final
 from motet.api.options import DeleteOptions
 from motet.base.errors import BadRequest
 from motet.base.timestamps import format_time, parse_time
-from motet.kinds.kind import Json, Kind
+from motet.kinds.kind import Json, Kind, not_prepared
 from motet.store.document import Document
 
 ORPHAN = "orphan"
@@ -48,12 +48,16 @@ def at_once(kind: Kind, current: Document, options: DeleteOptions) -> bool:
     """Whether the metadata alone shows that nothing holds the object back: no decoding needed."""
     if options.propagation in ("Foreground", "Orphan") or current.meta.finalizers or kind.resource == NAMESPACES:
         return False
+    if kind.prepare_delete is not not_prepared:
+        return False
     return not kind.graceful or options.grace_seconds == 0
 
 
 def decide(kind: Kind, document: Json, options: DeleteOptions, now: datetime) -> Json | Fate:
     """The document to write, or that it is gone, or that nothing changes. Takes over `document`."""
     metadata = document["metadata"]
+    if not metadata.get("deletionTimestamp"):
+        kind.prepare_delete(document, now)
     before = list(metadata.get("finalizers") or ())
     finalizers = _finalizers(before, options.propagation)
     grace = _grace(kind, document, options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from motet.api.options import RequestOptions
 from motet.base.errors import FieldError
 from motet.kinds.kind import Json, Kind
-from motet.kinds.schema import table, validate
+from motet.kinds.schema import ratchet, table, validate
 from motet.kinds.schema.gate import gate
 
 
@@ -35,6 +35,15 @@ def receive(kind: Kind, document: Json, options: RequestOptions) -> Json:
     return document
 
 
-def complaints(kind: Kind, document: Json) -> list[FieldError]:
-    """What the schema says of a defaulted document: required fields and value rules. Raises BadRequest."""
-    return validate.check(kind.schema, document) if kind.schema else []
+def complaints(kind: Kind, document: Json, old: Json | None = None) -> list[FieldError]:
+    """What the schema says of a defaulted document: required fields and value rules. Raises BadRequest.
+
+    Of a custom resource that is changed, what was wrong before and has not changed is not held against it, so that a
+    schema may become stricter than what is stored ("Validation ratcheting").
+    """
+    if not kind.schema:
+        return []
+    errors = validate.check(kind.schema, document)
+    if old is None or not errors or table.get(kind.schema).typed:
+        return errors
+    return ratchet.changed(table.get(kind.schema), document, old, errors)

@@ -74,7 +74,7 @@ def begin(kind: Kind, document: Json, now: datetime) -> None:
     for field in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         metadata.pop(field, None)
     metadata["uid"] = new_uid()
-    if kind.status:
+    if kind.status or kind.generations:
         metadata["generation"] = 1
     else:
         metadata.pop("generation", None)
@@ -153,13 +153,13 @@ def keep_apart(kind: Kind, document: Json, old: Json, subresource: str) -> Json:
 
 def grow(kind: Kind, document: Json, old: Json) -> None:
     """Count up `metadata.generation` when anything outside metadata and status changed."""
-    if kind.status and desired_differs(document, old):
+    if (kind.status or kind.generations) and desired_differs(document, old, status=kind.status):
         document["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
 
 
-def desired_differs(new: Json, old: Json) -> bool:
-    """Whether anything outside metadata and status changed."""
-    apart = ("metadata", "status")
+def desired_differs(new: Json, old: Json, *, status: bool = True) -> bool:
+    """Whether anything outside metadata and status changed; without `status`, the status is like any other field."""
+    apart = ("metadata", "status") if status else ("metadata",)
     for field, value in new.items():
         if field not in apart and old.get(field, _ABSENT) != value:
             return True

@@ -141,7 +141,7 @@ class Pipeline:
         aspect = kind.aspects.get(subresource)
         errors = validate_metadata_update(document, old, kind)
         own = aspect.validate(document, old) if aspect is not None else kind.validate(document, old)
-        refuse(kind, document, _merged(intake.complaints(kind, document), errors, own))
+        refuse(kind, document, _merged(intake.complaints(kind, document, old), errors, own))
         await self._admission.validate(request)
         return document
 

@@ -23,7 +23,7 @@ from motet.api.listing import Page
 from motet.api.options import DeleteOptions, ListOptions, PatchType, RequestOptions, WatchOptions
 from motet.api.patch import merge_patch
 from motet.api.pipeline import Pipeline, namespace_of
-from motet.api.projecting import received, shown, shown_page, stored_fields, stored_kind
+from motet.api.projecting import kept, received, shown, shown_page, stored_fields, stored_kind
 from motet.api.users import User
 from motet.api.watching import Watch, begin_watch
 from motet.api.writing import Writer, failed
@@ -32,6 +32,7 @@ from motet.base.clock import Clock
 from motet.base.errors import (
     AlreadyExists,
     ApiError,
+    MethodNotAllowed,
     NotFound,
     already_exists,
     conflict,
@@ -112,8 +113,11 @@ class Registry:
     # Reading
 
     def table(self, kind: Kind) -> Table:
-        """The live table of a kind, as of the last write the cache has applied."""
-        return self.cache.table(kind.resource)
+        """The live table of a kind, as of the last write the cache has applied. Raises NotFound for a kind that went."""
+        try:
+            return self.cache.table(kind.resource)
+        except KeyError:
+            raise NotFound("the server could not find the requested resource") from None
 
     async def get(
         self, kind: Kind, namespace: str, name: str, user: User, *, resource_version: str = "", subresource: str = ""
@@ -124,14 +128,18 @@ class Registry:
         if resource_version:
             await self._writer.fresh(listing.read_revision(resource_version))
         found = self._writer.current(kind, namespace_of(kind, namespace), name)
-        return scale.as_document(kind, found) if subresource == "scale" else shown(seen, found)
+        return await self._shown(seen, found, subresource)
 
     async def list(self, kind: Kind, namespace: str, user: User, options: ListOptions = ListOptions()) -> Page:
         """One page. Raises BadRequest, Invalid, Expired."""
         listing.check_fields(kind, options.fields)
         if kind.projection is not None:
             options = replace(options, fields=stored_fields(kind, options.fields))
-            return shown_page(kind, await self.list(kind.projection.of, namespace, user, options))
+            return await shown_page(kind, await self.list(kind.projection.of, namespace, user, options))
+        page = await self._page(kind, namespace, options)
+        return page if kind.versions is None else await shown_page(kind, page)
+
+    async def _page(self, kind: Kind, namespace: str, options: ListOptions) -> Page:
         how, revision, after = listing.plan(options)
         if how == "not-older":
             await self._writer.fresh(revision)
@@ -168,8 +176,10 @@ class Registry:
     ) -> Document:
         """`applied`: the document is the outcome of a server-side apply.
 
-        Raises AlreadyExists, BadRequest, Forbidden, Invalid, NotFound (its namespace).
+        Raises AlreadyExists, BadRequest, Forbidden, Invalid, MethodNotAllowed, NotFound (its namespace).
         """
+        if kind.closed:
+            raise MethodNotAllowed(kind.closed)
         received(kind, document)
         if kind.projection is not None:
             options = ownership.untracked(options)
@@ -184,7 +194,8 @@ class Registry:
             taken = self.table(kind).get(key.name, namespace)
             if taken is None:
                 try:
-                    return shown(seen, await self._writer.create(kind, key, document, dry_run=options.dry_run))
+                    made = await kept(kind, document)
+                    return await shown(seen, await self._writer.create(kind, key, made, dry_run=options.dry_run))
                 except RevisionConflict:
                     pass
             if generated:
@@ -256,7 +267,7 @@ class Registry:
         if kind.create_on_update and not subresource and self.table(kind).get(name, namespace) is None:
             meta.of(document).pop("resourceVersion", None)
             created = await self.create(kind, namespace, document, user, options, name=name)
-            return shown(seen, created), True
+            return await shown(seen, created), True
         # Deciding takes the document over, and without a resourceVersion may have to be done again.
         pinned = meta.of(document).get("resourceVersion") not in (None, "", "0")
         pristine = None if pinned else msgspec.json.encode(document)
@@ -275,10 +286,11 @@ class Registry:
                 sent = msgspec.json.decode(pristine)
             else:
                 raise conflict(kind.group, kind.plural, name)
-            return await self._replace(kind, current, current.decode(), sent, user, options, subresource)
+            now = await shown(kind, current)
+            return await self._replace(kind, current, now, now.decode(), sent, user, options, subresource)
 
         changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
-        return self._shown(seen, changed, subresource), False
+        return await self._shown(seen, changed, subresource), False
 
     async def patch(
         self,
@@ -314,13 +326,14 @@ class Registry:
                 value = self._with_status(kind, current, parts, before, merged, short, options)
                 if value is not None:
                     return value
-            old = current.decode()
-            target = scale.show(kind, old) if subresource == "scale" else current.decode()
+            now = await shown(kind, current)
+            old = now.decode()
+            target = scale.show(kind, old) if subresource == "scale" else now.decode()
             sent = patching.patched(seen, target, patch, patch_type, subresource)
-            return await self._replace(kind, current, old, sent, user, options, subresource)
+            return await self._replace(kind, current, now, old, sent, user, options, subresource)
 
         changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
-        return self._shown(seen, changed, subresource), False
+        return await self._shown(seen, changed, subresource), False
 
     async def _apply(
         self,
@@ -338,10 +351,10 @@ class Registry:
         namespace = namespace_of(kind, namespace)
 
         async def decide(current: Document) -> Json | bytes | Fate:
-            now = self.clock.now()
-            wanted = ownership.applied(kind, current.decode(), config, options, now, subresource)
+            seen = await shown(kind, current)
+            wanted = ownership.applied(kind, seen.decode(), config, options, self.clock.now(), subresource)
             return await self._replace(
-                kind, current, current.decode(), wanted, user, options, subresource, applied=True
+                kind, current, seen, seen.decode(), wanted, user, options, subresource, applied=True
             )
 
         for _ in range(_GENERATED_ATTEMPTS):
@@ -349,7 +362,7 @@ class Registry:
             try:
                 if there or subresource:
                     changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
-                    return changed, False
+                    return await shown(kind, changed), False
                 fresh = ownership.applied(kind, {}, config, options, self.clock.now())
                 return await self.create(kind, namespace, fresh, user, options, name=name, applied=True), True
             except (AlreadyExists, NotFound):
@@ -380,7 +393,7 @@ class Registry:
         document, gone = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
         if gone and kind.resource not in _RETURNED:
             return Deleted(True, None, _success(seen, document))
-        return Deleted(gone, shown(seen, document))
+        return Deleted(gone, await shown(seen, document))
 
     async def delete_collection(
         self,
@@ -473,6 +486,7 @@ class Registry:
     async def _replace(
         self,
         kind: Kind,
+        stored: Document,
         current: Document,
         old: Json,
         sent: Json,
@@ -482,7 +496,7 @@ class Registry:
         *,
         applied: bool = False,
     ) -> Json | Fate:
-        """What an update (or a patch's outcome) makes of the current document."""
+        """What an update (or a patch's outcome) makes of the current document, which is `stored` in the kind's version."""
         if subresource == "scale":
             revision = meta.of(sent).get("resourceVersion") or ""
             sent = scale.written(kind, current.decode(), sent)
@@ -495,12 +509,17 @@ class Registry:
             sent["metadata"]["resourceVersion"] = revision
             sent["spec"] = {**(sent.get("spec") or {}), "finalizers": finalizers or []}
         document = await self._pipeline.changed(kind, current, old, sent, user, options, subresource, applied=applied)
-        if document == old:
+        if document == old and kind.versions is None:
             return UNCHANGED
-        return GONE if deletion.finished(kind, document) else document
+        if deletion.finished(kind, document):
+            return GONE
+        made = await kept(kind, document)
+        # One that is shown otherwise than it is stored is written anew: that is how objects get into another version.
+        return UNCHANGED if kind.versions is not None and made == stored.decode() else made
 
-    def _shown(self, kind: Kind, document: Document, subresource: str) -> Document:
-        return scale.as_document(kind, document) if subresource == "scale" else shown(kind, document)
+    async def _shown(self, kind: Kind, document: Document, subresource: str) -> Document:
+        found = await shown(kind, document)
+        return scale.as_document(kind, found) if subresource == "scale" else found
 
 
 def _check_subresource(kind: Kind, subresource: str) -> None:

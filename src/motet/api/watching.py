@@ -57,7 +57,7 @@ async def begin_watch(
     """Subscribe. `fresh` waits for a revision; `deliver` as for `Cache.subscribe`. Raises BadRequest, Invalid, Expired."""
     asked = _check(options)
     fields = projecting.stored_fields(kind, options.fields)
-    if deliver is not None and kind.projection is not None:
+    if deliver is not None and not projecting.as_stored(kind):
         deliver = projecting.shown_delivery(kind, deliver)
     wants_state = options.send_initial_events
     if wants_state is None:
@@ -79,9 +79,13 @@ async def begin_watch(
     except Compacted as error:
         raise _too_old(error) from error
     bookmark = bool(options.send_initial_events)
-    if kind.projection is None:
+    if projecting.as_stored(kind):
         return Watch(initial, revision, bookmark, events)
-    shown = [projecting.shown(kind, document) for document in initial]
+    try:
+        shown = await projecting.shown_all(kind, initial)
+    except BaseException:
+        events.close()
+        raise
     return Watch(shown, revision, bookmark, projecting.ShownEvents(kind, events))
 
 

@@ -42,7 +42,10 @@ class Writer:
 
     def current(self, kind: Kind, namespace: str, name: str) -> Document:
         """Raises NotFound."""
-        found = self._cache.table(kind.resource).get(name, namespace)
+        try:
+            found = self._cache.table(kind.resource).get(name, namespace)
+        except KeyError:  # a custom resource whose definition went just now
+            found = None
         if found is None:
             raise not_found(kind.group, kind.plural, name)
         return found
@@ -120,7 +123,7 @@ class Writer:
 
     async def _commit(self, key: Key, value: bytes, expect: int) -> Document:
         revision = await self._submit(key, value, expect)
-        found = self._cache.table(key.resource).get(key.name, key.namespace)
+        found = self._cache.table(key.resource).get(key.name, key.namespace) if key.resource in self._cache else None
         if found is not None and found.revision == revision:
             return found
         return Document(key, stamp(value, revision), revision)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,6 +23,7 @@ import msgspec
 from motet.base.clock import Clock
 from motet.base.errors import NotFound
 from motet.client.interface import Client
+from motet.controllers.alltables import AllTables
 from motet.controllers.loop import Controller
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Kind
@@ -134,13 +135,12 @@ class GarbageCollector:
     async def run(self) -> None:
         """Collect until cancelled."""
         self._tables = {}
-        for kind in self._catalogue:
-            if kind.resource not in self._tables:
-                self._tables[kind.resource] = (kind, await self._client.table(kind))
         self._loop = Controller("garbage", self.reconcile, clock=self._clock, parallelism=_PARALLELISM, pace=_PACE)
-        for _, table in self._tables.values():
-            self._loop.watch(table, self._concerned)
-        await self._loop.run()
+        async with AllTables(self._client, self._catalogue, self._tables, self._watch):
+            await self._loop.run()
+
+    def _watch(self, kind: Kind, table: Table) -> Callable[[], None]:
+        return self._loop.watch(table, self._concerned)
 
     def _concerned(self, old: Document | None, new: Document | None) -> Iterable[Key | str]:
         """What a change may have turned into garbage, or may have been waited for. Most changes concern nobody."""
@@ -198,6 +198,8 @@ class GarbageCollector:
             for dependent in self._dependents(key):
                 self._loop.enqueue(dependent.key)
             return None
+        if key.resource not in self._tables:  # a custom resource that is not served any more
+            return None
         kind, table = self._tables[key.resource]
         document = table.get(key.name, key.namespace)
         if document is None:
@@ -236,6 +238,8 @@ class GarbageCollector:
                     await self._client.patch(kind, meta.name, patch, meta.namespace)
 
     async def _free(self, dependent: Document, uid: str) -> None:
+        if dependent.key.resource not in self._tables:
+            return
         kind = self._tables[dependent.key.resource][0]
         kept = [each for each in dependent.meta.owner_references or () if each.uid != uid]
         with contextlib.suppress(NotFound):

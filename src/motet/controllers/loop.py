@@ -92,6 +92,7 @@ class Controller(Generic[K]):
         self._pace = pace
         self._log = logging.getLogger(f"motet.controllers.{name}")
         self._sources: list[_Source[K]] = []
+        self._stops: dict[int, Callable[[], None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._clear()
 
@@ -108,9 +109,26 @@ class Controller(Generic[K]):
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = float("inf")
 
-    def watch(self, table: Table, keys: Callable[[Document | None, Document | None], Iterable[K]]) -> None:
-        """Reconcile `keys(old, new)` whenever `table` changes, and `keys(None, each)` at the start."""
-        self._sources.append(_Source(table, keys))
+    def watch(
+        self, table: Table, keys: Callable[[Document | None, Document | None], Iterable[K]]
+    ) -> Callable[[], None]:
+        """Reconcile `keys(old, new)` whenever `table` changes, and `keys(None, each)` at the start.
+
+        Tables may join while the loop runs; the returned function lets one go.
+        """
+        source = _Source(table, keys)
+        self._sources.append(source)
+        if self._group is not None:
+            self._join(source)
+
+        def leave() -> None:
+            if source in self._sources:
+                self._sources.remove(source)
+            stop = self._stops.pop(id(source), None)
+            if stop is not None:
+                stop()
+
+        return leave
 
     def enqueue(self, key: K, after: float = 0.0) -> None:
         """Reconcile `key` now, or `after` seconds from now unless it runs earlier anyway."""
@@ -132,15 +150,11 @@ class Controller(Generic[K]):
 
     async def run(self) -> None:
         """Work until cancelled."""
-        stops: list[Callable[[], None]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 for source in self._sources:
-                    stops.append(source.table.listen(self._listener(source)))
-                    changed = self._listener(source)
-                    for document in source.table:
-                        changed(None, document)
+                    self._join(source)
                 self._pump()
                 self._set_alarm()
                 try:
@@ -148,10 +162,17 @@ class Controller(Generic[K]):
                 finally:
                     self._group = None  # what is cancelled now must start nothing new
         finally:
-            for stop in stops:
+            for stop in self._stops.values():
                 stop()
+            self._stops.clear()
             self._group = None
             self._clear()
+
+    def _join(self, source: _Source[K]) -> None:
+        changed = self._listener(source)
+        self._stops[id(source)] = source.table.listen(changed)
+        for document in source.table:
+            changed(None, document)
 
     def _listener(self, source: _Source[K]) -> Callable[[Document | None, Document | None], None]:
         keys, enqueue = source.keys, self.enqueue

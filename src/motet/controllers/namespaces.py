@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from motet.base import timestamps
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, Conflict, NotFound
 from motet.client.interface import Client
+from motet.controllers.alltables import AllTables
 from motet.controllers.loop import Controller
 from motet.controllers.podview import Condition
 from motet.kinds import namespace as namespace_kind
@@ -99,6 +100,10 @@ def conditions(before: Sequence[Condition], remaining: Remaining, failure: str, 
     return tuple(result)
 
 
+def _is_content(kind: Kind) -> bool:
+    return kind.namespaced and "delete" in kind.verbs
+
+
 class Namespaces:
     """The loop over namespaces being deleted."""
 
@@ -113,14 +118,14 @@ class Namespaces:
         """Empty and finish every deleted namespace until cancelled."""
         self._namespaces = await self._client.table(namespace_kind.KIND)
         self._contents = {}
-        for kind in self._catalogue:
-            if kind.namespaced and kind.resource not in self._contents and "delete" in kind.verbs:
-                self._contents[kind.resource] = (kind, await self._client.table(kind))
         loop: Controller[str] = Controller("namespace", self.reconcile, clock=self._clock, pace=_PACE)
         loop.watch(self._namespaces, lambda old, new: (new.name,) if new else ())
-        for _, table in self._contents.values():
-            loop.watch(table, self._terminating)
-        await loop.run()
+
+        def join(kind: Kind, table: Table) -> Callable[[], None]:
+            return loop.watch(table, self._terminating)
+
+        async with AllTables(self._client, self._catalogue, self._contents, join, _is_content):
+            await loop.run()
 
     def _terminating(self, old: Document | None, new: Document | None) -> Iterable[str]:
         document = new or old

@@ -15,6 +15,7 @@ from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.app import Apps
 from motet.controllers.budgets import DisruptionBudgets
 from motet.controllers.clusterroles import AggregatedRoles
+from motet.controllers.customresources import CustomResources
 from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslices import EndpointSlices
@@ -81,6 +82,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "statefulset": StatefulSets(client, clock, events("statefulset-controller")).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
+        "custom-resources": CustomResources(client, clock, catalogue).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
         "namespace": Namespaces(client, clock, catalogue).run,
         "clusterrole-aggregation": AggregatedRoles(client, clock).run,

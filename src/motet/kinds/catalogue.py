@@ -6,7 +6,8 @@ made from custom resource definitions while it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 
 from motet.kinds import (
     app,
@@ -39,6 +40,7 @@ from motet.kinds import (
     statefulset,
     storageclass,
 )
+from motet.kinds.custom import definition as customresourcedefinition
 from motet.kinds.kind import Kind
 from motet.kinds.rbac import clusterrole, clusterrolebinding, role, rolebinding
 
@@ -77,6 +79,7 @@ KINDS: tuple[Kind, ...] = (
     app.KIND,
     network.KIND,
     podaddress.KIND,
+    customresourcedefinition.KIND,
 )
 
 
@@ -87,30 +90,43 @@ class Catalogue:
         self._by_path: dict[tuple[str, str, str], Kind] = {}
         self._by_kind: dict[tuple[str, str], Kind] = {}
         self._by_resource: dict[str, Kind] = {}
+        self._listeners: dict[object, Callable[[], None]] = {}
+        # Counts the changes: what was made of the kinds holds as long as this stays the same.
+        self.generation = 0
         for kind in kinds:
             self.add(kind)
 
     def add(self, kind: Kind) -> None:
         """Serve one more kind. Raises ValueError when its path or its name is taken."""
-        path = (kind.group, kind.version, kind.plural)
-        name = (kind.api_version, kind.kind)
-        if path in self._by_path or name in self._by_kind:
-            raise ValueError(f"{kind.plural} or {kind.kind} is already served in {kind.api_version}")
-        self._by_path[path] = kind
-        self._by_kind[name] = kind
-        self._by_resource.setdefault(_resource(kind), kind)
+        self.replace((), (kind,))
 
     def remove(self, kind: Kind) -> None:
         """Serve this kind no more. Raises KeyError when it was not served."""
-        del self._by_path[kind.group, kind.version, kind.plural]
-        del self._by_kind[kind.api_version, kind.kind]
-        resource = _resource(kind)
-        if self._by_resource[resource] is kind:
-            del self._by_resource[resource]
-            for other in self._by_path.values():
-                if _resource(other) == resource:
-                    self._by_resource[resource] = other
-                    break
+        self.replace((kind,), ())
+
+    def replace(self, gone: Iterable[Kind], new: Iterable[Kind]) -> None:
+        """Some kinds for others, in one step. Raises KeyError, and ValueError when a path or a name is taken."""
+        by_path, by_kind = dict(self._by_path), dict(self._by_kind)
+        for kind in gone:
+            del by_path[kind.group, kind.version, kind.plural]
+            del by_kind[kind.api_version, kind.kind]
+        for kind in new:
+            path, name = (kind.group, kind.version, kind.plural), (kind.api_version, kind.kind)
+            if path in by_path or name in by_kind:
+                raise ValueError(f"{kind.plural} or {kind.kind} is already served in {kind.api_version}")
+            by_path[path], by_kind[name] = kind, kind
+        self._by_path, self._by_kind, self._by_resource = by_path, by_kind, {}
+        for kind in by_path.values():
+            self._by_resource.setdefault(_resource(kind), kind)
+        self.generation += 1
+        for listener in tuple(self._listeners.values()):
+            listener()
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback()` after every change, until the returned function is called. It must only note the change."""
+        token = object()
+        self._listeners[token] = callback
+        return lambda: self._listeners.pop(token, None) and None
 
     def by_resource(self, resource: str) -> Kind | None:
         """By `GROUP/PLURAL` (`core/pods`, `apps/deployments`), in the version that was added first."""
@@ -125,19 +141,32 @@ class Catalogue:
         return self._by_path.get((group, version, plural))
 
     def groups(self) -> dict[str, list[str]]:
-        """Versions by group, both in order of addition; the first version of a group is the preferred one."""
+        """Versions by group, groups in order of addition; the first version of a group is the preferred one."""
         groups: dict[str, list[str]] = {}
         for kind in self:
             versions = groups.setdefault(kind.group, [])
             if kind.version not in versions:
                 versions.append(kind.version)
-        return groups
+        return {group: sorted(versions, key=priority) for group, versions in groups.items()}
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(tuple(self._by_path.values()))
 
     def __len__(self) -> int:
         return len(self._by_path)
+
+
+_KUBE_LIKE = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?")
+_STABILITY = {None: 0, "beta": 1, "alpha": 2}
+
+
+def priority(version: str) -> tuple[int, int, int, int, str]:
+    """Sorts versions as discovery lists them: `v10 v2 v1 v11beta2 v10beta3 v3beta1 v12alpha1 foo1 foo10`."""
+    found = _KUBE_LIKE.fullmatch(version)
+    if found is None:
+        return 1, 0, 0, 0, version
+    major, stability, minor = found.groups()
+    return 0, _STABILITY[stability], -int(major), -int(minor or 0), ""
 
 
 def _resource(kind: Kind) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from motet.base.errors import FieldError
 from motet.store.document import Document
@@ -60,6 +60,10 @@ def unchanged(document: Json, old: Json) -> None:
     """The default update preparer."""
 
 
+def not_prepared(document: Json, now: datetime) -> None:
+    """The default preparer of a deletion."""
+
+
 def no_fields(document: Document) -> Mapping[str, str]:
     """The default field set: name and namespace only, which the machinery adds itself."""
     return {}
@@ -90,6 +94,31 @@ class Aspect:
 
     take: Callable[[Json, Json], Json]
     validate: Callable[[Json, Json], list[FieldError]]
+
+
+class Versions(Protocol):
+    """How the documents of a resource with several versions are kept in one of them and shown in another.
+
+    Unlike a projection, a request in any version is defaulted and validated as what it is; only what is written is turned
+    into the version that is kept, and what is read into the one that was asked for.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """Whether turning one into another may take asking somebody."""
+        ...
+
+    def ready(self, document: Document) -> Document | None:
+        """A stored document in this version; None when somebody has to be asked."""
+        ...
+
+    async def show(self, documents: Sequence[Document]) -> Sequence[Document]:
+        """Stored documents in this version. Raises InternalError when whoever is asked cannot say."""
+        ...
+
+    async def keep(self, document: Json) -> Json:
+        """A document of this version as it is to be stored. Raises InternalError, Invalid."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +170,20 @@ class Kind:
     create_on_update: bool = False
     # Set when the documents are kept as those of another kind (events.k8s.io shows the core group's Events).
     projection: Projection | None = None
+    # Set when the resource has several versions, or stored documents that have to be looked at before they are shown.
+    versions: Versions | None = None
+    # Called once, when a deletion begins: may add finalizers and say so in the status.
+    prepare_delete: Callable[[Json, datetime], None] = not_prepared
+    # Generations are counted even without a status subresource (custom resources).
+    generations: bool = False
+    # Finalizers need no domain (kinds that upstream keeps outside its core).
+    any_finalizers: bool = False
+    # What callers are told with every answer (a deprecated version).
+    warning: str = ""
+    # Why nothing new may be created; what is there can still be read, changed and deleted.
+    closed: str = ""
+    # The name of the list, where it is not the kind's with `List` behind it.
+    list_name: str = ""
 
     @property
     def api_version(self) -> str:
@@ -156,7 +199,7 @@ class Kind:
 
     @property
     def list_kind(self) -> str:
-        return f"{self.kind}List"
+        return self.list_name or f"{self.kind}List"
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The URL path: `/apis/apps/v1/namespaces/default/deployments/web/status`."""

@@ -24,7 +24,7 @@ def validate_metadata(document: Json, kind: Kind) -> list[FieldError]:
     return [
         *_names(metadata, kind),
         *validate_labels(metadata, "metadata"),
-        *_finalizers(metadata),
+        *_finalizers(metadata, strict=not kind.any_finalizers),
         *_owners(metadata),
     ]
 
@@ -86,12 +86,12 @@ def _names(metadata: Json, kind: Kind) -> list[FieldError]:
     return errors
 
 
-def _finalizers(metadata: Json) -> list[FieldError]:
+def _finalizers(metadata: Json, *, strict: bool) -> list[FieldError]:
     errors = []
     for finalizer in strings(metadata, "finalizers"):
         if problem := names.qualified_name_error(finalizer):
             errors.append(invalid("metadata.finalizers", finalizer, problem))
-        elif "/" not in finalizer and finalizer not in _OLD_FINALIZERS:
+        elif strict and "/" not in finalizer and finalizer not in _OLD_FINALIZERS:
             problem = "name is neither a standard finalizer name nor is it fully qualified"
             errors.append(invalid("metadata.finalizers", finalizer, problem))
     present = set(strings(metadata, "finalizers"))

@@ -17,6 +17,7 @@ from datetime import timedelta
 from motet.api import bootstrap
 from motet.api.admission import Chain
 from motet.api.allocate import ServiceNumbers
+from motet.api.custom.serving import CustomKinds
 from motet.api.http.authorize import Roles
 from motet.api.http.bearer import Tokens
 from motet.api.http.enrolment import Enrolment, EnrolmentConfig
@@ -28,6 +29,7 @@ from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
 from motet.api.tokenrequests import TokenRequests
 from motet.api.users import CONTROLLERS, User
+from motet.api.webhooks.client import WebhookClient
 from motet.base.clock import Clock, SystemClock
 from motet.base.supervise import forever
 from motet.client.events import EventRecorder
@@ -79,6 +81,11 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         rbac = RbacIndex(cache.table)
         authorizer = Roles(NodeGraph(cache), rbac)
         registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=Chain(plugins(rbac, authorizer)))
+        webhooks = WebhookClient(cache.table)
+        stack.push_async_callback(webhooks.close)
+        custom = CustomKinds(registry, webhooks)
+        await custom.start()
+        stack.push_async_callback(custom.stop)
         members = Members(registry.table(node.KIND))
         ring = CurrentRing(config.token_keys)
         ring()
@@ -101,6 +108,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             members=members,
             tokens=Tokens(cache.table, ring, config.issuer, clock),
             enrolment=Enrolment(_enrolment(config), CurrentAuthority(config.pki), registry),
+            custom=custom,
             clock=clock,
         )
         managers = [(config.advertised, config.port)] if config.reachable else []
@@ -129,7 +137,7 @@ def _start_control_loops(
         volumes_directory=str(config.volumes_dir),
         node_grace=config.node_grace,
     )
-    tasks.keep("controllers", lambda: run_all(controllers, clock, settings))
+    tasks.keep("controllers", lambda: run_all(controllers, clock, settings, catalogue=registry.catalogue))
     client = LocalClient(registry, _SCHEDULER)
     recorder = EventRecorder(client, clock, "default-scheduler")
     tasks.keep("scheduler", lambda: Scheduler(client, recorder, clock).run())

@@ -115,6 +115,9 @@ class Cache:
     def resources(self) -> Sequence[str]:
         return list(self._kept)
 
+    def __contains__(self, resource: str) -> bool:
+        return resource in self._kept
+
     def table(self, resource: str) -> Table:
         """The live table of a resource. Raises KeyError when the cache does not keep it."""
         return self._kept[resource].table

@@ -10,7 +10,7 @@ cluster-wide kinds: `apps/deployments/default/web`, `core/nodes//n1`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -147,7 +147,7 @@ class Document:
         self.raw = raw
         self.revision = revision
         self.meta: Meta = _thrifty(_meta_decoder.decode(raw).metadata, key)
-        self._views: dict[type, Any] | None = None
+        self._views: dict[Hashable, Any] | None = None
 
     @classmethod
     def stored(cls, key: str, value: bytes, revision: int) -> Document:
@@ -184,6 +184,20 @@ class Document:
                 # The same metadata once: less memory, and equal labels are the same object.
                 msgspec.structs.force_setattr(found, "metadata", self.meta)
         return found  # type: ignore[no-any-return]
+
+    def remembered(self, form: str, mark: object) -> Document | None:
+        """The other form of this document that was remembered under the same mark; None for no such form."""
+        found = self._views.get(form) if self._views is not None else None
+        if found is None or found[0] is not mark:
+            return None
+        return self if found[1] is None else found[1]
+
+    def remember(self, form: str, mark: object, document: Document) -> None:
+        """Keep another form of this document (or this one itself) for as long as this one lives, one for each name."""
+        if self._views is None:
+            self._views = {}
+        # Never itself: documents are in no cycles, so that they go as soon as nobody holds them.
+        self._views[form] = (mark, None if document is self else document)
 
     def decode(self) -> dict[str, Any]:
         """A fresh dict of everything, the caller's to change."""

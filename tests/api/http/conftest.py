@@ -20,6 +20,7 @@ import uvloop
 
 from motet.api import bootstrap
 from motet.api.admission import BUILT_IN, Chain
+from motet.api.custom.serving import CustomKinds
 from motet.api.http.authorize import Roles
 from motet.api.http.bearer import Tokens
 from motet.api.http.enrolment import Enrolment, EnrolmentConfig
@@ -32,6 +33,7 @@ from motet.api.rbac import escalation
 from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
 from motet.api.tokenrequests import TokenRequests
+from motet.api.webhooks.client import WebhookClient
 from motet.base.clock import Clock, SystemClock
 from motet.identity import kubeconfig, tls
 from motet.identity.authority import Authority
@@ -168,6 +170,9 @@ async def serving(
     registry = Registry(store, cache, catalogue, clock, admission=chain)
     ring = KeyRing.load_or_create(directory / "keys")
     registry.answer(serviceaccount.KIND, "token", TokenRequests(cache.table, lambda: ring, ISSUER, clock).create)
+    webhooks = WebhookClient(cache.table)
+    custom = CustomKinds(registry, webhooks)
+    await custom.start()
     config = ApiConfig(
         host="127.0.0.1",
         port=0,
@@ -185,6 +190,7 @@ async def serving(
         members=Members(cache.table("core/nodes")) if enrolment else None,
         enrolment=Enrolment(enrolment, lambda: pki.authority, registry) if enrolment else None,
         tokens=Tokens(cache.table, lambda: ring, ISSUER, clock),
+        custom=custom,
     )
     await server.start()
     path = directory / "kubeconfig"
@@ -197,6 +203,8 @@ async def serving(
         yield made
     finally:
         await server.stop()
+        await custom.stop()
+        await webhooks.close()
         await cache.close()
         await store.close()
 

@@ -95,14 +95,13 @@ class Discovery:
         self._catalogue = catalogue
         self.address = address
         self._made: dict[str, tuple[bytes, str]] = {}
-        self._made_for: tuple[int, ...] = ()
+        self._made_for = -1
 
     def answer(self, path: str, accept: str, known_etag: str) -> web.Response | None:
         """The answer to `/api...` or `/apis...`, or None for a path that discovery does not have."""
         form = _aggregated(accept) if path in ("/api", "/apis") else ""
-        kinds = tuple(map(id, self._catalogue))
-        if kinds != self._made_for:
-            self._made_for, self._made = kinds, {}
+        if self._catalogue.generation != self._made_for:
+            self._made_for, self._made = self._catalogue.generation, {}
         made = self._made.get(f"{path} {form}")
         if made is None:
             document = self._aggregate(path, form) if form else self._legacy(path)

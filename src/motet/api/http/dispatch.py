@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
+from motet.api.custom.serving import CustomKinds
 from motet.api.http import answers, discovery, health, metrics, negotiate, parameters, reviews, routes
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
@@ -73,6 +74,8 @@ class Dispatcher:
     enrolment: Enrolment | None = None
     # Callers with tokens instead of certificates.
     tokens: Tokens | None = None
+    # Kinds that come and go while we run.
+    custom: CustomKinds | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The only way in. Never raises but for a client that has left."""
@@ -189,9 +192,14 @@ class Dispatcher:
     async def _resource(self, call: Call) -> web.StreamResponse:
         target = call.target
         kind = self.catalogue.by_path(target.group, target.version, target.plural)
+        if self.custom is not None and self.custom.busy and (kind is None or kind.versions is not None):
+            await self.custom.settled()
+            kind = self.catalogue.by_path(target.group, target.version, target.plural)
         if kind is None or (target.namespace and not kind.namespaced and target.plural != "namespaces"):
             raise discovery.nowhere(target, call.verb)
         found = ResourceCall(call.request, target, call.verb, call.user, call.warnings, kind=kind)
+        if kind.warning:
+            call.warnings.append(kind.warning)
         subresource = target.subresource
         if not subresource:
             call.resource = kind.plural
@@ -274,6 +282,8 @@ class Dispatcher:
         request, path = call.request, call.target.path
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if self.custom is not None and self.custom.busy:
+            await self.custom.settled()
         accept = request.headers.get("Accept", "")
         known = request.headers.get("If-None-Match", "")
         answer: web.StreamResponse | None = None

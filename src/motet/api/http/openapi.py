@@ -11,6 +11,7 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import is_
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ from motet.api import openapi
 from motet.api.http import answers
 from motet.api.http.negotiate import clauses
 from motet.kinds.catalogue import Catalogue
+from motet.kinds.kind import Kind
 
 # Clients ask with an @ in the name, which is no valid media type (RFC 6838, 4.2): the answer must not repeat it.
 PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -32,32 +34,32 @@ class _Made:
 
 
 class OpenApi:
-    """Serves what `motet.api.openapi` makes."""
+    """Serves what `motet.api.openapi` makes. A group's document lasts as long as its kinds do, whatever others come and go."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._made: dict[str, _Made] = {}
-        self._made_for: tuple[int, ...] = ()
+        # With the kinds it was made of, which are compared by identity.
+        self._made: dict[str, tuple[tuple[Kind, ...], _Made]] = {}
 
     async def answer(self, path: str, accept: str, known: str, gzipped: bool) -> web.Response | None:
         """The answer, or None for a path that is not ours."""
-        kinds = tuple(map(id, self._catalogue))
-        if kinds != self._made_for:
-            self._made_for, self._made = kinds, {}
+        kinds = tuple(self._catalogue)
         content_type = answers.JSON
         if path == "/openapi/v2":
             if any(clause.media in _V2_NAMES for clause in clauses(accept)):
                 content_type = PROTOBUF_V2
-                made = await self._once("v2 protobuf", lambda: openapi.v2_document(self._catalogue, protobuf=True))
+                made = await self._once(
+                    "v2 protobuf", kinds, lambda: openapi.v2_document(self._catalogue, protobuf=True)
+                )
             else:
-                made = await self._once("v2", lambda: openapi.v2_document(self._catalogue, protobuf=False))
+                made = await self._once("v2", kinds, lambda: openapi.v2_document(self._catalogue, protobuf=False))
         elif path == "/openapi/v3":
-            made = await self._once("v3", await self._index())
+            made = await self._once("v3", kinds, await self._index())
         else:
             group = path.removeprefix("/openapi/v3/")
             if group not in self._group_paths():
                 return None
-            made = await self._group(group)
+            made = await self._group(group, *self._group_paths()[group])
         headers = {"ETag": f'"{made.digest}"', "Vary": "Accept, Accept-Encoding"}
         if made.digest in known:
             return web.Response(status=304, headers=headers)
@@ -73,22 +75,27 @@ class OpenApi:
             for version in versions
         }
 
-    async def _group(self, path: str) -> _Made:
-        group, version = self._group_paths()[path]
-        return await self._once(path, lambda: openapi.v3_document(self._catalogue, group, version))
+    async def _group(self, path: str, group: str, version: str) -> _Made:
+        kinds = tuple(kind for kind in self._catalogue if (kind.group, kind.version) == (group, version))
+        return await self._once(path, kinds, lambda: openapi.v3_document(self._catalogue, group, version))
 
     async def _index(self) -> Callable[[], bytes]:
         paths = {}
-        for path in self._group_paths():
-            made = await self._group(path)
+        groups = self._group_paths()
+        for path, (group, version) in groups.items():
+            made = await self._group(path, group, version)
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={made.digest}"}
+        for path in [path for path in self._made if path.startswith("api") and path not in groups]:
+            del self._made[path]
         return lambda: answers.encode({"paths": paths})
 
-    async def _once(self, name: str, make: Callable[[], bytes]) -> _Made:
-        made = self._made.get(name)
-        if made is None:
-            data = make()
-            await asyncio.sleep(0)
-            compressed = await asyncio.to_thread(gzip.compress, data, 6)
-            made = self._made[name] = _Made(data, compressed, hashlib.sha256(data).hexdigest().upper())
+    async def _once(self, name: str, kinds: tuple[Kind, ...], make: Callable[[], bytes]) -> _Made:
+        known = self._made.get(name)
+        if known is not None and len(known[0]) == len(kinds) and all(map(is_, known[0], kinds)):
+            return known[1]
+        data = make()
+        await asyncio.sleep(0)
+        compressed = await asyncio.to_thread(gzip.compress, data, 6)
+        made = _Made(data, compressed, hashlib.sha256(data).hexdigest().upper())
+        self._made[name] = (kinds, made)
         return made

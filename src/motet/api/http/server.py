@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from motet.api.custom.serving import CustomKinds
 from motet.api.http import health
 from motet.api.http.authenticate import Authenticator, by_certificate
 from motet.api.http.authorize import Authorizer
@@ -70,6 +71,7 @@ class ApiServer:
         tokens: Tokens | None = None,
         members: Members | None = None,
         enrolment: Enrolment | None = None,
+        custom: CustomKinds | None = None,
         clock: Clock | None = None,
     ) -> None:
         clock = clock or SystemClock()
@@ -101,6 +103,7 @@ class ApiServer:
             members=members,
             enrolment=enrolment,
             tokens=tokens,
+            custom=custom,
         )
 
     @property

@@ -67,6 +67,8 @@ class Watches:
         shown = tables.include(query.get("includeObject", ""))
         encode = _encoder(call.kind, form, shown, self._clock)
         stream = _Stream(call.request, form.content_type)
+        if encode is None and call.kind.versions is not None and call.kind.versions.waits:
+            encode = _plain_line  # documents have to be converted first, which cannot be done inside the cache's turn
         direct = _Direct(stream, self._frame_shared) if encode is None else None
         try:
             watch = await self._registry.watch(
@@ -91,6 +93,10 @@ class Watches:
         except Compacted as error:
             expired = Expired(f"too old resource version: {error.asked} ({error.oldest})")
             await stream.send(_error_line(expired))
+        except ApiError as error:
+            if not stream.response.prepared:
+                raise
+            await stream.send(_error_line(error))
         finally:
             timers.stop()
             self._active.discard(events)
@@ -250,7 +256,7 @@ def _initial(documents: Iterable[Document], encode: Encoder | None) -> Iterable[
     parts: list[bytes] = []
     size = 0
     for document in documents:
-        line = encode("ADDED", document) if encode else b'{"type":"ADDED","object":%b}\n' % document.raw
+        line = (encode or _plain_line)("ADDED", document)
         parts.append(line)
         size += len(line)
         if size >= _CHUNK:
@@ -283,6 +289,10 @@ def _encoder(kind: Kind, form: Form, shown: tables.Include, clock: Clock) -> Enc
 
         return encode
     return None
+
+
+def _plain_line(event: str, document: Document) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (event.encode(), document.raw)
 
 
 def _bookmark(kind: Kind, revision: int, form: Form, *, initial_end: bool = False) -> bytes:

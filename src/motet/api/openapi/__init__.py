@@ -100,7 +100,8 @@ def _published(definitions: Definitions, kinds: Iterable[Kind]) -> Json:
 
 def _list_schema(kind: Kind) -> Schema:
     """The list of a kind whose definitions do not spell one out."""
-    text, items = Schema(type=model.STRING), Schema(type=model.LIST, items=table.get(kind.schema))
+    text = Schema(type=model.STRING)
+    items = Schema(type=model.LIST, items=table.get(kind.schema), description=f"List of {kind.plural}.")
     fields = {
         "apiVersion": Field("apiVersion", text, False),
         "items": Field("items", items, True),
@@ -108,7 +109,8 @@ def _list_schema(kind: Kind) -> Schema:
         "metadata": Field("metadata", table.get(META + "ListMeta"), False),
     }
     gvk = GroupVersionKind(kind.group, kind.version, kind.list_kind)
-    return Schema(type=model.STRUCT, name=list_name(kind), kinds=(gvk,), load_fields=lambda: fields)
+    about = f"{kind.list_kind} is a list of {kind.kind}"
+    return Schema(type=model.STRUCT, name=list_name(kind), kinds=(gvk,), load_fields=lambda: fields, description=about)
 
 
 def _paths(kind: Kind, operation: Any, argument: Any) -> Iterator[tuple[str, Json]]:

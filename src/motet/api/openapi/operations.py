@@ -20,6 +20,8 @@ PATCH_TYPES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+# Strategic merge goes by facts of Go types.
+_CUSTOM_PATCH_TYPES = tuple(media for media in PATCH_TYPES if "strategic" not in media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ _WORDS = {
 
 def list_name(kind: Kind) -> str:
     """The definition of a kind's list."""
-    return f"{kind.schema}List"
+    return f"{kind.schema.rpartition('.')[0]}.{kind.list_kind}"
 
 
 def paths(kind: Kind) -> Iterator[Path]:
@@ -208,7 +210,7 @@ def _operation(
             parameters, body, codes = _WRITE, schema, (200, 201)
         case "patch":
             parameters, body, codes = (*_WRITE, _FORCE), META + "Patch", (200, 201)
-            consumes = PATCH_TYPES
+            consumes = PATCH_TYPES if kind.versions is None else _CUSTOM_PATCH_TYPES
         case "delete":
             parameters, body, answer, codes = _DELETE, META + "DeleteOptions", META + "Status", (200, 202)
         case "deletecollection":

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from motet.api.openapi import custom
+from motet.kinds.schema import table
 from motet.kinds.schema.model import Schema
 from motet.kinds.schema.prose import Prose
 
@@ -76,6 +78,8 @@ class Definitions:
         return dict(sorted(self._made.items()))
 
     def _definition(self, name: str, schema: Schema) -> Json:
+        if schema.source is not None:
+            return custom.definition(schema, self._meta, v2=not self._dialect.unions)
         prose = self._prose.get(name, Prose())
         body: Json = {}
         if prose.text or schema.description:
@@ -86,6 +90,11 @@ class Definitions:
         if kinds:
             body["x-kubernetes-group-version-kind"] = [kind._asdict() for kind in kinds]
         return body
+
+    def _meta(self, text: str) -> Json:
+        """A member of a custom resource that is ObjectMeta."""
+        node = self.reference(table.get(table.META + "ObjectMeta"))
+        return {"description": text, "allOf": [node]} if self._dialect.wraps else {"description": text, **node}
 
     def _body(self, schema: Schema, prose: Prose) -> Json:
         """The value itself, without the facts around it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import jsonschema_rs
 
 from motet.base import quantity, timestamps
+from motet.kinds.schema import formats, patterns, rules
 from motet.kinds.schema.model import Schema
 
 Gate = Callable[[Any], bool]
@@ -31,11 +32,24 @@ def gate(schema: Schema) -> Gate:
     """The compiled predicate of a schema: True for a document with nothing to complain about."""
     known = _gates.get(schema)
     if known is None:
-        validator = jsonschema_rs.Draft202012Validator(
-            json_schema(schema), validate_formats=True, formats=FORMATS, ignore_unknown_formats=True
-        )
-        known = _gates[schema] = validator.is_valid
+        known = _gates[schema] = _compiled(schema)
     return known
+
+
+def _compiled(schema: Schema) -> Gate:
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            json_schema(schema),
+            validate_formats=True,
+            formats=FORMATS,
+            ignore_unknown_formats=True,
+            pattern_options=patterns.ENGINE,
+        ).is_valid
+    except (ValueError, jsonschema_rs.ValidationError):
+        if schema.typed:
+            raise
+        # Nothing a custom resource's definition says may stop the server; without a gate every document is walked.
+        return lambda document: False
 
 
 def is_quantity(text: str) -> bool:
@@ -88,6 +102,7 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "motet-time": is_canonical_time,
     "motet-microtime": is_canonical_micro_time,
     "motet-base64": is_base64,
+    **formats.GATE,
 }
 
 
@@ -108,7 +123,7 @@ def _node(schema: Schema, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _body(schema: Schema, definitions: dict[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = dict(schema.rules)
+    body = _restricted(schema.rules)
     match schema.type:
         case "struct":
             body["type"] = "object"
@@ -138,7 +153,8 @@ def _body(schema: Schema, definitions: dict[str, Any]) -> dict[str, Any]:
         case "bytes":
             body.update(type="string", format="motet-base64")
         case "any":
-            pass
+            if schema.fields:
+                body["properties"] = {name: _node(field.schema, definitions) for name, field in schema.fields.items()}
         case scalar:
             body["type"] = _PLAIN[scalar]
     if schema.type == "integer" and schema.format in INT_LIMITS:
@@ -146,10 +162,40 @@ def _body(schema: Schema, definitions: dict[str, Any]) -> dict[str, Any]:
         body["minimum"] = max(low, body.get("minimum", low))
         body["maximum"] = min(high, body.get("maximum", high))
     elif schema.format and not schema.typed and "format" not in body:
-        body["format"] = schema.format
+        body["format"] = f"go-{formats.normalized(schema.format)}"
     if schema.enum:
         body["enum"] = list(schema.enum)
     if schema.nullable and "type" in body:
         types = body["type"] if isinstance(body["type"], list) else [body["type"]]
         body["type"] = [*types, "null"]
+    return body
+
+
+def _restricted(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Value rules as JSON Schema."""
+    body = dict(found)
+    if "pattern" in body:
+        body["pattern"] = patterns.translated(body["pattern"])
+    for name in ("allOf", "anyOf", "oneOf"):
+        if name in body:
+            body[name] = [_nested(node) for node in body[name]]
+    if "not" in body:
+        body["not"] = _nested(body["not"])
+    return body
+
+
+def _nested(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands below a combination. As upstream has it, a null breaks no rule."""
+    body = _restricted(rules.plain(node))
+    for name in ("type", "required"):
+        if node.get(name):
+            body[name] = node[name]
+    if node.get("enum"):
+        body["enum"] = list(node["enum"])
+    if node.get("format"):
+        body["format"] = f"go-{formats.normalized(str(node['format']))}"
+    if node.get("properties"):
+        body["properties"] = {name: _nested(inner) for name, inner in node["properties"].items()}
+    if isinstance(node.get("items"), Mapping):
+        body["items"] = _nested(node["items"])
     return body

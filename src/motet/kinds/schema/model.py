@@ -7,7 +7,7 @@ built when first asked for, so a definition may contain itself (JSONSchemaProps 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -72,6 +72,10 @@ class Schema:
     rules: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     kinds: tuple[GroupVersionKind, ...] = ()
+    # Rules in CEL (x-kubernetes-validations), as they were written.
+    validations: tuple[Mapping[str, Any], ...] = ()
+    # Of a custom resource's root: the OpenAPI schema it was made from, for whoever publishes it.
+    source: Mapping[str, Any] | None = None
     # True for definitions read from the Go types: wrong JSON types are decoding errors (400), not field errors (422).
     typed: bool = True
 
@@ -98,6 +102,14 @@ class Schema:
                 node = node.items
             node = node.values if node.values is not None else _schema_of(node.fields.get(step))
         return node
+
+    def children(self) -> Iterator[Schema]:
+        """The nodes one level down."""
+        for member in self.fields.values():
+            yield member.schema
+        for node in (self.items, self.values):
+            if node is not None:
+                yield node
 
 
 def _schema_of(member: Field | None) -> Schema | None:

@@ -113,7 +113,7 @@ def _children(schema: Schema, value: Any, rewrite: Rewrite) -> Any:
 
 def _members(schema: Schema, value: dict[str, Any], rewrite: Rewrite) -> dict[str, Any]:
     changed = None
-    deep = _deep_fields(schema) if schema.type == "struct" else None
+    deep = _deep_fields(schema) if schema.type == "struct" or schema.fields else None
     if deep is None and (schema.values is None or not _nested(schema.values)):
         return value
     for name, member in value.items():
@@ -129,7 +129,9 @@ def _members(schema: Schema, value: dict[str, Any], rewrite: Rewrite) -> dict[st
 
 def _nested(schema: Schema) -> bool:
     """Plain scalars inside lists and maps need no visit."""
-    return schema.type not in ("string", "integer", "boolean", "number", "bytes", "int-or-string", "any")
+    if schema.type == "any":
+        return bool(schema.fields)
+    return schema.type not in ("string", "integer", "boolean", "number", "bytes", "int-or-string")
 
 
 def _deep_fields(schema: Schema) -> dict[str, Schema]:

@@ -13,10 +13,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonschema_rs
-
 from motet.base import errors, quantity
 from motet.base.errors import FieldError
+from motet.kinds.schema import rules
 from motet.kinds.schema.gate import INT_LIMITS, is_quantity, is_time
 from motet.kinds.schema.model import Schema
 
@@ -76,19 +75,20 @@ def find(schema: Schema, document: Any) -> Findings:
 def _walk(schema: Schema, value: Any, place: _Place, findings: Findings) -> None:
     if value is None:
         if not schema.typed and not schema.nullable and schema.type != "any":
-            findings.errors.append(_wrong_type(schema, value, place))
-        return
-    if schema.type == "any":
+            findings.errors.append(_wrong_type(schema, value, place.path))
         return
     if not _fits(schema, value):
         if schema.typed:
             findings.undecodable.append(_cannot_unmarshal(schema, value, place))
         else:
-            findings.errors.append(_wrong_type(schema, value, place))
+            findings.errors.append(_wrong_type(schema, value, place.path))
         return
     match schema.type:
         case "struct":
             _walk_struct(schema, value, place, findings)
+        case "any":
+            if isinstance(value, dict) and schema.fields:
+                _walk_struct(schema, value, place, findings)
         case "map":
             if schema.values is not None:
                 for name, member in value.items():
@@ -101,13 +101,12 @@ def _walk(schema: Schema, value: Any, place: _Place, findings: Findings) -> None
             why = unreadable(schema, value)
             if why:
                 findings.undecodable.append(why)
-    if schema.enum and value not in schema.enum:
-        findings.errors.append(errors.unsupported(place.path, value, map(str, schema.enum)))
+    if schema.enum and not any(rules.same(value, allowed) for allowed in schema.enum):
+        findings.errors.append(rules.not_allowed(value, schema.enum, place.path))
     if schema.rules:
-        findings.errors.extend(_broken_rules(schema, value, place.path))
-    if schema.format and not schema.typed and not _valid({"format": schema.format}, value):
-        detail = f"{place.path} in body must be of type {schema.format}"
-        findings.errors.append(errors.invalid(place.path, value, detail))
+        findings.errors.extend(rules.broken(schema.rules, value, place.path))
+    if schema.format and not schema.typed:
+        findings.errors.extend(rules.bad_format(schema.format, value, place.path))
 
 
 def _walk_struct(schema: Schema, value: dict[str, Any], place: _Place, findings: Findings) -> None:
@@ -119,16 +118,22 @@ def _walk_struct(schema: Schema, value: dict[str, Any], place: _Place, findings:
             findings.unknown.append(_join(place.path, name))
     for known in schema.fields.values():
         if known.required and known.name not in value:
-            findings.errors.append(errors.required(_join(place.path, known.name)))
+            # Of an embedded object: what says which kind it is.
+            detail = "must not be empty" if schema.embedded and known.name in ("apiVersion", "kind") else ""
+            findings.errors.append(errors.required(_join(place.path, known.name), detail))
 
 
 def _fits(schema: Schema, value: Any) -> bool:
     """Whether the value's JSON type is one the schema's type can be decoded from."""
+    if schema.type == "any":
+        return True
     if isinstance(value, bool):
         return schema.type == "boolean"
     if schema.type == "integer" and isinstance(value, int):
         low, high = INT_LIMITS.get(schema.format, (value, value))
         return low <= value <= high
+    if schema.type == "integer" and not schema.typed and isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, _JSON_TYPES[schema.type])
 
 
@@ -188,74 +193,5 @@ def _cannot_unmarshal(schema: Schema, value: Any, place: _Place) -> str:
     )
 
 
-def _wrong_type(schema: Schema, value: Any, place: _Place) -> FieldError:
-    expected = _OPENAPI_TYPES.get(schema.type, schema.type)
-    found = "boolean" if isinstance(value, bool) else _json_word(value)
-    found = "integer" if isinstance(value, int) and not isinstance(value, bool) else found
-    path = place.path or "<nil>"
-    return FieldError(path, "FieldValueTypeInvalid", found, f'{path} in body must be of type {expected}: "{found}"')
-
-
-def _broken_rules(schema: Schema, value: Any, path: str) -> list[FieldError]:
-    """Broken value rules of a custom resource or of Motet's own kinds, in upstream's sentences."""
-    found = []
-    for rule, limit in schema.rules.items():
-        if rule in _COMBINATIONS:
-            detail = "" if _valid({rule: limit}, value) else _COMBINATIONS[rule]
-        else:
-            detail = _RULES[rule](value, limit) if rule in _RULES else ""
-        if detail:
-            found.append(errors.invalid(path, value, f"{path} in body {detail}"))
-    return found
-
-
-def _size(value: Any, kind: type[str] | type[list[Any]] | type[dict[str, Any]]) -> int | None:
-    return len(value) if isinstance(value, kind) else None
-
-
-def _at_least(size: int | None, limit: int, text: str) -> str:
-    return text.format(limit) if size is not None and size < limit else ""
-
-
-def _at_most(size: int | None, limit: int, text: str) -> str:
-    return text.format(limit) if size is not None and size > limit else ""
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-_RULES: dict[str, Any] = {
-    "minimum": lambda v, n: f"should be greater than or equal to {n}" if _number(v) and v < n else "",
-    "maximum": lambda v, n: f"should be less than or equal to {n}" if _number(v) and v > n else "",
-    "exclusiveMinimum": lambda v, n: f"should be greater than {n}" if _number(v) and v <= n else "",
-    "exclusiveMaximum": lambda v, n: f"should be less than {n}" if _number(v) and v >= n else "",
-    "multipleOf": lambda v, n: f"should be a multiple of {n}" if _number(v) and v % n else "",
-    "minLength": lambda v, n: _at_least(_size(v, str), n, "should be at least {} chars long"),
-    "maxLength": lambda v, n: _at_most(_size(v, str), n, "should be at most {} chars long"),
-    "minItems": lambda v, n: _at_least(_size(v, list), n, "should have at least {} items"),
-    "maxItems": lambda v, n: _at_most(_size(v, list), n, "should have at most {} items"),
-    "minProperties": lambda v, n: _at_least(_size(v, dict), n, "should have at least {} properties"),
-    "maxProperties": lambda v, n: _at_most(_size(v, dict), n, "should have at most {} properties"),
-    "pattern": lambda v, p: f"should match '{p}'" if isinstance(v, str) and not re.search(p, v) else "",
-    "uniqueItems": lambda v, on: "shouldn't contain duplicates" if on and _repeats(v) else "",
-}
-
-
-# Restrictions that combine schemas; they are few and rare, so they are compiled where they are broken.
-_COMBINATIONS = {
-    "allOf": "must validate all the schemas (allOf)",
-    "anyOf": "must validate at least one schema (anyOf)",
-    "oneOf": "must validate one and only one schema (oneOf)",
-    "not": "must not validate the schema (not)",
-}
-
-
-def _valid(json_schema: dict[str, Any], value: Any) -> bool:
-    return jsonschema_rs.Draft202012Validator(json_schema, validate_formats=True, ignore_unknown_formats=True).is_valid(
-        value
-    )
-
-
-def _repeats(value: Any) -> bool:
-    return isinstance(value, list) and any(item in value[:index] for index, item in enumerate(value))
+def _wrong_type(schema: Schema, value: Any, path: str) -> FieldError:
+    return rules.wrong_type(_OPENAPI_TYPES.get(schema.type, schema.type), value, path)
