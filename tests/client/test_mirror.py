@@ -6,8 +6,10 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import pytest
+
 from motet.base.clock import FakeClock
-from motet.base.errors import Expired, Unavailable
+from motet.base.errors import Expired, Forbidden, NotFound, Unavailable
 from motet.client.mirror import Mirror, Page, WatchLine, _ListMeta
 from motet.kinds import service
 from motet.kinds.kind import Kind
@@ -18,6 +20,7 @@ class Server:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.away, self.hasty, self.forgetful = clock, False, False, False
+        self.refuses: Exception | None = None
         self.calls: Counter[int] = Counter()
         self.lists = 0
         self.watching: set[asyncio.Event] = set()
@@ -26,6 +29,8 @@ class Server:
         self.calls[int(self.clock.monotonic())] += 1
         if self.away:
             raise Unavailable("away")
+        if self.refuses is not None:
+            raise self.refuses
 
     async def pages(self, kind: Kind, namespace: str, query: dict[str, str]) -> AsyncIterator[Page]:
         self._called()
@@ -101,4 +106,19 @@ async def test_a_server_that_forgot_the_revision_is_listed_again_but_not_in_a_ci
     server.forgetful = False
     await server.clock.advance(23)
     assert len(server.watching) == 1
+    await stop(tasks)
+
+
+@pytest.mark.parametrize("refusal", [NotFound("no such resource"), Forbidden("not for nodes")], ids=str)
+async def test_an_older_server_that_knows_nothing_of_a_kind_has_none_of_it(refusal: Exception):
+    server = Server(FakeClock())
+    server.refuses = refusal
+    whole, one = (Mirror(server, service.KIND, "", query, server.clock) for query in ({}, {"fieldSelector": "a=b"}))
+    tasks = [asyncio.create_task(each.run()) for each in (whole, one)]
+    await server.clock.advance(1)
+    assert whole._synced.is_set()
+    assert not one._synced.is_set(), "what a pod names may be there in a moment"
+    server.refuses = None
+    await server.clock.advance(30)
+    assert len(server.watching) == 2, "and when the server is upgraded, it is had"
     await stop(tasks)

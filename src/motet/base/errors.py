@@ -149,6 +149,8 @@ class Unauthorized(CallerError):
 
 # The reason given to a node that was removed: it has to stop, not to try again.
 NOT_A_MEMBER = "NotAMember"
+# And to one whose Motet is too old or too new for the manager's: no trying again helps either.
+VERSION_SKEW = "VersionSkew"
 
 
 class Forbidden(CallerError):

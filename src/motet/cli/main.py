@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from motet.base import release
 from motet.base.errors import ApiError, MotetError
 
 _VERBS = {
@@ -54,7 +55,7 @@ class _Verbs(click.Group):
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="motet")
+@click.version_option(version=release.VERSION, prog_name="motet")
 def cli() -> None:
     """Motet runs your containers: on this machine with two words, on many with two more.
 

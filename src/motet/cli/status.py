@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 import msgspec
 
 from motet.agent import machine as node_machine
-from motet.base import quantity
+from motet.base import quantity, release
 from motet.cli import addresses, output, project, session
 from motet.cli.node.nodes import troubles
 from motet.cli.options import data_dir_option
@@ -162,7 +161,7 @@ async def _gather(machine: Machine) -> Status:
         published = await addresses.published(client, "", settings.address)
         disk, memory = shutil.disk_usage(machine.data_dir), node_machine.look(machine.data_dir).memory
         return Status(
-            version=version("motet"),
+            version=release.VERSION,
             api=f"https://{settings.address}:{settings.port}",
             data_dir=str(machine.data_dir),
             daemon=lifecycle.running(machine),

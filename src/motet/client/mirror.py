@@ -16,7 +16,7 @@ import msgspec
 
 from motet.base import jitter
 from motet.base.clock import Clock
-from motet.base.errors import ApiError, Expired, from_status
+from motet.base.errors import ApiError, Expired, Forbidden, NotFound, from_status
 from motet.kinds.kind import Kind
 from motet.store.document import Document, Key
 from motet.store.table import Table
@@ -95,12 +95,22 @@ class Mirror:
                 await self._watch()
             except Expired:
                 self._revision = 0
+            except (NotFound, Forbidden) as error:
+                self._not_served(error)
             except (ApiError, OSError, TimeoutError) as error:
                 _log.log(logging.WARNING if delay > 1 else logging.DEBUG, "watching %s: %s", self._kind.plural, error)
             if self._clock.monotonic() - began >= _HEALTHY_AFTER:
                 delay = _FIRST_DELAY
             await self._clock.sleep(jitter.around(delay))
             delay = min(delay * 2, _LONGEST_DELAY)
+
+    def _not_served(self, error: ApiError) -> None:
+        """A server older than we are knows nothing of a kind that came later: then there is none of it, until there is."""
+        if self._query or self._synced.is_set():
+            _log.debug("watching %s: %s", self._kind.plural, error)
+            return
+        _log.warning("%s are not to be had from this server: %s", self._kind.plural, error)
+        self._synced.set()
 
     async def _list(self) -> None:
         seen: set[Key] = set()

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from motet.base import release
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import ApiError, Unavailable, from_status
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
@@ -242,7 +243,7 @@ class RemoteClient:
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._context, limit=0, keepalive_timeout=60),
-                headers={"User-Agent": self._agent},
+                headers={"User-Agent": f"{self._agent}/{release.VERSION}"},
                 auto_decompress=True,
             )
         return self._opened

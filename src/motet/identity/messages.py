@@ -1,4 +1,7 @@
-"""What machines and managers say to each other about joining: the bodies under `/motet/v1/`, in JSON."""
+"""What machines and managers say to each other about joining: the bodies under `/motet/v1/`, in JSON.
+
+Either side may be a minor version newer: what is not known is passed over, and new fields have defaults.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class Roots(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.bundle.encode()).hexdigest()[:16]
 
 
-class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JoinRequest(msgspec.Struct, frozen=True):
     """`secret` is the last part of a token (empty for an administrator); `request` a PEM certificate request; `address`
     what others reach the node by. An empty `role` is the one the token is for.
     """
@@ -55,7 +58,7 @@ class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: str = ""
 
 
-class RenewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RenewRequest(msgspec.Struct, frozen=True):
     """`request` is a PEM certificate request."""
 
     request: str

@@ -16,6 +16,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
+from motet.base import release
 from motet.base.errors import ApiError, CallerError, MotetError, Unavailable, from_status
 from motet.identity import tokens
 from motet.identity.messages import Issued, JoinRequest, Roots
@@ -24,6 +25,7 @@ from motet.identity.tokens import Token
 
 Answer = TypeVar("Answer")
 
+_WHO = {"User-Agent": f"motet-join/{release.VERSION}"}
 _SECONDS = 20.0
 _LARGEST = 256 * 1024
 
@@ -95,7 +97,7 @@ async def _ask(
     data = b"" if body is None else msgspec.json.encode(body)
     try:
         async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), headers=_WHO) as session,
             session.request(method, server + path, data=data, timeout=aiohttp.ClientTimeout(_SECONDS)) as response,
         ):
             content = await response.content.read(_LARGEST)

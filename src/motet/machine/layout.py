@@ -23,8 +23,8 @@ from motet.identity.messages import NODE_GRACE
 DATA_DIR = Path("/var/lib/motet")
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is remembered of how the machine was first started (`machine.json`)."""
+class Settings(msgspec.Struct, frozen=True):
+    """What is remembered of how the machine was first started (`machine.json`), perhaps by a newer Motet than this."""
 
     node_name: str
     address: str

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from motet.base.errors import ApiError, MotetError
+from motet.base.errors import VERSION_SKEW, ApiError, MotetError
 from motet.client.remote import RemoteClient
 from motet.identity import tls
 from motet.identity.node_files import NodeFiles
@@ -183,6 +183,8 @@ async def _not_ready(machine: Machine, settings: Settings) -> str:
         async with connect(machine, settings) as client:
             found = await client.get(node.KIND, settings.node_name)
     except ApiError as error:
+        if error.reason == VERSION_SKEW:
+            raise MotetError(error.message) from error
         return "waiting for the node to register" if error.code == 404 else "waiting for the API"
     except OSError:
         return "waiting for the manager to make its certificates"

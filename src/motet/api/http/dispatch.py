@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from aiohttp import web
 
 from motet.api.custom.serving import CustomKinds
-from motet.api.http import answers, discovery, health, metrics, negotiate, parameters, reviews, routes
+from motet.api.http import answers, discovery, health, metrics, negotiate, parameters, reviews, routes, versions
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
 from motet.api.http.bearer import Tokens, openid_configuration
@@ -127,6 +127,8 @@ class Dispatcher:
         if self.enrolment is not None and target.path.startswith(ENROLMENT):
             return await self._enrol(call, self.enrolment)
         call.user = self._user(call.request)
+        if NODES in call.user.groups:
+            versions.check(call.request.headers.get("User-Agent", ""))
         if self.members is None or NODES not in call.user.groups:
             return await self._let_in(call)
         with self.members.serving(call.user, call.request.transport):
@@ -139,6 +141,8 @@ class Dispatcher:
         except Unauthorized:
             if not enrolment.is_open(call.request.method, call.target.path):
                 raise
+        if call.request.method == "POST":
+            versions.check(call.request.headers.get("User-Agent", ""))
         return await enrolment.answer(call)
 
     async def _let_in(self, call: Call) -> web.StreamResponse:
