@@ -1,6 +1,6 @@
 """The other workloads on real containers, with kubectl's words for them."""
 
-from e2e.cluster import until
+from e2e.cluster import IMAGE, until
 from e2e.space import WEB, Space, pause, service, shell
 
 
@@ -67,3 +67,32 @@ def test_a_stateful_set_keeps_names_and_data(space: Space) -> None:
     assert space.exec("db-0", "cat", "/data/starts") == "db-0\ndb-0\ndb-0\n"
     space.kubectl("scale", "sts/db", "--replicas=1")
     until(lambda: [pod["metadata"]["name"] for pod in space.list("pods", "app=db")] == ["db-0"])
+
+
+def job(name: str, *containers, **spec):
+    body = {"template": template(name, *containers, restartPolicy="Never"), **spec}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": body}
+
+
+def test_an_indexed_job_counts_what_succeeds_and_says_which_index_failed(space: Space) -> None:
+    by_index = shell('echo "$HOSTNAME $JOB_COMPLETION_INDEX"; [ $JOB_COMPLETION_INDEX != 1 ]')
+    limits = {"completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimitPerIndex": 0}
+    space.apply(job("work", by_index, **limits))
+    space.kubectl("wait", "--for=condition=Failed", "job/work", "--timeout=60s", timeout=70)
+    status = space.get("batch/v1/jobs", "work")["status"]
+    assert (status["completedIndexes"], status["failedIndexes"], status["succeeded"], status["failed"]) == (
+        "0,2",
+        "1",
+        2,
+        1,
+    )
+    assert "work-2 2" in space.kubectl("logs", "-l", "batch.kubernetes.io/job-completion-index=2")
+    space.kubectl("delete", "job", "work", "--wait=false")
+    until(lambda: not space.list("pods"))
+
+
+def test_a_job_made_by_hand_runs_to_completion(space: Space) -> None:
+    space.kubectl("create", "job", "hello", f"--image={IMAGE}", "--", "echo", "hi")
+    space.kubectl("wait", "--for=condition=Complete", "job/hello", "--timeout=60s", timeout=70)
+    assert space.kubectl("logs", "job/hello") == "hi\n"
+    assert "1/1" in space.kubectl("get", "job", "hello")

@@ -109,6 +109,9 @@ def carry(kind: Kind, document: Json, current: Document, old: Json) -> None:
         else:
             metadata.pop(field, None)
     metadata.pop("selfLink", None)
+    for field in ("finalizers", "ownerReferences"):
+        if metadata.get(field) == []:
+            del metadata[field]  # what a patch took the last entry from
     metadata["resourceVersion"] = before["resourceVersion"]
 
 

@@ -76,8 +76,9 @@ class Pipeline:
             books = ownership.of_new(kind, bare, options, self._clock.now(), owned)
         if finished is None:
             await self._admission.mutate(request)
-            kind.prepare_create(document)
         meta.begin(kind, document, self._clock.now())
+        if finished is None:
+            kind.prepare_create(document)
         if tracked and books:
             metadata["managedFields"] = books
         errors = validate_metadata(document, kind)

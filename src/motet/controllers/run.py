@@ -21,6 +21,8 @@ from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.eviction import TaintEviction
 from motet.controllers.garbage import GarbageCollector
+from motet.controllers.job import Jobs
+from motet.controllers.jobtracking import JobTracking
 from motet.controllers.leader import Alone, Leadership
 from motet.controllers.loadbalancers import LoadBalancers
 from motet.controllers.namespaces import Namespaces
@@ -31,6 +33,7 @@ from motet.controllers.replicaset import ReplicaSets
 from motet.controllers.replicationcontroller import replication_controllers
 from motet.controllers.serviceaccounts import NamespaceDefaults
 from motet.controllers.statefulset import StatefulSets
+from motet.controllers.ttlafterfinished import TtlAfterFinished
 from motet.controllers.volumes import Volumes
 from motet.identity.accounts import Lasting
 from motet.kinds.catalogue import Catalogue
@@ -80,6 +83,9 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "deployment": Deployments(client, clock, events("deployment-controller")).run,
         "daemonset": DaemonSets(client, clock, events("daemonset-controller")).run,
         "statefulset": StatefulSets(client, clock, events("statefulset-controller")).run,
+        "job": Jobs(client, clock, events("job-controller")).run,
+        "job-tracking": JobTracking(client, clock).run,
+        "ttl-after-finished": TtlAfterFinished(client, clock).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
         "custom-resources": CustomResources(client, clock, catalogue).run,
