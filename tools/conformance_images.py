@@ -9,16 +9,25 @@ specs call programs that a busybox does not have or has with fewer options: netc
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
 # Beside those of the kit: image (last part of its name) -> programs.
 MORE_TOOLS = {"agnhost": ("nc", "getent"), "jessie-dnsutils": ("getent",)}
 SAMPLE = "sample-apiserver"
+# Says who it runs as; set-user-id root, so that the answer tells whether privileges can be gained.
+WHO = "nonewprivs"
+WHO_SOURCE = """#include <stdio.h>
+#include <unistd.h>
+int main(void) { printf("Effective uid: %d\\n", (int)geteuid()); return 0; }
+"""
 
 
 def load(kit: Path) -> ModuleType:
@@ -30,6 +39,23 @@ def load(kit: Path) -> ModuleType:
     return module
 
 
+def with_set_user_id(images: ModuleType, program: Path) -> None:
+    """Let the image WHO have `program`, owned by root and with the set-user-id bit, which the kit's own files never have."""
+    plain = images.rootfs
+
+    def rootfs(busybox: str, kind: dict[str, object]) -> bytes:
+        layer = io.BytesIO(plain(busybox, kind))
+        if kind is images.KINDS[WHO]:
+            with tarfile.open(fileobj=layer, mode="a") as tar:
+                member = tarfile.TarInfo(WHO)
+                member.mode, member.size = 0o4755, program.stat().st_size
+                tar.addfile(member, io.BytesIO(program.read_bytes()))
+        return layer.getvalue()
+
+    images.KINDS[WHO] = {"bins": {WHO: str(program)}, "entry": [f"/{WHO}"]}
+    images.rootfs = rootfs
+
+
 def main() -> None:
     kit, programs, out = (Path(word) for word in sys.argv[1:4])
     os.environ["AGNHOST"] = str(programs / "agnhost")
@@ -38,6 +64,12 @@ def main() -> None:
         images.KINDS[name] = {**images.KINDS[name], "tools": [*images.KINDS[name].get("tools", ()), *tools]}
     if (programs / SAMPLE).exists():
         images.KINDS[SAMPLE] = {"bins": {SAMPLE: str(programs / SAMPLE)}, "entry": [f"/{SAMPLE}"]}
+    if compiler := shutil.which("cc"):
+        who = Path(tempfile.mkdtemp()) / WHO
+        subprocess.run([compiler, "-static", "-x", "c", "-o", who, "-"], input=WHO_SOURCE.encode(), check=True)
+        with_set_user_id(images, who)
+    else:
+        print(f"no C compiler is installed, so there is no image {WHO}", file=sys.stderr)
     told = subprocess.check_output([programs / "e2e.test", "--list-images"], text=True)
     names = [
         name
