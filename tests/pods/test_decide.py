@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -313,7 +314,7 @@ def test_whatever_happens_between_two_steps_the_pod_reaches_rest(spec: dict[str,
         running = {one.name for one in world.observed.running}
         for one in wanted.spec.containers:
             latest = world.observed.latest(one.name)
-            ended_for_good = latest is not None and latest.finished_at and not restarts(wanted, latest.exit_code)
+            ended_for_good = latest is not None and latest.finished_at and not restarts(wanted, one, latest.exit_code)
             assert ended_for_good or one.name in running
     else:
         assert world.observed.running == ()
@@ -375,3 +376,32 @@ def test_an_ephemeral_container_keeps_no_pod_from_ending():
     step = decide(wanted, seen, READY, START).step
     assert isinstance(step, StopContainers)
     assert [kill.container for kill in step.kills] == ["debug"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "rules", "code", "expected"),
+    [
+        ("Never", [], 1, False),
+        ("OnFailure", [], 1, True),
+        ("OnFailure", [], 0, False),
+        (None, [], 0, True),
+        ("Never", [("In", [42])], 42, True),
+        ("Never", [("In", [42])], 1, False),
+        ("Never", [("NotIn", [42])], 1, True),
+    ],
+)
+def test_a_containers_own_rules_come_before_the_pods_policy(
+    policy: str | None, rules: list[tuple[str, list[int]]], code: int, expected: bool
+):
+    listed = [
+        {"action": "Restart", "exitCodes": {"operator": operator, "values": values}} for operator, values in rules
+    ]
+    wanted = pod(app(restartPolicy=policy, restartPolicyRules=listed))
+    assert restarts(wanted, wanted.spec.containers[0], code) is expected
+
+
+def test_a_pod_whose_containers_are_never_restarted_ends_even_if_its_own_policy_is_always():
+    wanted = pod(app(restartPolicy="Never"), restartPolicy="Always")
+    final = ending(wanted, Observed((sandbox(),), (exited(code=1),)), START)
+    assert final is not None
+    assert final.phase == "Failed"

@@ -112,7 +112,16 @@ def test_the_hosts_file_names_the_pod_and_its_aliases():
 
 
 def test_a_host_name_is_cut_to_what_the_kernel_takes():
-    assert hosts.hostname(pod(name="x" * 62 + "-y")) == "x" * 62
+    assert hosts.hostname(pod(name="x" * 62 + "-y"), "cluster.local") == "x" * 62
+
+
+def test_a_host_name_can_be_given_whole_or_fully_qualified():
+    named = {"hostname": "a", "subdomain": "b"}
+    assert hosts.hostname(pod(hostnameOverride="x.example", **named), "cluster.local") == "x.example"
+    full = "a.b.default.svc.cluster.local"
+    assert hosts.hostname(pod(setHostnameAsFQDN=True, **named), "cluster.local") == full
+    with pytest.raises(ConfigError, match="too long"):
+        hosts.hostname(pod(setHostnameAsFQDN=True, **named), "d" * 50)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +148,11 @@ def test_pull_secrets_fit_by_registry():
 
 def test_unsupported_fields_are_all_named():
     document = body(
-        app(resources={"limits": {"nvidia.com/gpu": "1"}}, volumeDevices=[{"name": "x"}]),
+        app(resources={"limits": {"nvidia.com/gpu": "1", "hugepages-2Mi": "4Mi"}}, volumeDevices=[{"name": "x"}]),
         hostUsers=False, resourceClaims=[{"name": "r"}], volumes=[{"name": "n", "nfs": {"server": "s"}}],
     )  # fmt: skip
     assert unsupported.find(document) == (
-        "not supported by this node yet: spec.containers[0].resources.limits[nvidia.com/gpu], "
+        "not supported by this node yet: spec.containers[0].resources.limits[hugepages-2Mi], "
         "spec.containers[0].volumeDevices, spec.hostUsers=false, spec.resourceClaims, spec.volumes[0].nfs"
     )
     assert unsupported.find(body()) == ""

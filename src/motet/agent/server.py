@@ -210,7 +210,8 @@ class AgentServer:
 def pick_log(pod: Pod, observed: Observed, name: str, *, previous: bool) -> Container:
     """The container whose log is meant. Raises BadRequest in upstream's words when there is none (yet)."""
     shown = f'container "{name}" in pod "{pod.metadata.name}"'
-    if pod.container(name) is None:
+    spec = pod.container(name)
+    if spec is None:
         raise BadRequest(f"container {name} is not valid for pod {pod.metadata.name}")
     attempts = observed.attempts(name)
     if not attempts:
@@ -221,7 +222,7 @@ def pick_log(pod: Pod, observed: Observed, name: str, *, previous: bool) -> Cont
             raise BadRequest(f"{shown} is waiting to start: ContainerCreating")
         return begun
     latest = attempts[0]
-    being_replaced = latest.state is ContainerState.EXITED and restarts(pod, latest.exit_code)
+    being_replaced = latest.state is ContainerState.EXITED and restarts(pod, spec, latest.exit_code)
     ended = [made for made in attempts[0 if being_replaced else 1 :] if made.state is ContainerState.EXITED]
     if not ended:
         raise BadRequest(f'previous terminated container "{name}" in pod "{pod.metadata.name}" not found')

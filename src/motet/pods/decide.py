@@ -67,14 +67,12 @@ def ending(pod: Pod, observed: Observed, now: float) -> Final | None:
     deadline = _deadline(pod)
     if deadline is not None and now >= deadline:
         return Final("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
-    if pod.spec.restart_policy == "Always":
-        return None
-    latest = [observed.latest(container.name) for container in pod.spec.containers]
-    if pod.spec.restart_policy == "Never" and _init_failed(pod, observed) and not any(latest):
+    latest = [(container, observed.latest(container.name)) for container in pod.spec.containers]
+    if not any(made for _, made in latest) and _init_failed(pod, observed):
         return Final("Failed")
-    if any(container is None or _will_run(pod, container) for container in latest):
+    if any(made is None or _will_run(pod, container, made) for container, made in latest):
         return None
-    failed = any(container.exit_code != 0 for container in latest if container is not None)
+    failed = any(made.exit_code != 0 for _, made in latest if made is not None)
     return Final("Failed" if failed else "Succeeded")
 
 
@@ -85,18 +83,27 @@ def _deadline(pod: Pod) -> float | None:
 
 
 def _init_failed(pod: Pod, observed: Observed) -> bool:
-    latest = (observed.latest(init.name) for init in pod.inits if not init.sidecar)
-    return any(dead is not None and dead.state is ContainerState.EXITED and dead.exit_code != 0 for dead in latest)
+    """Whether an init container has ended badly and will not be tried again."""
+    latest = ((init, observed.latest(init.name)) for init in pod.inits if not init.sidecar)
+    return any(
+        dead is not None
+        and dead.state is ContainerState.EXITED
+        and dead.exit_code != 0
+        and not restarts(pod, init, dead.exit_code)
+        for init, dead in latest
+    )
 
 
-def _will_run(pod: Pod, container: Container) -> bool:
+def _will_run(pod: Pod, container: ContainerSpec, made: Container) -> bool:
     """Whether this newest container of its name runs or will be replaced."""
-    return container.state is not ContainerState.EXITED or restarts(pod, container.exit_code)
+    return made.state is not ContainerState.EXITED or restarts(pod, container, made.exit_code)
 
 
-def restarts(pod: Pod, exit_code: int) -> bool:
-    """Whether the pod's restart policy replaces an ordinary container that ended so."""
-    policy = pod.spec.restart_policy
+def restarts(pod: Pod, container: ContainerSpec, exit_code: int) -> bool:
+    """Whether a container that ended so is replaced: its own rules first, then its own policy, then the pod's."""
+    if any(rule.action == "Restart" and rule.holds(exit_code) for rule in container.restart_policy_rules or ()):
+        return True
+    policy = container.restart_policy or pod.spec.restart_policy
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
@@ -264,7 +271,7 @@ def _wanted(pod: Pod, observed: Observed, sandbox: Sandbox | None, records: Reco
             return
     for spec in pod.spec.containers:
         latest = observed.latest(spec.name)
-        if latest is None or _will_run(pod, latest):
+        if latest is None or _will_run(pod, spec, latest):
             yield spec
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from motet.base.clock import Clock
@@ -145,7 +145,7 @@ def sandbox_config(tools: Tools, pod: Pod, attempt: int) -> SandboxConfig:
         namespace=meta.namespace,
         uid=meta.uid,
         attempt=attempt,
-        hostname=hosts.hostname(pod),
+        hostname=hosts.hostname(pod, config.dns.domain),
         log_directory=str(log_directory(config, pod)),
         cgroup_parent=cgroup_of(config, pod),
         labels={**(meta.labels or {}), **labels},
@@ -172,7 +172,13 @@ def _text(path: str) -> str:
 
 
 async def create_sandbox(tools: Tools, pod: Pod, step: CreateSandbox) -> None:
-    await tools.runtime.run_sandbox(sandbox_config(tools, pod, step.attempt))
+    config = sandbox_config(tools, pod, step.attempt)
+    if name := pod.spec.runtime_class_name:
+        handler = await tools.sources.runtime_handler(name)
+        if handler is None:
+            raise RuntimeFailure(f'RuntimeClass "{name}" not found', "FailedCreatePodSandBox")
+        config = replace(config, handler=handler)
+    await tools.runtime.run_sandbox(config)
 
 
 async def create_container(
@@ -228,6 +234,7 @@ async def create_container(
             stdin_once=spec.stdin_once,
             tty=spec.tty,
             resources=limits,
+            stop_signal=(spec.lifecycle.stop_signal if spec.lifecycle is not None else None) or "",
             security=settings,
             pid_of_pod=bool(pod.spec.share_process_namespace),
             pid_of_host=pod.spec.host_pid,

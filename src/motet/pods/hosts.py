@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from motet.pods.security import ConfigError
 from motet.pods.spec import DnsOption, Pod
 from motet.runtime.interface import DnsConfig
 
 _MOST_NAME = 63
+# What sethostname(2) takes.
+_LONGEST_HOST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +23,35 @@ class ClusterDns:
     resolv_conf: str = "/etc/resolv.conf"
 
 
-def hostname(pod: Pod) -> str:
-    """The host name inside the pod; empty for the host's network, whose name it shares."""
+def hostname(pod: Pod, domain: str) -> str:
+    """The host name inside the pod; empty for the host's network, whose name it shares.
+
+    Raises ConfigError when the fully qualified name asked for is longer than the kernel takes.
+    """
     if pod.spec.host_network:
         return ""
-    name = (pod.spec.hostname or pod.metadata.name)[:_MOST_NAME].rstrip("-.")
-    return name
+    if pod.spec.hostname_override:
+        return pod.spec.hostname_override
+    full = fully_qualified(pod, domain)
+    if not pod.spec.set_hostname_as_fqdn or not full:
+        return _short(pod)
+    if len(full) > _LONGEST_HOST:
+        raise ConfigError(
+            f"Failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long "
+            f"({_LONGEST_HOST} characters is the max, {len(full)} characters requested)"
+        )
+    return full
+
+
+def _short(pod: Pod) -> str:
+    return (pod.spec.hostname or pod.metadata.name)[:_MOST_NAME].rstrip("-.")
 
 
 def fully_qualified(pod: Pod, domain: str) -> str:
     """`host.subdomain.namespace.svc.domain` when the pod has a subdomain, else an empty string."""
     if not pod.spec.subdomain:
         return ""
-    return f"{hostname(pod)}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
+    return f"{_short(pod)}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
 
 
 def hosts_file(pod: Pod, pod_ips: Sequence[str], domain: str, host_file: str = "") -> str:
@@ -50,7 +69,7 @@ def hosts_file(pod: Pod, pod_ips: Sequence[str], domain: str, host_file: str = "
             "fe00::2\tip6-allrouters",
         ]
         full = fully_qualified(pod, domain)
-        names = f"{full}\t{hostname(pod)}" if full else hostname(pod)
+        names = f"{full}\t{_short(pod)}" if full else pod.spec.hostname_override or _short(pod)
         lines += [f"{ip}\t{names}" for ip in pod_ips]
     aliases = [alias for alias in pod.spec.host_aliases or () if alias.hostnames]
     if aliases:

@@ -16,7 +16,7 @@ import msgspec
 from motet.base.clock import Clock
 from motet.base.errors import NotFound, ServerError
 from motet.client.interface import Client
-from motet.kinds import configmap, persistentvolume, persistentvolumeclaim, secret, service
+from motet.kinds import configmap, persistentvolume, persistentvolumeclaim, runtimeclass, secret, service
 from motet.kinds.kind import Kind
 from motet.pods.spec import Pod, TokenProjection
 from motet.pods.tokens import PodTokens
@@ -95,6 +95,10 @@ class ServiceView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     spec: ServiceSpec = ServiceSpec()
 
 
+class RuntimeClassView(msgspec.Struct, gc=False, frozen=True):
+    handler: str = ""
+
+
 class Sources(Protocol):
     """Where named things come from. `None` means there is no such thing."""
 
@@ -107,6 +111,8 @@ class Sources(Protocol):
     async def volume(self, name: str) -> VolumeView | None: ...
 
     async def services(self, namespace: str) -> Sequence[ServiceView]: ...
+
+    async def runtime_handler(self, name: str) -> str | None: ...
 
     async def token(self, pod: Pod, wanted: TokenProjection) -> bytes: ...
 
@@ -154,6 +160,11 @@ class ApiSources:
 
     def forget(self, uid: str) -> None:
         self._tokens.forget(uid)
+
+    async def runtime_handler(self, name: str) -> str | None:
+        """What the nodes' runtime calls a runtime class."""
+        document = await self._get(runtimeclass.KIND, "", name)
+        return None if document is None else document.view(RuntimeClassView).handler
 
     async def _get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Document | None:
         key = (kind.resource, namespace, name)

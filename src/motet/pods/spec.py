@@ -195,6 +195,21 @@ class PodSecurityContext(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     sysctls: tuple[Sysctl, ...] | None = None
 
 
+class ExitCodes(msgspec.Struct, gc=False, frozen=True):
+    operator: str = "In"
+    values: tuple[int, ...] | None = None
+
+
+class RestartRule(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    """A container that ends with one of these codes is started again, whatever its policy says."""
+
+    action: str
+    exit_codes: ExitCodes = ExitCodes()
+
+    def holds(self, exit_code: int) -> bool:
+        return (exit_code in (self.exit_codes.values or ())) == (self.exit_codes.operator == "In")
+
+
 class ContainerSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     name: str
     image: str = ""
@@ -220,7 +235,7 @@ class ContainerSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     stdin_once: bool = False
     tty: bool = False
     restart_policy: str | None = None
-    restart_policy_rules: list[dict[str, Any]] | None = None
+    restart_policy_rules: tuple[RestartRule, ...] | None = None
     # Of an ephemeral container: whose processes it sees.
     target_container_name: str = ""
 
@@ -350,6 +365,7 @@ class PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     host_ipc: bool = msgspec.field(default=False, name="hostIPC")
     share_process_namespace: bool | None = None
     hostname: str = ""
+    hostname_override: str | None = None
     subdomain: str = ""
     set_hostname_as_fqdn: bool | None = msgspec.field(default=None, name="setHostnameAsFQDN")
     host_aliases: tuple[HostAlias, ...] | None = None
@@ -359,6 +375,7 @@ class PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     readiness_gates: tuple[ReadinessGate, ...] | None = None
     service_account_name: str = ""
     overhead: dict[str, Quantity] | None = None
+    runtime_class_name: str = ""
     resources: ResourceList | None = None
 
 

@@ -217,9 +217,9 @@ def _waiting_to_restart(pod: Pod, spec: ContainerSpec, dead: Container, records:
     is_init = spec in pod.inits
     if spec in pod.ephemerals:
         return None
-    if is_init and not spec.sidecar and (dead.exit_code == 0 or pod.spec.restart_policy == "Never"):
+    if is_init and not spec.sidecar and dead.exit_code == 0:
         return None
-    if not is_init and not restarts(pod, dead.exit_code):
+    if not spec.sidecar and not restarts(pod, spec, dead.exit_code):
         return None
     if pod.metadata.deletion_timestamp is not None:
         return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+SELINUX = Path("/sys/fs/selinux/enforce")
 _VOLUMES = frozenset(
     ("name", "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "persistentVolumeClaim")
 )
@@ -31,13 +33,11 @@ def find_ephemeral(document: Mapping[str, Any], name: str) -> str:
 def _walk(spec: Mapping[str, Any]) -> Iterator[str]:
     if spec.get("hostUsers") is False:
         yield "spec.hostUsers=false"
-    for name in ("resourceClaims", "hostnameOverride", "workloadRef"):
+    for name in ("resourceClaims", "workloadRef"):
         if spec.get(name):
             yield f"spec.{name}"
     if (spec.get("os") or {}).get("name", "linux") != "linux":
         yield "spec.os.name (only linux)"
-    if spec.get("runtimeClassName"):
-        yield "spec.runtimeClassName"
     yield from _security(spec.get("securityContext") or {}, "spec.securityContext")
     for index, volume in enumerate(spec.get("volumes") or ()):
         for name in sorted(set(volume) - _VOLUMES):
@@ -58,15 +58,16 @@ def _volume(volume: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _container(container: Mapping[str, Any], path: str) -> Iterator[str]:
-    for name in ("volumeDevices", "restartPolicyRules"):
-        if container.get(name):
-            yield f"{path}.{name}"
-    if (container.get("lifecycle") or {}).get("stopSignal"):
-        yield f"{path}.lifecycle.stopSignal"
+    if container.get("volumeDevices"):
+        yield f"{path}.volumeDevices"
+    for index, rule in enumerate(container.get("restartPolicyRules") or ()):
+        if rule.get("action") != "Restart":
+            yield f"{path}.restartPolicyRules[{index}].action={rule.get('action')}"
     if (container.get("resources") or {}).get("claims"):
         yield f"{path}.resources.claims"
     for resource in sorted((container.get("resources") or {}).get("limits") or {}):
-        if resource not in ("cpu", "memory", "ephemeral-storage"):
+        # Others with a slash are counted by the scheduler and nothing to the node.
+        if resource.startswith("hugepages-"):
             yield f"{path}.resources.limits[{resource}]"
     for index, variable in enumerate(container.get("env") or ()):
         if (variable.get("valueFrom") or {}).get("fileKeyRef"):
@@ -80,7 +81,8 @@ def _container(container: Mapping[str, Any], path: str) -> Iterator[str]:
 def _security(context: Mapping[str, Any], path: str) -> Iterator[str]:
     if context.get("windowsOptions"):
         yield f"{path}.windowsOptions"
-    if context.get("seLinuxOptions"):
+    # Without SELinux they mean nothing, there as here; where it is, containers would run without their label.
+    if context.get("seLinuxOptions") and SELINUX.exists():
         yield f"{path}.seLinuxOptions"
     if (context.get("appArmorProfile") or {}).get("type") == "Localhost":
         yield f"{path}.appArmorProfile.type=Localhost"

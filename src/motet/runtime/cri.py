@@ -123,7 +123,7 @@ class CriRuntime:
     # -- sandboxes -----------------------------------------------------------------------------------------------
 
     async def run_sandbox(self, config: SandboxConfig) -> str:
-        request = api.RunPodSandboxRequest(config=convert.sandbox_config(config))
+        request = api.RunPodSandboxRequest(config=convert.sandbox_config(config), runtime_handler=config.handler)
         answer = await self._call(
             "RuntimeService/RunPodSandbox", request, f"start the sandbox of pod {config.namespace}/{config.name}"
         )

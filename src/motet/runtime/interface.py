@@ -84,6 +84,8 @@ class SandboxConfig:
     run_as_group: int | None = None
     supplemental_groups: tuple[int, ...] = ()
     privileged: bool = False
+    # Which of the runtime's handlers runs the pod; empty for its default.
+    handler: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from motet.api.networks import NETWORKS
 from motet.api.noderestriction import NODE_RESTRICTION
 from motet.api.rbac import escalation
 from motet.api.rbac.index import RbacIndex
+from motet.api.runtimeclasses import RUNTIME_CLASS
 from motet.api.serviceaccounts import SERVICE_ACCOUNTS
 
 
@@ -17,6 +18,7 @@ def plugins(rbac: RbacIndex, authorizer: Authorizer) -> tuple[Plugin, ...]:
         *BUILT_IN,
         *SERVICE_ACCOUNTS,
         *NETWORKS,
+        *RUNTIME_CLASS,
         *NODE_RESTRICTION,
         *escalation.plugins(rbac, lambda user, asked: authorizer.decide(user, asked).allowed),
     )

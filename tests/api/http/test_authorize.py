@@ -174,6 +174,7 @@ def test_of_everything_that_can_be_asked_a_node_may_only_what_is_listed(roles: R
         "endpointslices",
         "networkpolicies",
         "storageclasses",
+        "runtimeclasses",
         "networks",
         "podaddresses",
     }

@@ -159,8 +159,13 @@ async def test_a_wrong_manifest_names_its_fields(kubectl: Kubectl) -> None:
 async def test_what_is_not_there_yet_says_so(kubectl: Kubectl) -> None:
     assert "could not find the requested resource" in await kubectl("create quota q --hard=pods=1", fails=True)
     assert "etrics API not available" in await kubectl("top pods", fails=True)
+
+
+async def test_a_running_pod_is_looked_into(kubectl: Kubectl) -> None:
     await kubectl("apply -f -", stdin=WEB)
-    assert "ephemeral containers are disabled" in await kubectl("debug p1 --image=busybox", fails=True)
+    await kubectl("debug p1 --image=busybox:1 --container=look --target=c")
+    added = "jsonpath={.spec.ephemeralContainers[0].name}/{.spec.ephemeralContainers[0].targetContainerName}"
+    assert await kubectl(f"get pod p1 -o {added}") == "look/c"
 
 
 async def test_a_token_is_made_for_an_account(kubectl: Kubectl) -> None:

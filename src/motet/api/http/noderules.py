@@ -45,6 +45,7 @@ _COMMON = frozenset(
         ("discovery.k8s.io", "endpointslices"),
         ("networking.k8s.io", "networkpolicies"),
         ("storage.k8s.io", "storageclasses"),
+        ("node.k8s.io", "runtimeclasses"),
         ("motet.dev", "networks"),
         ("motet.dev", "podaddresses"),
     }
