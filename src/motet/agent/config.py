@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from motet.identity.messages import NODE_GRACE
+from motet.network.ingress.config import IngressConfig
 from motet.network.wireguard.config import WireguardConfig
 from motet.runtime.settings import ContainerdConfig
 
@@ -68,6 +69,11 @@ class AgentConfig:
     def wireguard(self) -> WireguardConfig:
         """Where our WireGuard lives, if one is needed."""
         return WireguardConfig.below(self.data_dir, self.run_dir, cgroup_root=self.cgroup_root)
+
+    @property
+    def ingress(self) -> IngressConfig:
+        """Where our HTTP proxy lives, once there is an Ingress."""
+        return IngressConfig.below(self.data_dir, self.run_dir, cgroup_root=self.cgroup_root)
 
     @property
     def socket(self) -> Path:

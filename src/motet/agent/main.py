@@ -237,6 +237,7 @@ def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:
         table=config.table,
         encrypted=config.encrypted,
         wireguard=config.wireguard,
+        ingress=config.ingress,
         address=IPv4Address(config.address),
         cni_config=config.containerd.cni_conf_dir,
         cni_state=config.data_dir / "cni" / "networks",

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,6 +69,21 @@ def send(pid: int, number: int) -> None:
     """Send a signal; a process that is gone is fine."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def end(
+    pid: int, seconds: float, signals: Sequence[int] = (signal.SIGTERM, signal.SIGKILL), every: float = 0.005
+) -> None:
+    """Send one signal after the other, waiting up to `seconds` after each, until the process has ended; 0 is no process."""
+    for number in signals if pid else ():
+        send(pid, number)
+        deadline = time.monotonic() + seconds
+        while alive(pid):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(every)
+        else:
+            return
 
 
 @asynccontextmanager

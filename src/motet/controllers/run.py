@@ -21,6 +21,7 @@ from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.eviction import TaintEviction
 from motet.controllers.garbage import GarbageCollector
+from motet.controllers.ingresses import Ingresses
 from motet.controllers.job import Jobs
 from motet.controllers.jobtracking import JobTracking
 from motet.controllers.leader import Alone, Leadership
@@ -98,6 +99,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "disruption": DisruptionBudgets(client, clock, events("disruption-controller"), catalogue).run,
         "pod-gc": PodGarbage(client, clock, config.pod_gc).run,
         "volume": Volumes(client, clock, events("persistentvolume-controller"), config.volumes_directory).run,
+        "ingress": Ingresses(client, clock).run,
         "load-balancer": LoadBalancers(client, clock, events("service-controller")).run,
         "pod-cidr": PodCidrs(client, clock, node_events, config.pod_network, config.pod_prefix).run,
     }

@@ -20,6 +20,9 @@ from motet.store.document import Document
 
 # The public half of the node's WireGuard key, in base64.
 WIREGUARD_KEY = "motet.dev/wireguard-key"
+# Whether the node serves Ingresses: `ready`, or why not; missing while there are none.
+INGRESS = "motet.dev/ingress"
+INGRESS_READY = "ready"
 
 _KEY_BYTES = 32
 _ROLE_PREFIX = "node-role.kubernetes.io/"

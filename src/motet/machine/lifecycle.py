@@ -24,6 +24,7 @@ from motet.kinds import node
 from motet.machine.boot import Systemd
 from motet.machine.layout import Machine, Settings, first_settings, networks
 from motet.network.config import NetworkConfig
+from motet.network.ingress.config import IngressConfig
 from motet.network.wireguard.config import WireguardConfig
 
 Say = Callable[[str], None]
@@ -265,6 +266,7 @@ def network_config(machine: Machine, settings: Settings) -> NetworkConfig:
         table=settings.table,
         encrypted=settings.encrypted,
         wireguard=WireguardConfig.below(machine.agent_dir, machine.run_dir, cgroup_root=machine.cgroup_root),
+        ingress=IngressConfig.below(machine.agent_dir, machine.run_dir, cgroup_root=machine.cgroup_root),
         cni_config=machine.agent_dir / "cni",
         cni_state=machine.agent_dir / "cni",
     )

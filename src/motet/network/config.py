@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from motet.network.ingress.config import IngressConfig
 from motet.network.wireguard.config import WireguardConfig
 
 
@@ -35,6 +36,8 @@ class NetworkConfig:
     # Whether packets to other nodes' pods are encrypted, all of them, instead of taking the overlay.
     encrypted: bool = False
     wireguard: WireguardConfig | None = None
+    # Where Ingresses are served from; None serves none.
+    ingress: IngressConfig | None = None
     cni_config: Path
     cni_state: Path
     # Where names outside the cluster are asked for; empty means those of /etc/resolv.conf.

@@ -18,6 +18,8 @@ from motet.network import bridge, cni, firewall
 from motet.network.bridge import NetworkError
 from motet.network.config import NetworkConfig
 from motet.network.dns.loop import Dns
+from motet.network.ingress import engine as ingress_engine
+from motet.network.ingress.loop import Ingresses
 from motet.network.overlay import kernel
 from motet.network.overlay.decide import OVERHEAD
 from motet.network.overlay.loop import Overlay
@@ -72,6 +74,8 @@ class NodeNetwork:
                 if self._config.wireguard is not None:
                     group.create_task(forever("the encrypted way to other nodes", self._wireguard, log=_log))
             group.create_task(forever("policies and Networks", self._policies, log=_log))
+            if self._config.ingress is not None:
+                group.create_task(forever("Ingresses", self._ingresses, log=_log))
             group.create_task(forever("repairing the bridge", self._repair, log=_log))
 
     async def drained(self, namespace: str, uid: str, longest: float) -> None:
@@ -93,6 +97,8 @@ class NodeNetwork:
             userspace.end(config.wireguard)
             for table in (MAIN_TABLE, config.wireguard.table):
                 remove_standing(config.all_pods, table)
+        if config.ingress is not None:
+            ingress_engine.end(config.ingress)
         bridge.remove(config)
 
     async def _proxy(self) -> None:
@@ -126,6 +132,15 @@ class NodeNetwork:
 
     async def _policies(self) -> None:
         await Policies(self._client, self._config, Nft(), self.roster).run()
+
+    async def _ingresses(self) -> None:
+        config = self._config
+        if config.ingress is None:
+            return
+        events = EventRecorder(self._client, self._clock, "motet-ingress", config.node_name)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forever("the events of Ingresses", events.run, log=_log))
+            await Ingresses(self._client, config.node_name, config.ingress, self._clock, events).run()
 
     async def _repair(self) -> None:
         nft = Nft()

@@ -31,6 +31,9 @@ class Graph:
     def uses(self, node: str, resource: str, namespace: str, name: str) -> bool:
         return (node, namespace, name) == ("n1", "a", "used")
 
+    def serves(self, namespace: str, secret: str) -> bool:
+        return (namespace, secret) == ("a", "certificate")
+
     def volume_of(self, node: str, name: str) -> bool:
         return (node, name) in (("n1", "used"), ("n1", "leaving"))
 
@@ -92,6 +95,7 @@ MAY = (
     {"verb": "patch", "resource": "pods", "subresource": "status", "namespace": "a", "name": "mine"},
     {"verb": "create", "resource": "pods", "subresource": "eviction", "namespace": "a", "name": "mine"},
     {"verb": "get", "resource": "secrets", "namespace": "a", "name": "used"},
+    {"verb": "get", "resource": "secrets", "namespace": "a", "name": "certificate"},
     {"verb": "watch", "resource": "secrets", "namespace": "a", "fields": "metadata.name=used"},
     {"verb": "list", "resource": "configmaps", "namespace": "a", "fields": "metadata.name=used"},
     {"verb": "get", "resource": "persistentvolumeclaims", "namespace": "a", "name": "used"},
@@ -137,6 +141,7 @@ def test_a_node_may_read_what_its_pods_use_and_write_about_itself(roles: Roles, 
         {"verb": "create", "resource": "pods", "subresource": "binding", "namespace": "a", "name": "mine"},
         {"verb": "get", "resource": "secrets", "namespace": "a", "name": "unused"},
         {"verb": "get", "resource": "secrets", "namespace": "b", "name": "used"},
+        {"verb": "watch", "resource": "secrets", "namespace": "a", "fields": "metadata.name=certificate"},
         {"verb": "list", "resource": "secrets"},
         {"verb": "list", "resource": "secrets", "fields": "metadata.name=used"},
         {"verb": "list", "resource": "secrets", "namespace": "a", "fields": "metadata.name!=used"},
@@ -172,6 +177,8 @@ def test_of_everything_that_can_be_asked_a_node_may_only_what_is_listed(roles: R
         "services",
         "endpoints",
         "endpointslices",
+        "ingressclasses",
+        "ingresses",
         "networkpolicies",
         "storageclasses",
         "runtimeclasses",

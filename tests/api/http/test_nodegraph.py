@@ -16,7 +16,15 @@ from motet.store.cache import Cache, Resource
 from motet.store.document import Document, Key, encode
 from motet.store.sqlite import SqliteStore
 
-RESOURCES = ("core/pods", "core/persistentvolumeclaims", "core/persistentvolumes", "core/events")
+RESOURCES = (
+    "core/pods",
+    "core/persistentvolumeclaims",
+    "core/persistentvolumes",
+    "core/events",
+    "core/secrets",
+    "networking.k8s.io/ingresses",
+    "networking.k8s.io/ingressclasses",
+)
 
 
 @pytest.fixture
@@ -152,3 +160,17 @@ async def test_whatever_happens_the_graph_says_what_a_walk_over_all_pods_would(c
 
 def test_the_pod_kind_is_where_the_graph_looks() -> None:
     assert pod_kind.KIND.resource in RESOURCES
+
+
+async def test_certificates_of_ingresses_that_nodes_serve_are_read_by_nodes_and_nothing_else_is(cache: Cache) -> None:
+    graph = NodeGraph(cache)
+    put(cache, "core/secrets", "cert", 1, type="kubernetes.io/tls")
+    put(cache, "core/secrets", "password", 2, type="Opaque")
+    assert not graph.serves("a", "cert")
+    put(cache, "networking.k8s.io/ingressclasses", "motet", 3, namespace="", spec={"controller": "motet.dev/ingress"})
+    put(cache, "networking.k8s.io/ingressclasses", "theirs", 4, namespace="", spec={"controller": "example.com/x"})
+    tls = [{"secretName": "cert"}, {"secretName": "password"}]
+    put(cache, "networking.k8s.io/ingresses", "i", 5, spec={"ingressClassName": "theirs", "tls": tls})
+    assert not graph.serves("a", "cert")
+    put(cache, "networking.k8s.io/ingresses", "i", 6, spec={"ingressClassName": "motet", "tls": tls})
+    assert (graph.serves("a", "cert"), graph.serves("a", "password"), graph.serves("b", "cert")) == (True, False, False)

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from motet.kinds.ingress import CLASS_ANNOTATION
+from motet.kinds.ingressclass import OURS
 from motet.store.cache import Cache
 from motet.store.document import Document
 
@@ -20,6 +22,7 @@ CLAIMS = "persistentvolumeclaims"
 Reference = tuple[str, str, str]
 
 _HOSTNAME = "kubernetes.io/hostname"
+_TLS = "kubernetes.io/tls"
 
 
 class _Named(msgspec.Struct, gc=False, frozen=True):
@@ -138,6 +141,27 @@ class _VolumeView(msgspec.Struct, gc=False, frozen=True):
     spec: _VolumeSpec = _VolumeSpec()
 
 
+class _Typed(msgspec.Struct, gc=False, frozen=True):
+    type: str = ""
+
+
+class _IngressSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    ingress_class_name: str = ""
+    tls: tuple[_SecretName, ...] | None = None
+
+
+class _IngressView(msgspec.Struct, gc=False, frozen=True):
+    spec: _IngressSpec = _IngressSpec()
+
+
+class _ClassSpec(msgspec.Struct, gc=False, frozen=True):
+    controller: str = ""
+
+
+class _ClassView(msgspec.Struct, gc=False, frozen=True):
+    spec: _ClassSpec = _ClassSpec()
+
+
 class _EventSource(msgspec.Struct, gc=False, frozen=True):
     host: str = ""
 
@@ -197,6 +221,9 @@ class NodeGraph:
         self._claims = cache.table("core/persistentvolumeclaims")
         self._volumes = cache.table("core/persistentvolumes")
         self._events = cache.table("core/events")
+        self._secrets = cache.table("core/secrets")
+        self._ingresses = cache.table("networking.k8s.io/ingresses")
+        self._classes = cache.table("networking.k8s.io/ingressclasses")
         self._uses: defaultdict[str, Counter[Reference]] = defaultdict(Counter)
         self._unlisten: list[Callable[[], None]] = [self._pods.listen(self._changed)]
         for pod in self._pods:
@@ -216,6 +243,20 @@ class NodeGraph:
         """Whether a pod bound to `node` names this object."""
         used = self._uses.get(node)
         return used is not None and (resource, namespace, name) in used
+
+    def serves(self, namespace: str, secret: str) -> bool:
+        """Whether a Secret is the certificate of an Ingress that every node serves. Only certificates can be."""
+        found = self._secrets.get(secret, namespace)
+        if found is None or found.view(_Typed).type != _TLS:
+            return False
+        for ingress in self._ingresses.select(namespace):
+            spec = ingress.view(_IngressView).spec
+            name = spec.ingress_class_name or (ingress.meta.annotations or {}).get(CLASS_ANNOTATION, "")
+            of_class = self._classes.get(name) if name else None
+            is_ours = of_class is not None and of_class.view(_ClassView).spec.controller == OURS
+            if is_ours and any(tls.secret_name == secret for tls in spec.tls or ()):
+                return True
+        return False
 
     def volume_of(self, node: str, name: str) -> bool:
         """Whether a persistent volume lies on `node`, or serves a claim that a pod there uses."""

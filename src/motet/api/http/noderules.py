@@ -23,6 +23,8 @@ class Graph(Protocol):
 
     def uses(self, node: str, resource: str, namespace: str, name: str) -> bool: ...
 
+    def serves(self, namespace: str, secret: str) -> bool: ...
+
     def volume_of(self, node: str, name: str) -> bool: ...
 
     def leaving_volume_of(self, node: str, name: str) -> bool: ...
@@ -43,6 +45,8 @@ _COMMON = frozenset(
         ("", "services"),
         ("", "endpoints"),
         ("discovery.k8s.io", "endpointslices"),
+        ("networking.k8s.io", "ingressclasses"),
+        ("networking.k8s.io", "ingresses"),
         ("networking.k8s.io", "networkpolicies"),
         ("storage.k8s.io", "storageclasses"),
         ("node.k8s.io", "runtimeclasses"),
@@ -104,7 +108,8 @@ class NodeRules:
         name = asked.one_name
         if not name or not asked.namespace:
             return Decision(False, f"node {node!r} may read {asked.resource} only one by one, by name")
-        if not self._graph.uses(node, asked.resource, asked.namespace, name):
+        served = asked.resource == "secrets" and asked.verb == "get" and self._graph.serves(asked.namespace, name)
+        if not served and not self._graph.uses(node, asked.resource, asked.namespace, name):
             return Decision(False, f"no pod on node {node!r} uses it")
         return Decision(True, _ALLOWED)
 
@@ -167,6 +172,9 @@ class _Nothing:
         return None
 
     def uses(self, node: str, resource: str, namespace: str, name: str) -> bool:
+        return False
+
+    def serves(self, namespace: str, secret: str) -> bool:
         return False
 
     def volume_of(self, node: str, name: str) -> bool:

@@ -61,7 +61,7 @@ class Userspace:
             except OSError:
                 return None
         _log.error("wireguard-go is alive and silent: killing it")
-        _end(processes.server_of(self._config.socket), (signal.SIGKILL,))
+        processes.end(processes.server_of(self._config.socket), _END_SECONDS, (signal.SIGKILL,))
         return None
 
     def make(self) -> None:
@@ -111,7 +111,7 @@ class Userspace:
     def _end(self) -> None:
         """End whoever serves the socket, if anybody does, and the one this process has started."""
         end(self._config)
-        _end(self._child)
+        processes.end(self._child, _END_SECONDS)
         self._child = 0
 
     def _last_words(self) -> str:
@@ -124,18 +124,5 @@ class Userspace:
 
 def end(config: WireguardConfig) -> None:
     """End the wireguard-go of this configuration, if there is one, and what it leaves in the file system."""
-    _end(processes.server_of(config.socket))
+    processes.end(processes.server_of(config.socket), _END_SECONDS)
     config.socket.unlink(missing_ok=True)
-
-
-def _end(pid: int, signals: Sequence[int] = (signal.SIGTERM, signal.SIGKILL)) -> None:
-    """Send one signal after the other until the process has ended; 0 is no process."""
-    for number in signals if pid else ():
-        processes.send(pid, number)
-        deadline = time.monotonic() + _END_SECONDS
-        while processes.alive(pid):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_LOOK_EVERY)
-        else:
-            return
