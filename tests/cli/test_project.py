@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from motet.base.clock import FakeClock
-from motet.base.errors import MotetError
+from motet.base.errors import Forbidden, MotetError
 from motet.cli import down, project, scale
 from motet.cli.apply.orphans import orphans, remove
 from motet.cli.apply.run import Run
 from motet.cli.compose.translate import documents
 from motet.cli.progress import Quiet
-from motet.kinds import app, namespace, persistentvolumeclaim, service
+from motet.kinds import app, namespace, network, persistentvolumeclaim, service
+from motet.kinds.kind import Kind
 from support.compose_world import World, compose
 
 FILE = "services: {web: {image: x, volumes: ['data:/d'], ports: ['80:80']}, db: {image: x}}\nvolumes: {data: }"
@@ -50,6 +52,23 @@ def test_no_file_is_said_with_the_next_step(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MotetError, match=r"there is no compose\.yaml in .*; name the file: motet up FILE"):
         project.load(None, "")
+
+
+async def test_a_project_whose_network_others_are_on_says_who_and_stays(world: World, tmp_path: Path) -> None:
+    await bring_up(world, tmp_path)
+    refused = Forbidden('networks.motet.dev "default" is forbidden: network shop/default is in use by pod blog/web')
+    delete = world.delete
+
+    async def in_use(kind: Kind, *where: str, **options: Any) -> None:
+        if kind is network.KIND:
+            raise refused
+        await delete(kind, *where, **options)
+
+    world.delete = in_use  # type: ignore[method-assign]
+    with pytest.raises(MotetError, match="is in use by pod blog/web\n  next: take down who is on it"):
+        await take_down(world, volumes=True)
+    world.delete = delete  # type: ignore[method-assign]
+    assert await take_down(world, volumes=True) is None
 
 
 async def test_the_only_project_needs_no_name(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from motet.api.admission import Plugin, Request, refusal
+from motet.api.deletion import NAMESPACES
 from motet.base.errors import ApiError, not_found
 from motet.kinds import attachments, network, pod
 from motet.kinds.attachments import ANNOTATION, NetworkKey
@@ -39,7 +40,10 @@ def joining(request: Request) -> None:
 
 
 def in_use(request: Request) -> None:
-    """A Network goes after the pods on it. Raises Forbidden."""
+    """A Network goes after the pods on it, or with its namespace. Raises Forbidden."""
+    namespace = request.lookup(NAMESPACES).get(request.namespace)
+    if namespace is not None and namespace.meta.deletion_timestamp is not None:
+        return
     key = NetworkKey(request.namespace, request.name)
     users = [
         f"{each.namespace}/{each.name}"

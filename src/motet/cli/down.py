@@ -9,7 +9,7 @@ import click
 
 from motet.base import selectors
 from motet.base.clock import Clock, SystemClock
-from motet.base.errors import MotetError, NotFound
+from motet.base.errors import Forbidden, MotetError, NotFound
 from motet.cli import project, session
 from motet.cli.compose.translate import PROJECT, SERVICE
 from motet.cli.interrupts import Interrupts
@@ -19,6 +19,7 @@ from motet.client.interface import Client
 from motet.kinds import app as app_kind
 from motet.kinds import configmap as config_kind
 from motet.kinds import namespace as namespace_kind
+from motet.kinds import network as network_kind
 from motet.kinds import persistentvolumeclaim as claim_kind
 from motet.kinds import pod as pod_kind
 from motet.kinds import secret as secret_kind
@@ -71,7 +72,7 @@ async def take_down(
 ) -> list[str] | None:
     """Delete a project and wait until it is gone; returns the volumes that were kept, or None when nothing is left.
 
-    Raises MotetError when pods have not ended after `timeout` seconds.
+    Raises MotetError when pods have not ended after `timeout` seconds, or others are on its networks.
     """
     progress.say(f"taking {name} down")
     ours = selectors.from_map({PROJECT: name})
@@ -81,6 +82,7 @@ async def take_down(
                 await client.delete(kind, document.name, name, propagation="Background")
     deadline = clock.monotonic() + timeout
     await _until_ended(client, name, progress, clock, deadline)
+    await _remove_networks(client, name)
     claims = [document.name for document in await client.list(claim_kind.KIND, name)]
     if claims and not volumes:
         return claims
@@ -92,6 +94,19 @@ async def take_down(
             raise MotetError(f"the namespace {name} is still being removed after {timeout:.0f} s; see: motet status")
         await clock.sleep(_LOOK_EVERY)
     return None
+
+
+async def _remove_networks(client: Client, name: str) -> None:
+    held = []
+    for document in await client.list(network_kind.KIND, name, labels=selectors.from_map({PROJECT: name})):
+        try:
+            await client.delete(network_kind.KIND, document.name, name)
+        except NotFound:
+            continue
+        except Forbidden as refused:
+            held.append(refused.message)
+    if held:
+        raise MotetError("\n".join([*held, "  next: take down who is on it, and run motet down again"]))
 
 
 async def _until_ended(client: Client, name: str, progress: Progress, clock: Clock, deadline: float) -> None:

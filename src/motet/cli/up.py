@@ -14,7 +14,7 @@ from motet.base.clock import SystemClock
 from motet.base.errors import MotetError
 from motet.cli import addresses, doctor, output, project, session
 from motet.cli import rebalance as rebalancing
-from motet.cli.apply import hostpaths, images, ports, trouble
+from motet.cli.apply import hostpaths, images, networks, ports, trouble
 from motet.cli.apply.orphans import orphans, remove
 from motet.cli.apply.run import Outcome, Run, UpFailed
 from motet.cli.build.images import build_images
@@ -73,8 +73,6 @@ def command(
 
 def _up(file: Path | None, name: str, options: Options) -> None:
     wanted = project.load(file, name)
-    for warning in wanted.warnings:
-        click.echo(f"{output.paint('warning:', 'yellow', sys.stderr)} {warning}", err=True)
     lifecycle.require_root()
     doctor.require(options.machine)
     session.run(_bring_up(wanted, options))
@@ -115,10 +113,11 @@ def _tell_balance(wanted: Project, options: Options, spread: rebalancing.Outcome
 async def _apply(client: RemoteClient, wanted: Project, options: Options, progress: Progress) -> Outcome:
     await _refuse_strangers(client, wanted)
     await _refuse_taken_ports(client, wanted)
+    joined = await networks.resolve(client, wanted)
     made = await _images(wanted, options, progress)
     progress.say(f"bringing up {wanted.name}")
     folders = hostpaths.make(wanted)
-    run = Run(client, wanted, documents(wanted, made), progress, SystemClock(), options.timeout)
+    run = Run(client, wanted, documents(wanted, made, joined), progress, SystemClock(), options.timeout)
     try:
         return await run.up()
     except UpFailed as failed:

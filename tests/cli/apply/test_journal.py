@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from motet.base.errors import Conflict, Forbidden, MotetError, NotFound
 from motet.cli.apply.journal import Change, Journal
 from motet.cli.compose.translate import documents
-from motet.kinds import configmap
+from motet.kinds import configmap, network
 from motet.kinds.catalogue import KINDS
 from support.compose_world import World, compose
 
@@ -113,6 +113,18 @@ async def test_an_object_made_anew_by_somebody_else_is_not_deleted() -> None:
     assert (await world.get(configmap.KIND, "c", "shop")).decode()["data"] == {"content": "theirs"}
 
 
+async def test_a_network_goes_when_the_pods_on_it_have_gone() -> None:
+    world = World()
+    journal = Journal(world)
+    body = {"apiVersion": "motet.dev/v1", "kind": "Network", "metadata": {"name": "back", "namespace": "shop"}}
+    await journal.apply(body)
+    undone = await journal.undo()
+    assert world.names(network.KIND) == ["back"]
+    await journal.undo_networks(undone)
+    assert world.names(network.KIND) == []
+    assert undone.sentence() == "undone: 1 new object removed"
+
+
 @settings(max_examples=40, deadline=None)
 @given(stop=st.integers(0, 12), image=st.sampled_from(["a", "a2"]), content=st.sampled_from(["one", "two"]))
 @pytest.mark.parametrize("fresh", [True, False])
@@ -132,7 +144,7 @@ def test_any_prefix_of_a_run_can_be_taken_back(
         journal = Journal(world)
         for document in documents(compose(folder, changed), {})[:stop]:
             await journal.apply(document)
-        await journal.undo()
+        await journal.undo_networks(await journal.undo())
         assert contents(world) == before
 
     asyncio.run(law())

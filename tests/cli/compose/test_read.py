@@ -289,9 +289,44 @@ def test_circles_of_dependencies_are_named(tmp_path: Path) -> None:
     assert "services wait for each other: a -> b -> c -> a" in problems(tmp_path, text)[0]
 
 
-def test_several_networks_come_with_a_warning(tmp_path: Path) -> None:
-    found = whole(tmp_path, "networks: [front, back]", "networks: {front: , back: }\n")
-    assert "do not keep them apart yet" in found.warnings[0]
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("{ipam: {config: [{subnet: 10.0.0.0/8}]}}", "networks.n.ipam: this key is not supported yet"),
+        ("{enable_ipv6: true}", "networks.n.enable_ipv6: this key is not supported yet"),
+        ("{driver: macvlan}", "networks.n.driver: 'macvlan' is not supported; expected one of bridge, overlay"),
+        (
+            "{driver_opts: {com.docker.network.driver.mtu: 9000}}",
+            "com.docker.network.driver.mtu: this key is not supported yet",
+        ),
+        (
+            "{driver_opts: {encrypted: maybe}}",
+            "networks.n.driver_opts.encrypted: expected true or false, found 'maybe'",
+        ),
+        ("{external: true, internal: true}", "networks.n.internal: this key is not supported yet"),
+        ("{name: default}", "networks.n: the name 'default' belongs to network 'default' already"),
+        ("{name: -n}", "networks.n: the network name '-n': a lowercase RFC 1123 label"),
+    ],
+)
+def test_what_a_network_cannot_be_is_said_with_its_place(tmp_path: Path, network: str, said: str) -> None:
+    (found,) = problems(tmp_path, f"services:\n  s: {{image: x}}\nnetworks:\n  default:\n  n: {network}\n")
+    assert found.startswith("compose.yaml:5: ") or ":5: " in found
+    assert said in found
+
+
+def test_addresses_of_ones_own_choice_are_refused(tmp_path: Path) -> None:
+    text = "services:\n  s:\n    image: x\n    networks:\n      default: {ipv4_address: 10.0.0.5}\n"
+    assert ":5: services.s.networks.default.ipv4_address: this key is not supported yet" in problems(tmp_path, text)[0]
+
+
+def test_external_networks_are_named_as_new_and_old_files_do(tmp_path: Path) -> None:
+    text = "networks: {a: {external: true}, b: {external: true, name: gate_b}, c: {external: {name: gate_c}}}\n"
+    found = {each.key: each for each in whole(tmp_path, "networks: [a, b, c]", text).networks}
+    assert [(found[key].name, found[key].external) for key in "abc"] == [
+        ("a", True),
+        ("gate_b", True),
+        ("gate_c", True),
+    ]
 
 
 def test_the_project_is_named_by_option_file_variable_or_folder(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motet.cli.compose.translate import documents, literal
+from motet.cli.compose.translate import NETWORK_NAME, documents, literal
+from motet.kinds.attachments import ANNOTATION, NetworkKey
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.schema.validate import check
 from motet.pods.env import expand
@@ -57,11 +58,11 @@ def container(tmp_path: Path) -> dict[str, Any]:
 def test_a_project_becomes_these_documents_in_this_order(tmp_path: Path) -> None:
     assert list(made(tmp_path)) == [
         ("Namespace", "shop"),
+        ("Network", "default"),
         ("Secret", "secret-s"),
         ("ConfigMap", "config-c"),
         ("PersistentVolumeClaim", "data"),
         ("Service", "web-1"),
-        ("Service", "www"),
         ("Service", "web-1-published"),
         ("Service", "web-1-published-any"),
         ("Service", "init"),
@@ -96,6 +97,61 @@ def test_published_ports_are_balanced_chosen_or_on_the_host(tmp_path: Path) -> N
     assert container(tmp_path)["ports"] == [
         {"containerPort": 7, "hostPort": 7000, "protocol": "TCP", "hostIP": "127.0.0.1"}
     ]
+
+
+NETWORKED = """
+services:
+  web: {image: w, networks: [front, back]}
+  my_DB: {image: d, networks: {back: {aliases: [Store, db.inner]}}}
+  plain: {image: p}
+networks:
+  front: {name: Shop.Front}
+  back: {internal: true, driver: overlay, driver_opts: {encrypted: ""}}
+  open: {attachable: true}
+"""
+
+
+def networks_of(tmp_path: Path, kind: str, name: str, text: str = NETWORKED) -> str:
+    found = made(tmp_path, text)[kind, name]
+    holder = found["spec"]["template"] if kind == "App" else found
+    annotation: str = holder["metadata"]["annotations"][ANNOTATION]
+    return annotation
+
+
+def test_networks_become_networks_of_the_projects_namespace(tmp_path: Path) -> None:
+    found = made(tmp_path, NETWORKED)
+    specs = {name: item["spec"] for (kind, name), item in found.items() if kind == "Network"}
+    closed = {"internal": False, "attachable": False, "encrypted": False}
+    assert specs == {
+        "shop-front": closed,
+        "back": {"internal": True, "attachable": False, "encrypted": True},
+        "open": {"internal": False, "attachable": True, "encrypted": False, "namespaces": ["*"]},
+        "default": closed,
+    }
+    assert found["Network", "shop-front"]["metadata"]["annotations"] == {NETWORK_NAME: "Shop.Front"}
+    assert found["Network", "back"]["metadata"]["annotations"] == {NETWORK_NAME: "shop_back"}
+
+
+def test_a_service_is_on_the_networks_it_names_or_on_the_projects_own(tmp_path: Path) -> None:
+    assert networks_of(tmp_path, "App", "web") == "shop-front back"
+    assert networks_of(tmp_path, "App", "plain") == networks_of(tmp_path, "Service", "plain") == "default"
+
+
+def test_aliases_are_the_services_and_so_is_a_name_that_no_object_may_have(tmp_path: Path) -> None:
+    assert networks_of(tmp_path, "Service", "my-db") == "back=my_db,store,db.inner"
+    assert networks_of(tmp_path, "App", "my-db") == "back"
+
+
+def test_the_projects_own_network_is_made_only_where_somebody_is_on_it(tmp_path: Path) -> None:
+    text = "services: {a: {image: a, networks: [n]}}\nnetworks: {n: }"
+    assert [name for kind, name in made(tmp_path, text) if kind == "Network"] == ["n"]
+
+
+def test_an_external_network_is_somebody_elses(tmp_path: Path) -> None:
+    text = "services: {a: {image: a, networks: [proxy]}}\nnetworks: {proxy: {external: true}}"
+    found = documents(compose(tmp_path, text), {}, {"proxy": NetworkKey("gate", "public")})
+    assert not [item for item in found if item["kind"] == "Network"]
+    assert found[-1]["spec"]["template"]["metadata"]["annotations"][ANNOTATION] == "gate/public"
 
 
 def test_what_others_wait_for_to_end_is_not_started_again(tmp_path: Path) -> None:

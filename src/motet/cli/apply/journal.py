@@ -10,6 +10,7 @@ from typing import Any
 from motet.base.errors import AlreadyExists, Conflict, MotetError, NotFound
 from motet.cli.apply.objects import MADE_ONCE, kind_of, namespace_of, overlay, titled
 from motet.client.interface import Client
+from motet.kinds import network
 from motet.kinds.kind import Kind
 from motet.store.document import Document
 
@@ -44,6 +45,7 @@ class Journal:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.entries: list[Written] = []
+        self._networks: list[Written] = []
 
     async def apply(self, wanted: Mapping[str, Any]) -> Written:
         """Make the cluster's document as `wanted` says. Raises ApiError."""
@@ -86,11 +88,13 @@ class Journal:
         ]
 
     async def undo(self) -> Undone:
-        """Take back everything, newest first. What cannot be taken back is told and does not stop the rest."""
+        """Take back everything but Networks, newest first. What cannot be taken back is told and does not stop the rest."""
         done = Undone()
         for entry in reversed(self.entries):
             try:
-                if entry.change is Change.CREATED:
+                if entry.change is Change.CREATED and entry.kind.kind == network.KIND.kind:
+                    self._networks.append(entry)
+                elif entry.change is Change.CREATED:
                     await self._delete(entry)
                     done.deleted.append(entry)
                 elif entry.change is Change.UPDATED:
@@ -100,6 +104,16 @@ class Journal:
                 done.failed.append(f"{entry.title}: {error}")
         self.entries.clear()
         return done
+
+    async def undo_networks(self, done: Undone) -> None:
+        """What `undo` left: Networks go when no pod is on them any more."""
+        for entry in self._networks:
+            try:
+                await self._delete(entry)
+                done.deleted.append(entry)
+            except MotetError as error:
+                done.failed.append(f"{entry.title}: {error}")
+        self._networks.clear()
 
     async def _delete(self, entry: Written) -> None:
         try:

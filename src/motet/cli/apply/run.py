@@ -166,6 +166,7 @@ class Run:
                 undone.failed.append("some pods are still ending; see: motet ps -a")
                 break
             await self._clock.sleep(0.2)
+        await self.journal.undo_networks(undone)
         return undone
 
     async def _left(self, apps: Sequence[Document], claims: set[str], fresh: bool) -> bool:

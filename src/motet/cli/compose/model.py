@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -70,6 +70,14 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A network that a service is on, by its key in the file, and the further names the service has there."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service of the file."""
 
@@ -83,8 +91,8 @@ class Service:
     ports: tuple[PublishedPort, ...] = ()
     expose: tuple[tuple[int, str], ...] = ()
     mounts: tuple[Mount, ...] = ()
-    networks: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
+    # Without any it is on the project's own, `default`.
+    networks: tuple[Joined, ...] = ()
     secrets: tuple[FileReference, ...] = ()
     configs: tuple[FileReference, ...] = ()
     health: HealthCheck | None = None
@@ -116,6 +124,22 @@ class FileSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """A network of the file. `key` is what services call it, `name` what it is called outside of the file.
+
+    An `external` one is somebody else's, and must be there.
+    """
+
+    key: str
+    name: str
+    line: int = 0
+    external: bool = False
+    internal: bool = False
+    attachable: bool = False
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """The whole file."""
 
@@ -123,7 +147,6 @@ class Project:
     file: Path
     services: tuple[Service, ...]
     volumes: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
     secrets: tuple[FileSource, ...] = ()
     configs: tuple[FileSource, ...] = ()
-    warnings: tuple[str, ...] = field(default=())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from motet.base import names
 from motet.cli.compose.interpolate import fill_in, read_env_file
 from motet.cli.compose.model import FileSource, Project, Service
+from motet.cli.compose.networks import declared
 from motet.cli.compose.service import ServiceReader
 from motet.cli.compose.source import Fields, Source, Value, load, text
 from motet.cli.compose.translate import service_names_of
@@ -29,7 +30,7 @@ def read(file: Path, environment: Mapping[str, str] | None = None, *, project: s
     fields.get("version")
     name = _project_name(fields, file, project, variables)
     volumes = tuple(_volume(source, key, value) for key, value in fields.each("volumes"))
-    networks = tuple(_networks(fields))
+    networks = tuple(declared(fields, name))
     secrets = tuple(_file_sources(fields, "secrets", file.parent, variables))
     configs = tuple(_file_sources(fields, "configs", file.parent, variables))
     reader = ServiceReader(source, file.parent, variables)
@@ -37,7 +38,7 @@ def read(file: Path, environment: Mapping[str, str] | None = None, *, project: s
     if not services and not source.problems:
         source.problem(root, "expected a map `services` with at least one service")
     fields.finish()
-    found = Project(name, file, services, volumes, networks, secrets, configs, tuple(_warnings(networks)))
+    found = Project(name, file, services, volumes, networks, secrets, configs)
     _references(source, fields, found)
     source.check()
     return found
@@ -105,25 +106,6 @@ def _volume(source: Source, name: str, at: Value) -> str:
     return name
 
 
-def _networks(fields: Fields) -> Iterator[str]:
-    for name, value in fields.each("networks"):
-        yield name
-        if value.content is not None:
-            network = Fields(fields.source, value)
-            network.choice("driver", ("bridge", "overlay"), "bridge")
-            network.get("labels")
-            network.finish()
-
-
-def _warnings(networks: Sequence[str]) -> Iterator[str]:
-    """Names and aliases work; separation does not yet, which is said aloud."""
-    if len(networks) > 1:
-        yield (
-            f"networks {', '.join(networks)}: services reach each other by name, but separate networks do not "
-            "keep them apart yet"
-        )
-
-
 def _file_sources(fields: Fields, key: str, folder: Path, variables: Mapping[str, str]) -> Iterator[FileSource]:
     for name, value in fields.each(key):
         item = Fields(fields.source, value)
@@ -160,7 +142,7 @@ def _references(source: Source, fields: Fields, project: Project) -> None:
         "secrets": {item.name for item in project.secrets},
         "configs": {item.name for item in project.configs},
         "volumes": set(project.volumes),
-        "networks": {*project.networks, "default"},
+        "networks": {network.key for network in project.networks},
     }
     at = dict(fields.each("services"))
     for service in project.services:
@@ -172,7 +154,7 @@ def _references(source: Source, fields: Fields, project: Project) -> None:
             "secrets": {item.source for item in service.secrets},
             "configs": {item.source for item in service.configs},
             "volumes": {mount.source for mount in service.mounts if mount.kind == "volume" and mount.source},
-            "networks": set(service.networks),
+            "networks": {each.network for each in service.networks},
         }
         for key, sources in used.items():
             for missing in sorted(sources - declared[key]):

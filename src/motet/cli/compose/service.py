@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from motet.base import names
-from motet.cli.compose import ports, units
+from motet.cli.compose import networks, ports, units
 from motet.cli.compose.interpolate import read_env_file
 from motet.cli.compose.model import Build, FileReference, HealthCheck, Mount, Resources, Service
 from motet.cli.compose.source import Fields, Source, Value, text
@@ -40,6 +40,8 @@ class ServiceReader:
             self._source.problem(at, "expected `image` or `build`")
         deploy = fields.fields("deploy") or Fields(self._source, Value(f"{at.path}.deploy", at.line, {}))
         replicas, everywhere = self._mode(fields, deploy)
+        # A name leads to every task, as this says; one address for all of them would have to know their ports.
+        deploy.choice("endpoint_mode", ("dnsrr",), "dnsrr")
         limits, reservations = self._resources(deploy)
         published = fields.get("ports")
         service = Service(
@@ -53,8 +55,7 @@ class ServiceReader:
             ports=tuple(ports.read(self._source, published)) if published is not None else (),
             expose=tuple(self._expose(fields)),
             mounts=(*self._mounts(fields), *self._tmpfs(fields)),
-            networks=self._networks(fields),
-            aliases=tuple(self._aliases(fields)),
+            networks=networks.joined(self._source, fields),
             secrets=tuple(self._files(fields, "secrets", "/run/secrets/")),
             configs=tuple(self._files(fields, "configs", "/")),
             health=self._health(fields),
@@ -243,25 +244,6 @@ class ServiceReader:
                 yield Mount("tmpfs", target, size=units.size(size))
             except ValueError as error:
                 self._source.problem(fields.items["tmpfs"], str(error))
-
-    def _networks(self, fields: Fields) -> tuple[str, ...]:
-        at = fields.get("networks")
-        if at is not None and at.is_map:
-            return tuple(name for name, _ in fields.each("networks"))
-        return fields.texts("networks")
-
-    def _aliases(self, fields: Fields) -> Iterator[str]:
-        at = fields.get("networks")
-        if at is None or not at.is_map:
-            return
-        for _, value in fields.each("networks"):
-            if value.content is not None:
-                network = Fields(self._source, value)
-                for alias in network.texts("aliases"):
-                    if problem := names.label_1035_error(alias.replace("_", "-").lower()):
-                        self._source.problem(value, f"the alias {alias!r}: {problem}")
-                    yield alias
-                network.finish()
 
     def _files(self, fields: Fields, key: str, folder: str) -> Iterator[FileReference]:
         at = fields.get(key)

@@ -1,8 +1,8 @@
 """A Compose project in the kernel's words: pure, one document after the other in the order they are to be created.
 
-The project is a namespace. A service becomes an App, a headless Service that gives it its name among the others (any port of a
-peer can be reached, as Compose has it), and, if it publishes ports, a second Service that every node answers for. Named
-volumes become claims, secrets and configs their namesakes.
+The project is a namespace, and its networks are Networks there. A service becomes an App, a headless Service that gives it its
+name and aliases on those (any port of a peer can be reached, as Compose has it), and, if it publishes ports, a second
+Service that every node answers for. Named volumes become claims, secrets and configs their namesakes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from motet.base import quantity
-from motet.cli.compose.model import FileReference, FileSource, HealthCheck, Mount, Project, PublishedPort, Service
+from motet.cli.compose.model import (
+    FileReference,
+    FileSource,
+    HealthCheck,
+    Joined,
+    Mount,
+    Network,
+    Project,
+    PublishedPort,
+    Service,
+)
 from motet.cli.compose.model import Resources as Amounts
+from motet.cli.compose.networks import DEFAULT
+from motet.cli.compose.networks import object_name as network_object_name
+from motet.kinds import attachments
+from motet.kinds.attachments import ANNOTATION, Attachments, NetworkKey
+from motet.kinds.network import EVERY_NAMESPACE
 
 Json = dict[str, Any]
 
@@ -23,6 +38,11 @@ PROJECT = "motet.dev/project"
 SERVICE = "motet.dev/service"
 DEPENDS = "motet.dev/depends-on"
 CONTENT = "motet.dev/content"
+# What Compose calls a Network, and how other files name it (`external`).
+NETWORK_NAME = "motet.dev/network-name"
+
+# The Networks of the cluster by their keys in the file.
+Externals = Mapping[str, NetworkKey]
 
 _RESTART = {"any": "Always", "on-failure": "OnFailure", "none": "Never"}
 _GRACE_SECONDS = 10
@@ -34,15 +54,18 @@ _START_INTERVAL = 1
 _FOREVER = 2**31 - 1
 
 
-def documents(project: Project, images: Mapping[str, str]) -> list[Json]:
-    """Everything the project is made of. `images` names the image of every service that is built."""
+def documents(project: Project, images: Mapping[str, str], externals: Externals | None = None) -> list[Json]:
+    """Everything the project is made of. `images` names the image of every service that is built, `externals` the Networks
+    of others."""
+    known = _networks_of(project, externals or {})
     return [
         _named("v1", "Namespace", project, project.name, namespaced=False),
+        *(_network(project, network) for network in project.networks if _is_made(project, network)),
         *(_secret(project, item) for item in project.secrets),
         *(_config(project, item) for item in project.configs),
         *(_claim(project, name) for name in project.volumes),
-        *(document for service in project.services for document in _services(project, service)),
-        *(app(project, service, images.get(service.name, service.image)) for service in project.services),
+        *(document for service in project.services for document in _services(project, service, known)),
+        *(app(project, service, images.get(service.name, service.image), known) for service in project.services),
     ]
 
 
@@ -53,7 +76,7 @@ def object_name(name: str) -> str:
 
 def service_names_of(service: Service) -> list[str]:
     """The names of all Service documents that a service becomes."""
-    found = [object_name(name) for name in dict.fromkeys((service.name, *service.aliases))]
+    found = [object_name(service.name)]
     published = [port for port in service.ports if not port.host]
     if any(port.published for port in published):
         found.append(object_name(f"{service.name}-{_PUBLISHED}"))
@@ -90,12 +113,51 @@ def _claim(project: Project, name: str) -> Json:
     return {**document, "spec": spec}
 
 
-def _services(project: Project, service: Service) -> Iterator[Json]:
+def _is_made(project: Project, network: Network) -> bool:
+    """All that the file names are, and the project's own if anybody is on it."""
+    used = any(not service.networks for service in project.services)
+    used |= any(each.network == DEFAULT for service in project.services for each in service.networks)
+    return not network.external and (network.key != DEFAULT or network.line > 0 or used)
+
+
+def _network(project: Project, network: Network) -> Json:
+    document = _named("motet.dev/v1", "Network", project, network_object_name(network, project.name))
+    document["metadata"]["annotations"] = {NETWORK_NAME: network.name}
+    spec: Json = {
+        "internal": network.internal,
+        "attachable": network.attachable,
+        "encrypted": network.encrypted,
+    }
+    if network.attachable:
+        spec["namespaces"] = [EVERY_NAMESPACE]
+    return {**document, "spec": spec}
+
+
+def _networks_of(project: Project, externals: Externals) -> Externals:
+    own = {
+        network.key: NetworkKey(project.name, network_object_name(network, project.name))
+        for network in project.networks
+    }
+    return {**own, **externals}
+
+
+def _attachments(service: Service, known: Externals, *, aliases: bool) -> Attachments:
+    """Where a service is, with its name as the file has it among its aliases where no object may be called so."""
+    literal_name = service.name.lower()
+    own = () if literal_name == object_name(service.name) else (literal_name,)
+    return {
+        known[each.network]: tuple(dict.fromkeys((*own, *each.aliases))) if aliases else ()
+        for each in service.networks or (Joined(DEFAULT),)
+    }
+
+
+def _services(project: Project, service: Service, known: Externals) -> Iterator[Json]:
     selector = {PROJECT: project.name, SERVICE: object_name(service.name)}
-    for name in dict.fromkeys((service.name, *service.aliases)):
-        document = _named("v1", "Service", project, name)
-        document["metadata"]["labels"][SERVICE] = object_name(service.name)
-        yield {**document, "spec": {"clusterIP": "None", "selector": selector, **_known_ports(service)}}
+    document = _named("v1", "Service", project, service.name)
+    document["metadata"]["labels"][SERVICE] = object_name(service.name)
+    named = attachments.text(_attachments(service, known, aliases=True), project.name)
+    document["metadata"]["annotations"] = {ANNOTATION: named}
+    yield {**document, "spec": {"clusterIP": "None", "selector": selector, **_known_ports(service)}}
     published = [port for port in service.ports if not port.host]
     for kind, ports in (
         ("LoadBalancer", [port for port in published if port.published]),
@@ -130,7 +192,7 @@ def _port(port: PublishedPort) -> Json:
     }
 
 
-def app(project: Project, service: Service, image: str) -> Json:
+def app(project: Project, service: Service, image: str, known: Externals) -> Json:
     """The App of one service, running `image`."""
     document = _named("motet.dev/v1", "App", project, service.name)
     labels = {PROJECT: project.name, SERVICE: object_name(service.name)}
@@ -143,8 +205,9 @@ def app(project: Project, service: Service, image: str) -> Json:
     annotations = dict(service.labels)
     if content := _content(project, service):
         annotations[CONTENT] = content
+    annotations[ANNOTATION] = attachments.text(_attachments(service, known, aliases=False), project.name)
     template: Json = {
-        "metadata": {"labels": labels, **({"annotations": annotations} if annotations else {})},
+        "metadata": {"labels": labels, "annotations": annotations},
         "spec": _pod(project, service, image),
     }
     return {**document, "spec": {"mode": mode, "template": template}}
