@@ -69,7 +69,7 @@ table ip {name} {{
   }}
   chain networks {{
     {_published(config)} ip saddr != @confined return
-    iifname != {{ "{config.bridge}", "{config.overlay}" }} ip saddr != {config.all_pods} ip daddr @members drop
+    iifname != {{ {_from_pods(config)} }} ip saddr != {config.all_pods} ip daddr @members drop
     meta mark set ip saddr map @network_egress jump egress_rules
     meta mark set ip daddr map @network_ingress jump ingress_rules
   }}
@@ -92,6 +92,12 @@ def _published(config: NetworkConfig) -> str:
     Such are let through whatever Networks say; to a pod of another node they go as the node's, which every node lets in.
     """
     return f"ct status dnat ct original ip daddr != {config.services}"
+
+
+def _from_pods(config: NetworkConfig) -> str:
+    """The devices that packets come in by which another node, or a pod, has sent."""
+    encrypted = (config.wireguard.device,) if config.wireguard is not None else ()
+    return ", ".join(f'"{device}"' for device in (config.bridge, config.overlay, *encrypted))
 
 
 def _no_way_round(config: NetworkConfig) -> str:
