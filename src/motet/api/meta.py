@@ -137,9 +137,7 @@ def keep_apart(kind: Kind, document: Json, old: Json, subresource: str) -> Json:
     """
     aspect = kind.aspects.get(subresource)
     if subresource == "status" or aspect is not None:
-        metadata = {**old["metadata"], "managedFields": document["metadata"].get("managedFields")}
-        if metadata["managedFields"] is None:
-            del metadata["managedFields"]
+        metadata = _beside(kind, document["metadata"], old["metadata"], subresource)
         if aspect is not None:
             return {**aspect.take(document, old), "metadata": metadata}
         whole = {**old, "metadata": metadata, "status": document.get("status")}
@@ -152,6 +150,19 @@ def keep_apart(kind: Kind, document: Json, old: Json, subresource: str) -> Json:
         else:
             document.pop("status", None)
     return document
+
+
+def _beside(kind: Kind, sent: Json, before: Json, subresource: str) -> Json:
+    """The metadata after an update of one part: labels and annotations may come with it where the kind says so."""
+    aspect = kind.aspects.get(subresource)
+    free = aspect.metadata if aspect is not None else kind.status_metadata
+    found = dict(before)
+    for field in ("labels", "annotations", "managedFields") if free else ("managedFields",):
+        if sent.get(field) is not None:
+            found[field] = sent[field]
+        else:
+            found.pop(field, None)
+    return found
 
 
 def grow(kind: Kind, document: Json, old: Json) -> None:

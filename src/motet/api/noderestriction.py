@@ -24,6 +24,8 @@ def node_restriction(request: Request) -> None:
     match request.kind.resource:
         case "core/nodes":
             _own_node(request)
+        case "core/pods":
+            _only_status(request)
         case "core/persistentvolumes":
             _only_finalizers(request)
         case "coordination.k8s.io/leases":
@@ -58,6 +60,13 @@ def _own_key(request: Request, was: Json, now: Json) -> None:
             raise refusal(request, f"metadata.annotations[{WIREGUARD_KEY}]: it is the key of another node")
 
 
+def _only_status(request: Request) -> None:
+    was, now = (request.old or {}).get("metadata") or {}, (request.new or {}).get("metadata") or {}
+    for part in ("labels", "annotations"):
+        if was.get(part) != now.get(part):
+            raise refusal(request, f"a node may not change metadata.{part} of a pod along with its status")
+
+
 def _reserved(label: str) -> bool:
     prefix, slash, _ = label.partition("/")
     return bool(slash) and any(prefix == each or prefix.endswith(f".{each}") for each in _RESERVED)
@@ -86,7 +95,15 @@ def _own_event(request: Request, node: str) -> None:
 
 
 NODE_RESTRICTION = (
-    Plugin("NodeRestriction", node_restriction, resources=("core/nodes", "core/persistentvolumes"), verbs=("UPDATE",)),
+    # Writes of nothing but a status need not be seen.
+    Plugin(
+        "NodeRestriction",
+        node_restriction,
+        resources=("core/nodes", "core/pods", "core/persistentvolumes"),
+        verbs=("UPDATE",),
+        subresources=True,
+        template_safe=True,
+    ),
     Plugin(
         "NodeRestriction",
         node_restriction,

@@ -477,6 +477,8 @@ class Registry:
             and metadata.get("name") in (None, current.name)
             and metadata.get("namespace") in (None, current.namespace)
             and metadata.get("resourceVersion") in (None, "", str(current.revision))
+            and (metadata.get("labels") or None) == (current.meta.labels or None)
+            and (metadata.get("annotations") or None) == (current.meta.annotations or None)
         )
         if not same:
             return None

@@ -101,6 +101,13 @@ def port_name_error(text: str) -> str:
     return "must not contain consecutive hyphens" if "--" in text else ""
 
 
+def segment_error(text: str) -> str:
+    """Why `text` does not fit into one segment of a path, or an empty string when it does."""
+    if text in (".", ".."):
+        return f"may not be '{text}'"
+    return next((f"may not contain '{bad}'" for bad in "/%" if bad in text), "")
+
+
 def generate(base: str) -> str:
     """`metadata.generateName` made whole: the base, cut to fit a label, and five random characters."""
     return base[:_MAX_GENERATED_BASE] + suffix()

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from motet.api.attributes import Attributes
+from motet.api.users import User
 from motet.base import supervise
 from motet.base.clock import Clock
 from motet.client.events import EventRecorder
@@ -14,6 +16,7 @@ from motet.client.interface import Client
 from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.app import Apps
 from motet.controllers.budgets import DisruptionBudgets
+from motet.controllers.certificates.loop import Certificates
 from motet.controllers.clusterroles import AggregatedRoles
 from motet.controllers.customresources import CustomResources
 from motet.controllers.daemonset import DaemonSets
@@ -37,6 +40,7 @@ from motet.controllers.statefulset import StatefulSets
 from motet.controllers.ttlafterfinished import TtlAfterFinished
 from motet.controllers.volumes import Volumes
 from motet.identity.accounts import Lasting
+from motet.identity.authority import Authority
 from motet.kinds.catalogue import Catalogue
 
 _log = logging.getLogger("motet.controllers")
@@ -50,6 +54,9 @@ class ControllersConfig:
     # What signs the tokens in Secrets; without it there are none. `legacy_tokens`: one for every account.
     account_tokens: Lasting | None = None
     legacy_tokens: bool = False
+    # The root that signs certificates, and who may have theirs approved by themselves; without them none are signed.
+    authority: Callable[[], Authority] | None = None
+    may: Callable[[User, Attributes], bool] = lambda user, asked: False
     pod_network: str = "10.42.0.0/16"
     pod_prefix: int = 24
     volumes_directory: str = "/var/lib/motet/volumes"
@@ -107,6 +114,8 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         loops["account-tokens"] = AccountTokens(
             client, clock, config.account_tokens, config.ca_certificate, one_each=config.legacy_tokens
         ).run
+    if config.authority is not None:
+        loops["certificates"] = Certificates(client, clock, config.authority, config.may).run
     async with asyncio.TaskGroup() as group:
         for name, run in loops.items():
             group.create_task(supervise.forever(name, run, log=_log, clock=clock), name=f"controller {name}")

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -151,7 +152,7 @@ class Authority:
 
     def sign(
         self,
-        key: ec.EllipticCurvePublicKey,
+        key: CertificatePublicKeyTypes,
         common_name: str,
         organizations: Sequence[str] = (),
         *,
@@ -159,6 +160,8 @@ class Authority:
         sans: Sequence[str] = (),
         lifetime: timedelta = _LEAF_LIFETIME,
         now: datetime | None = None,
+        key_usage: x509.KeyUsage | None = None,
+        purposes: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH),
     ) -> bytes:
         """A PEM leaf for somebody else's key. `uid` goes into the subject: the object this certificate stands for."""
         now = now or datetime.now(UTC)
@@ -175,13 +178,11 @@ class Authority:
             .not_valid_before(now - BACKDATE)
             .not_valid_after(min(now + lifetime, self._certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]),
-                critical=False,
-            )
+            .add_extension(key_usage or _usage(signs_certificates=False), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
+        if purposes:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         if sans:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_general_name(san) for san in sans]), critical=False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from motet.kinds import (
     app,
+    certificatesigningrequest,
     configmap,
     controllerrevision,
     daemonset,
@@ -74,6 +75,7 @@ KINDS: tuple[Kind, ...] = (
     networkpolicy.KIND,
     ingress.KIND,
     ingressclass.KIND,
+    certificatesigningrequest.KIND,
     clusterrolebinding.KIND,
     clusterrole.KIND,
     rolebinding.KIND,

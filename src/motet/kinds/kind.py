@@ -89,11 +89,12 @@ class Aspect:
     """A subresource through which one part of a document is changed by rules of its own (pods' ephemeral containers).
 
     `take(sent, old)` is `old`, which stays untouched, with that part of what was sent; the rest of it is ignored.
-    `validate(new, old)` stands in for the kind's own.
+    `validate(new, old)` stands in for the kind's own. `metadata`: labels and annotations may be changed along with it.
     """
 
     take: Callable[[Json, Json], Json]
     validate: Callable[[Json, Json], list[FieldError]]
+    metadata: bool = False
 
 
 class Versions(Protocol):
@@ -151,6 +152,8 @@ class Kind:
     status: bool = False
     # A create keeps the status it came with (Nodes, which register themselves complete).
     status_on_create: bool = False
+    # Labels and annotations may be changed along with the status (upstream's own kinds; not custom resources).
+    status_metadata: bool = True
     scale: Scale | None = None
     # Further subresources by name -> verbs; api/ has the behaviour, for instance pods' log, exec, binding.
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

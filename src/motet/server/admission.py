@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from motet.api import certificates
 from motet.api.admission import BUILT_IN, Plugin
+from motet.api.attributes import Attributes
 from motet.api.http.authorize import Authorizer
 from motet.api.networks import NETWORKS
 from motet.api.noderestriction import NODE_RESTRICTION
@@ -10,15 +12,22 @@ from motet.api.rbac import escalation
 from motet.api.rbac.index import RbacIndex
 from motet.api.runtimeclasses import RUNTIME_CLASS
 from motet.api.serviceaccounts import SERVICE_ACCOUNTS
+from motet.api.users import User
+from motet.base.clock import Clock
 
 
-def plugins(rbac: RbacIndex, authorizer: Authorizer) -> tuple[Plugin, ...]:
+def plugins(rbac: RbacIndex, authorizer: Authorizer, clock: Clock) -> tuple[Plugin, ...]:
     """All of them."""
+
+    def may(user: User, asked: Attributes) -> bool:
+        return authorizer.decide(user, asked).allowed
+
     return (
         *BUILT_IN,
         *SERVICE_ACCOUNTS,
         *NETWORKS,
         *RUNTIME_CLASS,
         *NODE_RESTRICTION,
-        *escalation.plugins(rbac, lambda user, asked: authorizer.decide(user, asked).allowed),
+        *escalation.plugins(rbac, may),
+        *certificates.plugins(may, clock),
     )

@@ -18,7 +18,7 @@ from motet.api import bootstrap
 from motet.api.admission import Chain
 from motet.api.allocate import ServiceNumbers
 from motet.api.custom.serving import CustomKinds
-from motet.api.http.authorize import Roles
+from motet.api.http.authorize import Authorizer, Roles
 from motet.api.http.bearer import Tokens
 from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
@@ -80,7 +80,9 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         )
         rbac = RbacIndex(cache.table)
         authorizer = Roles(NodeGraph(cache), rbac)
-        registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=Chain(plugins(rbac, authorizer)))
+        registry = Registry(
+            store, cache, catalogue, clock, numbers=numbers, admission=Chain(plugins(rbac, authorizer, clock))
+        )
         webhooks = WebhookClient(cache.table)
         stack.push_async_callback(webhooks.close)
         custom = CustomKinds(registry, webhooks)
@@ -121,22 +123,26 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
         tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
-        _start_control_loops(tasks, config, registry, files.ca.read_text(), Lasting(ring), clock)
+        settings = _controllers(config, files.ca.read_text(), ring, authorizer)
+        _start_control_loops(tasks, settings, registry, clock)
         yield server
 
 
-def _start_control_loops(
-    tasks: _Background, config: ServerConfig, registry: Registry, ca: str, tokens: Lasting, clock: Clock
-) -> None:
-    controllers = LocalClient(registry)
-    settings = ControllersConfig(
+def _controllers(config: ServerConfig, ca: str, ring: CurrentRing, authorizer: Authorizer) -> ControllersConfig:
+    return ControllersConfig(
         ca_certificate=ca,
-        account_tokens=tokens,
+        account_tokens=Lasting(ring),
         legacy_tokens=config.legacy_tokens,
+        authority=CurrentAuthority(config.pki),
+        may=lambda user, asked: authorizer.decide(user, asked).allowed,
         pod_network=str(config.pods),
         volumes_directory=str(config.volumes_dir),
         node_grace=config.node_grace,
     )
+
+
+def _start_control_loops(tasks: _Background, settings: ControllersConfig, registry: Registry, clock: Clock) -> None:
+    controllers = LocalClient(registry)
     tasks.keep("controllers", lambda: run_all(controllers, clock, settings, catalogue=registry.catalogue))
     client = LocalClient(registry, _SCHEDULER)
     recorder = EventRecorder(client, clock, "default-scheduler")

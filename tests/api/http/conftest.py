@@ -18,8 +18,9 @@ import aiohttp
 import pytest
 import uvloop
 
-from motet.api import bootstrap
+from motet.api import bootstrap, certificates
 from motet.api.admission import BUILT_IN, Chain
+from motet.api.attributes import Attributes
 from motet.api.custom.serving import CustomKinds
 from motet.api.http.authorize import Roles
 from motet.api.http.bearer import Tokens
@@ -33,6 +34,7 @@ from motet.api.rbac import escalation
 from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
 from motet.api.tokenrequests import TokenRequests
+from motet.api.users import User
 from motet.api.webhooks.client import WebhookClient
 from motet.base.clock import Clock, SystemClock
 from motet.identity import kubeconfig, tls
@@ -165,8 +167,12 @@ async def serving(
     await cache.start()
     rbac = RbacIndex(cache.table)
     authorizer = Roles(NodeGraph(cache), rbac)
-    escalating = escalation.plugins(rbac, lambda user, asked: authorizer.decide(user, asked).allowed)
-    chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *escalating))
+
+    def may(user: User, asked: Attributes) -> bool:
+        return authorizer.decide(user, asked).allowed
+
+    own = (*escalation.plugins(rbac, may), *certificates.plugins(may, clock))
+    chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *own))
     registry = Registry(store, cache, catalogue, clock, admission=chain)
     ring = KeyRing.load_or_create(directory / "keys")
     registry.answer(serviceaccount.KIND, "token", TokenRequests(cache.table, lambda: ring, ISSUER, clock).create)

@@ -118,3 +118,17 @@ async def test_a_review_cannot_be_shown_as_a_table(api: Api) -> None:
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     code, status = await api.ask("POST", path, {"spec": {"nonResourceAttributes": {"verb": "get"}}}, headers=table)
     assert (code, status["reason"]) == (406, "NotAcceptable")
+
+
+async def test_a_node_changes_no_labels_along_with_a_status(api: Api) -> None:
+    spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n1"}
+    await api.ask("POST", "/api/v1/namespaces/default/pods", {"metadata": {"name": "p"}, "spec": spec})
+    await api.ask("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
+    headers = {"Content-Type": "application/merge-patch+json"}
+    for path, labels in (
+        ("/api/v1/namespaces/default/pods/p/status", {"app": "web"}),
+        ("/api/v1/nodes/n1/status", {"node-role.kubernetes.io/control-plane": ""}),
+    ):
+        patch = {"metadata": {"labels": labels}, "status": {"phase": "Running"}}
+        assert (await api.ask("PATCH", path, patch, who="node", headers=headers))[0] == 403
+        assert (await api.ask("PATCH", path, {"status": {"phase": "Running"}}, who="node", headers=headers))[0] == 200

@@ -136,7 +136,9 @@ async def test_status_has_its_own_entry(registry: Registry, metadata: dict[str, 
     changed, _ = await registry.patch(
         pods.KIND, "default", "a", patch, PatchType.MERGE, ADMIN, options, subresource="status"
     )
-    assert books(changed)["kubelet", "Update", "status"] == {"f:status": {"f:phase": {}}}
+    entry = books(changed)["kubelet", "Update", "status"]
+    assert entry["f:status"] == {"f:phase": {}}
+    assert ("f:metadata" in entry) == bool(metadata)
 
 
 async def test_a_status_can_be_applied(registry: Registry) -> None:

@@ -62,11 +62,11 @@ async def test_status_can_be_patched_and_put(registry: Registry, monkeypatch: py
     assert document["status"] == {**RUNNING, "qosClass": "BestEffort"}
     document["status"]["podIP"] = "10.42.0.8"
     document["spec"]["nodeName"] = "ignored"
-    document["metadata"]["labels"] = {"also": "ignored"}
+    document["metadata"]["labels"] = {"comes": "along"}
     updated, _ = await registry.update(pods.KIND, "default", "web", document, ADMIN, subresource="status")
     assert updated.decode()["status"]["podIP"] == "10.42.0.8"
     assert "nodeName" not in updated.decode()["spec"]
-    assert updated.meta.labels is None
+    assert updated.meta.labels == {"comes": "along"}
     stale = {**document, "status": {"phase": "Failed"}}
     with pytest.raises(Conflict):
         await registry.update(pods.KIND, "default", "web", stale, ADMIN, subresource="status")

@@ -155,6 +155,8 @@ def _subresources(kind: Kind) -> Iterator[tuple[str, list[Operation]]]:
     if kind.scale is not None:
         yield "scale", [_operation(kind, action, action, "Scale", *_SCALE) for action in updates]
     for name in kind.aspects:
+        if name == "status":
+            continue
         yield name, [_operation(kind, action, action, f"{name[0].upper()}{name[1:]}") for action in updates]
     for name, verbs in kind.subresources.items():
         suffix = name.capitalize()

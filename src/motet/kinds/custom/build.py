@@ -76,6 +76,7 @@ def _kind(spec: Json, names: Json, version: Json, schema: Schema, between: Betwe
         default=_defaulter(schema),
         validate=_validator(schema),
         status="status" in mapping(version, "subresources"),
+        status_metadata=False,
         scale=_scale(mapping(version, "subresources")),
         field_names=tuple(path.removeprefix(".") for path in fields),
         columns=_columns(objects(version, "additionalPrinterColumns")),

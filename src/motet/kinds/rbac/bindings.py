@@ -10,7 +10,6 @@ from motet.kinds import checks
 from motet.kinds.columns import AGE, NAME, column
 from motet.kinds.kind import Column, Json
 from motet.kinds.rbac import GROUP
-from motet.kinds.rbac.rules import name_error
 from motet.kinds.shape import each, fill_empty, mapping, objects, text
 
 ACCOUNT, USER, GROUP_KIND = "ServiceAccount", "User", "Group"
@@ -38,7 +37,7 @@ def validator(roles: tuple[str, ...], *, namespaced: bool) -> Callable[[Json, Js
             errors.append(unsupported("roleRef.apiGroup", text(ref, "apiGroup"), (GROUP,)))
         if text(ref, "kind") not in roles:
             errors.append(unsupported("roleRef.kind", text(ref, "kind"), roles))
-        errors += checks.named("roleRef.name", text(ref, "name"), name_error)
+        errors += checks.named("roleRef.name", text(ref, "name"), names.segment_error)
         for index, subject in enumerate(objects(document, "subjects")):
             errors += _subject(subject, f"subjects[{index}]", namespaced=namespaced)
         if old is not None and mapping(old, "roleRef") != ref:

@@ -5,11 +5,12 @@ One with an `aggregationRule` has its rules from others, which a controller gath
 
 from __future__ import annotations
 
+from motet.base import names
 from motet.base.errors import FieldError, required
 from motet.kinds import checks
 from motet.kinds.kind import Json, Kind
 from motet.kinds.rbac import GROUP, VERSION
-from motet.kinds.rbac.rules import COLUMNS, name_error, validate_rules
+from motet.kinds.rbac.rules import COLUMNS, validate_rules
 from motet.kinds.shape import mapping, objects
 
 
@@ -35,6 +36,6 @@ KIND = Kind(
     namespaced=False,
     schema="io.k8s.api.rbac.v1.ClusterRole",
     validate=validate,
-    name_error=name_error,
+    name_error=names.segment_error,
     columns=COLUMNS,
 )

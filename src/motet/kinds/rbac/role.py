@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from motet.base import names
 from motet.base.errors import FieldError
 from motet.kinds.kind import Json, Kind
 from motet.kinds.rbac import GROUP, VERSION
-from motet.kinds.rbac.rules import COLUMNS, name_error, validate_rules
+from motet.kinds.rbac.rules import COLUMNS, validate_rules
 
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
@@ -20,6 +21,6 @@ KIND = Kind(
     singular="role",
     schema="io.k8s.api.rbac.v1.Role",
     validate=validate,
-    name_error=name_error,
+    name_error=names.segment_error,
     columns=COLUMNS,
 )

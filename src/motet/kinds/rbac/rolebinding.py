@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from motet.base import names
 from motet.kinds.kind import Kind
 from motet.kinds.rbac import GROUP, VERSION
 from motet.kinds.rbac.bindings import COLUMNS, default, validator
-from motet.kinds.rbac.rules import name_error
 
 KIND = Kind(
     group=GROUP,
@@ -16,6 +16,6 @@ KIND = Kind(
     schema="io.k8s.api.rbac.v1.RoleBinding",
     default=default,
     validate=validator(("Role", "ClusterRole"), namespaced=True),
-    name_error=name_error,
+    name_error=names.segment_error,
     columns=COLUMNS,
 )

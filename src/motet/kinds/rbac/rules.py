@@ -8,13 +8,6 @@ from motet.kinds.kind import Json
 from motet.kinds.shape import objects, strings
 
 
-def name_error(name: str) -> str:
-    """Names of roles and bindings may hold anything that fits into one segment of a path."""
-    if name in (".", ".."):
-        return f"may not be '{name}'"
-    return next((f"may not contain '{bad}'" for bad in "/%" if bad in name), "")
-
-
 def validate_rules(document: Json, *, namespaced: bool) -> list[FieldError]:
     """Each rule is about resources or, in a ClusterRole, about paths."""
     errors = []
