@@ -338,3 +338,11 @@ def test_law_under_ordered_ready_at_most_one_is_missing_and_none_is_surplus(
         unready = sum(pod["status"]["conditions"][0]["status"] != "True" for pod in tiny.pods.values())
         assert leaving + unready <= 1
         assert len(tiny.pods) <= max(replicas, scaled)
+
+
+def test_surplus_pods_that_have_ended_do_not_wait_for_each_other() -> None:
+    tiny = Tiny(
+        statefulset(0), member(0, "new", ready=None, phase="Failed"), member(1, "new", ready=None, phase="Failed")
+    )
+    tiny.run()
+    assert not tiny.pods

@@ -250,7 +250,9 @@ class _Step:
                 if self._ordered:
                     return False
                 continue
-            if self._ordered and not self._scene.is_available(pod) and pod is not first:
+            # One that has ended will never be ready: to wait for that, as upstream does, is to wait for ever.
+            waits = not podview.is_finished(pod) and not self._scene.is_available(pod)
+            if self._ordered and waits and pod is not first:
                 return False
             self.writes.append(DeletePod(pod))
             if self._ordered:
