@@ -84,7 +84,7 @@ class Pipeline:
         errors = validate_metadata(document, kind)
         if finished is None:
             errors = _merged(intake.complaints(kind, document), errors, kind.validate(document, None))
-        refuse(kind, document, errors)
+        refuse(kind, document, _and_rules(kind, document, None, errors))
         await self._admission.validate(request)
         if remembered:
             self._templates.remember(spec, document, owned)
@@ -142,7 +142,8 @@ class Pipeline:
         aspect = kind.aspects.get(subresource)
         errors = validate_metadata_update(document, old, kind)
         own = aspect.validate(document, old) if aspect is not None else kind.validate(document, old)
-        refuse(kind, document, _merged(intake.complaints(kind, document, old), errors, own))
+        errors = _merged(intake.complaints(kind, document, old), errors, own)
+        refuse(kind, document, _and_rules(kind, document, old, errors))
         await self._admission.validate(request)
         return document
 
@@ -174,6 +175,11 @@ def refuse(kind: Kind, document: Json, errors: list[FieldError]) -> None:
     """Raise Invalid when there is anything to complain about."""
     if errors:
         raise invalid_object(kind.group, kind.kind, str(document["metadata"].get("name") or ""), errors)
+
+
+def _and_rules(kind: Kind, document: Json, old: Json | None, errors: list[FieldError]) -> list[FieldError]:
+    """What has been found, and what the kind's last rules say in the light of it."""
+    return errors if kind.rules is None else [*errors, *kind.rules(document, old, errors)]
 
 
 def _merged(*complaints: list[FieldError]) -> list[FieldError]:

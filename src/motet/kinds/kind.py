@@ -177,6 +177,8 @@ class Kind:
     versions: Versions | None = None
     # Called once, when a deletion begins: may add finalizers and say so in the status.
     prepare_delete: Callable[[Json, datetime], None] = not_prepared
+    # Rules that are tried last, and only when nothing said so far stands in their way (CEL in custom resources).
+    rules: Callable[[Json, Json | None, list[FieldError]], list[FieldError]] | None = None
     # Generations are counted even without a status subresource (custom resources).
     generations: bool = False
     # Finalizers need no domain (kinds that upstream keeps outside its core).

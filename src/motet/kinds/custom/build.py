@@ -14,7 +14,7 @@ from motet.base.errors import FieldError
 from motet.base.timestamps import parse_time
 from motet.kinds import ages
 from motet.kinds.columns import AGE, NAME
-from motet.kinds.custom import embedded, jsonpath
+from motet.kinds.custom import embedded, jsonpath, rules
 from motet.kinds.custom.definition import TERMINATING, TRUE, condition
 from motet.kinds.kind import Column, Json, Kind, Scale, Versions
 from motet.kinds.schema import listtypes, structural
@@ -75,6 +75,7 @@ def _kind(spec: Json, names: Json, version: Json, schema: Schema, between: Betwe
         schema=schema.name,
         default=_defaulter(schema),
         validate=_validator(schema),
+        rules=_rules(schema),
         status="status" in mapping(version, "subresources"),
         status_metadata=False,
         scale=_scale(mapping(version, "subresources")),
@@ -102,6 +103,17 @@ def _validator(schema: Schema) -> Callable[[Json, Json | None], list[FieldError]
         return [*listtypes.complaints(schema, document), *embedded.complaints(schema, document)]
 
     return validate
+
+
+def _rules(schema: Schema) -> Callable[[Json, Json | None, list[FieldError]], list[FieldError]] | None:
+    root = rules.root(schema.source or {})
+    if not rules.has_any(root):
+        return None
+
+    def apply(document: Json, old: Json | None, errors: list[FieldError]) -> list[FieldError]:
+        return [rules.unchecked()] if rules.blocking(errors) else rules.complaints(root, document, old)
+
+    return apply
 
 
 def _scale(subresources: Json) -> Scale | None:

@@ -18,6 +18,8 @@ Step = Callable[[Any], Iterator[Any]]
 
 _NAME = re.compile(r"(?:\\.|[^.\[\]\\\s])+")
 _BRACKET = re.compile(r"\[(?:'((?:\\.|[^'])*)'|\"((?:\\.|[^\"])*)\"|(-?\d+)|(\*)|(-?\d*:-?\d*)|\?\((.*?)\))\]")
+# The members a path of nothing else goes through: names, and quoted ones in brackets.
+MEMBERS = re.compile(r"\.?((?:\\.|[^.\[\]\\\s])+)|\['((?:\\.|[^'])*)'\]|\[\"((?:\\.|[^\"])*)\"\]")
 _FILTER = re.compile(r"\s*@((?:\.|\[).*?)\s*(==|!=|<=|>=|<|>)\s*(.+?)\s*")
 _EXISTS = re.compile(r"\s*@((?:\.|\[).*?)\s*")
 

@@ -88,8 +88,6 @@ def _below(node: Json, path: str, context: _Context, root: bool) -> Iterator[Fie
 
 def _extensions(node: Json, path: str) -> Iterator[FieldError]:
     kind = node.get("type")
-    if node.get("x-kubernetes-validations"):
-        yield forbidden(f"{path}.x-kubernetes-validations", "rules in CEL are not supported yet")
     if node.get("x-kubernetes-preserve-unknown-fields") is False:
         yield invalid(f"{path}.x-kubernetes-preserve-unknown-fields", False, "must be true or undefined")
     map_type, list_type = node.get("x-kubernetes-map-type"), node.get("x-kubernetes-list-type")

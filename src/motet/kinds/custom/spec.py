@@ -9,7 +9,7 @@ from typing import Any
 from motet.base import names
 from motet.base.errors import FieldError, duplicate, forbidden, invalid, required
 from motet.kinds import checks, clientconfig
-from motet.kinds.custom import defaults, invariants, jsonpath, openapi
+from motet.kinds.custom import defaults, invariants, jsonpath, openapi, rules
 from motet.kinds.kind import Json
 from motet.kinds.shape import mapping, objects, strings, text
 
@@ -137,6 +137,7 @@ def _schema(schema: Mapping[str, Any], path: str, *, has_status: bool) -> Iterat
     found = openapi.problems(schema, path)
     # Each looks only at what those before it let pass.
     found = found or invariants.problems(schema, path)
+    found = found or rules.problems(schema, path)
     yield from found or defaults.problems(schema, path)
 
 
