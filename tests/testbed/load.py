@@ -24,23 +24,33 @@ class Load:
     answers: int = 0
     bodies: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def ask_on(self, host: str, port: int) -> None:
+    def ask_on(self, host: str, port: int, timeout: float = 5.0) -> None:
         while not self.ended.wait(0.01):
             began = time.monotonic()
             try:
-                self.bodies.add(fetch(host, port))
+                self.bodies.add(fetch(host, port, timeout))
                 self.answers += 1
+                self.answered.append(began)
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(Failure(began, host, repr(error)))
 
+    def failed(self, after: float = 0.0, before: float = float("inf")) -> list[Failure]:
+        """Requests that began between two moments and came to nothing."""
+        return [failure for failure in self.failures if after <= failure.at < before]
+
+    def served(self, after: float = 0.0, before: float = float("inf")) -> int:
+        """Requests that began between two moments and were answered."""
+        return sum(after <= at < before for at in self.answered)
+
 
 @contextlib.contextmanager
-def load(hosts: Iterable[str], port: int, each: int = 2) -> Iterator[Load]:
+def load(hosts: Iterable[str], port: int, each: int = 2, timeout: float = 5.0) -> Iterator[Load]:
     """So many clients of `port` at each of these addresses, for as long as the block lasts."""
     made = Load()
-    threads = [threading.Thread(target=made.ask_on, args=(host, port)) for host in hosts for _ in range(each)]
+    threads = [threading.Thread(target=made.ask_on, args=(host, port, timeout)) for host in hosts for _ in range(each)]
     for thread in threads:
         thread.start()
     try:

@@ -185,6 +185,32 @@ async def test_udp_follows_its_endpoints_even_with_the_same_socket(it: Lab) -> N
             await until(lambda: answers() == "p2")
 
 
+async def test_a_connection_that_a_dead_pod_never_answered_reaches_another_when_that_is_known(it: Lab) -> None:
+    dead, alive = it.pod(2), it.serve(3, 80)
+    drop = "add table ip d; add chain ip d in { type filter hook input priority 0; }; add rule ip d in drop"
+    subprocess.run(["nsenter", f"--net=/run/netns/{it.namespace(2)}", "nft", drop], check=True)
+    async with it.proxy():
+        await it.publish("web", HTTP, cluster_ip=VIP)
+        await it.back("web", dead)
+        await until(lambda: _unanswered(it, VIP, 80))
+        begun = asyncio.create_task(asyncio.to_thread(it.connection, VIP, 80, of=it.namespace(3), timeout=8))
+        await asyncio.sleep(0.5)
+        await it.back("web", alive)
+        with await begun as made:
+            made.send(b"?")
+            assert made.recv(100).decode().startswith("p3 ")
+
+
+def _unanswered(it: Lab, address: str, port: int) -> bool:
+    try:
+        it.connection(address, port, of=it.namespace(3), timeout=0.3).close()
+    except TimeoutError:
+        return True
+    except ConnectionRefusedError:
+        return False
+    return False
+
+
 def _refused_datagram(flow: socket.socket) -> bool:
     try:
         flow.send(b"?")

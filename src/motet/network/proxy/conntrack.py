@@ -1,7 +1,9 @@
-"""UDP flows that the kernel would go on sending where their service no longer leads.
+"""Flows that the kernel would go on sending where their service no longer leads.
 
-A TCP connection to a vanished endpoint ends by itself; a UDP flow lives for as long as packets keep coming. So when a UDP
-frontend changes, its flows that do not lead to one of its endpoints now are dropped, and the next packet starts afresh.
+A UDP flow lives for as long as packets keep coming. So when a UDP frontend changes, its flows that do not lead to one of its
+endpoints now are dropped, and the next packet starts afresh. A TCP connection to a vanished endpoint ends by itself; but one
+that was never answered, as on the way to a node that lost its power, keeps sending its SYN there, and whoever happens to use
+the same port next goes the same way. Those are dropped too: the next SYN, a second or two later, reaches a pod that lives.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import NamedTuple
 
 from pyroute2 import IPRoute, NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
+from pyroute2.netlink.nfnetlink.nfctsocket import IPS_SEEN_REPLY, NFCTAttrTuple
 
 from motet.network.proxy.desired import Address, Backends, Frontend
 
@@ -27,17 +29,23 @@ class Flow(NamedTuple):
     source: Address
     destination: Address
     via: Address
+    protocol: int = socket.IPPROTO_UDP
+
+
+Allowed = dict[Address, set[Address]]
 
 
 async def forget(after: Mapping[Frontend, Backends], before: Mapping[Frontend, Backends | None]) -> None:
-    """Drop stale UDP flows of the frontends in `before`, which lead to `after` now."""
-    allowed: dict[Address, set[Address]] = {}
+    """Drop stale flows of the frontends in `before`, which lead to `after` now."""
+    allowed: dict[int, Allowed] = {}
     for frontend, old in before.items():
         new = after.get(frontend)
         was, now = (set(each.endpoints) if each else set() for each in (old, new))
         # Nothing goes astray if endpoints were only added to some.
-        if frontend.protocol == "udp" and (was - now or not was) and (was or now):
-            allowed.setdefault((frontend.address, frontend.port), set()).update(now)
+        udp = frontend.protocol == "udp" and bool(was - now or not was) and bool(was or now)
+        if udp or (frontend.protocol == "tcp" and was - now):
+            protocol = socket.IPPROTO_UDP if udp else socket.IPPROTO_TCP
+            allowed.setdefault(protocol, {}).setdefault((frontend.address, frontend.port), set()).update(now)
     if allowed:
         await asyncio.to_thread(_forget, allowed)
 
@@ -51,16 +59,20 @@ def stale(flow: Flow, allowed: Mapping[Address, set[Address]], local: set[str]) 
     return endpoints is not None and flow.via not in endpoints
 
 
-def _forget(allowed: Mapping[Address, set[Address]]) -> None:
+def _forget(allowed: Mapping[int, Allowed]) -> None:
+    anywhere = any(not address for each in allowed.values() for address, _ in each)
     try:
-        local = _local_addresses() if any(not address for address, _ in allowed) else set()
+        local = _local_addresses() if anywhere else set()
         with NFCTSocket() as conntrack:
-            flows = [flow for entry in conntrack.dump() if (flow := _flow(entry)) is not None]
+            # The kernel shows only what was never answered where that is all we need: there may be many that were.
+            all_of_them = socket.IPPROTO_UDP in allowed
+            entries = conntrack.dump() if all_of_them else conntrack.dump(status=0, status_mask=IPS_SEEN_REPLY)
+            flows = [flow for entry in entries if (flow := _flow(entry)) is not None]
             for flow in flows:
-                if stale(flow, allowed, local):
+                if stale(flow, allowed.get(flow.protocol, {}), local):
                     _delete(conntrack, flow)
     except (NetlinkError, OSError) as error:
-        _log.warning("stale UDP flows cannot be dropped: %s", error)
+        _log.warning("stale flows cannot be dropped: %s", error)
 
 
 def _local_addresses() -> set[str]:
@@ -72,7 +84,7 @@ def _delete(conntrack: NFCTSocket, flow: Flow) -> None:
     original = NFCTAttrTuple(
         saddr=flow.source[0],
         daddr=flow.destination[0],
-        proto=socket.IPPROTO_UDP,
+        proto=flow.protocol,
         sport=flow.source[1],
         dport=flow.destination[1],
     )
@@ -86,20 +98,26 @@ def _flow(entry: object) -> Flow | None:
     original, reply = (_ends(entry, name) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY"))
     if original is None or reply is None:
         return None
-    return Flow(original[0], original[1], reply[0])
+    if original[2] == socket.IPPROTO_TCP and entry.get_attr("CTA_STATUS") & IPS_SEEN_REPLY:  # type: ignore[attr-defined]
+        return None
+    return Flow(original[0], original[1], reply[0], original[2])
 
 
-def _ends(entry: object, name: str) -> tuple[Address, Address] | None:
-    """Source and destination of one direction of a UDP flow over IPv4."""
+def _ends(entry: object, name: str) -> tuple[Address, Address, int] | None:
+    """Source, destination and protocol of one direction of a UDP or TCP flow over IPv4."""
     part = entry.get_attr(name)  # type: ignore[attr-defined]
     if part is None:
         return None
     address, protocol = part.get_attr("CTA_TUPLE_IP"), part.get_attr("CTA_TUPLE_PROTO")
-    if address is None or protocol is None or protocol.get_attr("CTA_PROTO_NUM") != socket.IPPROTO_UDP:
+    if address is None or protocol is None:
+        return None
+    number = protocol.get_attr("CTA_PROTO_NUM")
+    if number not in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
         return None
     if (source := address.get_attr("CTA_IP_V4_SRC")) is None:
         return None
     return (
         (source, protocol.get_attr("CTA_PROTO_SRC_PORT")),
         (address.get_attr("CTA_IP_V4_DST"), protocol.get_attr("CTA_PROTO_DST_PORT")),
+        int(number),
     )
