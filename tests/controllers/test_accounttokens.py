@@ -10,7 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.controllers.world import World, world
 
-from motet.controllers.accounttokens import AccountTokens, own_secret
+from motet.controllers.accounttokens import GIVEN, AccountTokens
 from motet.identity.accounts import Lasting, Ref
 from motet.identity.signing import KeyRing
 from motet.kinds import secret, serviceaccount
@@ -86,18 +86,34 @@ async def test_every_account_is_given_one_where_that_was_asked_for(tmp_path: Pat
         await it.until(lambda: "token" in held(it, listed["name"]))
 
 
+async def given(it: World) -> str:
+    """The Secret that the account mentions, once it mentions one with a token."""
+
+    def look() -> str:
+        listed = (it.get(serviceaccount.KIND, "robot") or {}).get("secrets") or []
+        return listed[0]["name"] if len(listed) == 1 and "token" in held(it, listed[0]["name"]) else ""
+
+    found: str = await it.until(look)
+    return found
+
+
+async def test_one_that_is_deleted_is_followed_by_another(tmp_path: Path) -> None:
+    async with world(tmp_path, giver) as it:
+        await account(it)
+        first = await given(it)
+        await it.client.delete(secret.KIND, first, "default")
+        await it.until(lambda: it.get(secret.KIND, first) is None)
+        await it.until(lambda: first not in str((it.get(serviceaccount.KIND, "robot") or {})["secrets"]))
+        assert await given(it) != first
+
+
 async def test_a_crash_between_the_secret_and_its_mention_leaves_one_secret(tmp_path: Path) -> None:
     async with world(tmp_path) as it:
         uid = await account(it)
-        document = it.registry.table(serviceaccount.KIND).get("robot", "default")
-        assert document is not None
-        name = own_secret(document)
-        await wanted(it, name)
+        await wanted(it, "robot-token-x", **{"kubernetes.io/service-account.uid": uid, GIVEN: "true"})
         running = asyncio.create_task(giver(it))
         try:
-            await it.until(lambda: (it.get(serviceaccount.KIND, "robot") or {}).get("secrets"))
-            await it.until(lambda: "token" in held(it, name))
-            assert [each["metadata"]["name"] for each in it.all(secret.KIND)] == [name]
-            assert TOKENS.fits(held(it, name)["token"], "default", name, Ref("robot", uid))
+            assert await given(it) == "robot-token-x"
+            assert [each["metadata"]["name"] for each in it.all(secret.KIND)] == ["robot-token-x"]
         finally:
             running.cancel()

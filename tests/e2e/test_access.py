@@ -36,3 +36,18 @@ def test_a_pod_lists_its_own_namespaces_pods_once_it_may(space: Space) -> None:
     assert '"name":"asker"' in body
     assert ask(space, "/api/v1/namespaces/kube-system/pods")[0] == "403"
     assert space.exec("asker", "cat", f"{_ACCOUNT}/namespace") == space.namespace
+
+
+def test_the_key_of_tokens_is_changed_while_everything_runs(space: Space) -> None:
+    def whose(token: str) -> str:
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        _, answer = space.cluster.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)
+        return answer["status"].get("user", {}).get("username", "")  # type: ignore[no-any-return]
+
+    name = f"system:serviceaccount:{space.namespace}:default"
+    old = space.kubectl("create", "token", "default").strip()
+    space.cluster.motet("ca", "rotate-token-key")
+    new = space.kubectl("create", "token", "default").strip()
+    assert (whose(old), whose(new)) == (name, name)
+    space.cluster.motet("ca", "rotate-token-key", "--forget-old")
+    assert (whose(old), whose(new)) == ("", name)

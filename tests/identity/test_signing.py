@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,10 @@ from motet.identity import signing
 from motet.identity.authority import IdentityError
 from motet.identity.signing import BadSignature, CurrentRing, KeyRing
 
-RING = KeyRing(ec.generate_private_key(ec.SECP256R1()))
+RSA = KeyRing(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+ECDSA = KeyRing(ec.generate_private_key(ec.SECP256R1()))
+RINGS = st.sampled_from([RSA, ECDSA])
+RING = RSA
 
 
 def parts(token: str) -> list[bytes]:
@@ -26,30 +29,50 @@ def coded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-@given(st.binary(min_size=1, max_size=200))
-def test_what_was_signed_is_read_back(payload: bytes) -> None:
-    assert RING.verify(RING.sign(payload)) == payload
+@given(RINGS, st.binary(min_size=1, max_size=200))
+def test_what_was_signed_is_read_back(ring: KeyRing, payload: bytes) -> None:
+    assert ring.verify(ring.sign(payload)) == payload
 
 
-def test_anybody_can_check_a_token_with_the_published_key(tmp_path: Path) -> None:
-    header, _, value = parts(token := RING.sign(b'{"a":1}'))
-    [jwk] = RING.jwks()["keys"]
+def number(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=="), "big")
+
+
+def test_anybody_can_check_a_token_with_the_published_key() -> None:
+    header, _, value = parts(token := RSA.sign(b'{"a":1}'))
+    [jwk] = RSA.jwks()["keys"]
+    assert json.loads(header) == {"alg": "RS256", "kid": jwk["kid"]}
+    key = rsa.RSAPublicNumbers(number(jwk["e"]), number(jwk["n"])).public_key()
+    key.verify(value, token.rpartition(".")[0].encode(), padding.PKCS1v15(), hashes.SHA256())
+
+
+def test_so_with_a_key_on_the_curve() -> None:
+    header, _, value = parts(token := ECDSA.sign(b'{"a":1}'))
+    [jwk] = ECDSA.jwks()["keys"]
     assert json.loads(header) == {"alg": "ES256", "kid": jwk["kid"]}
-    x, y = (int.from_bytes(base64.urlsafe_b64decode(jwk[each] + "=="), "big") for each in ("x", "y"))
-    key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    key = ec.EllipticCurvePublicNumbers(number(jwk["x"]), number(jwk["y"]), ec.SECP256R1()).public_key()
     halves = int.from_bytes(value[:32], "big"), int.from_bytes(value[32:], "big")
     key.verify(encode_dss_signature(*halves), token.rpartition(".")[0].encode(), ec.ECDSA(hashes.SHA256()))
 
 
-@given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_token_changed_anywhere_counts_no_more(at: int, by: int) -> None:
-    token = RING.sign(b'{"sub":"someone"}')
+def test_a_key_does_not_vouch_for_what_another_kind_of_key_signed() -> None:
+    both = KeyRing(RSA._signing, ECDSA._verifying)
+    header, payload, value = ECDSA.sign(b"{}").split(".")
+    assert both.verify(f"{header}.{payload}.{value}") == b"{}"
+    for swapped in ({"alg": "RS256", "kid": ECDSA.key_id}, {"alg": "ES256", "kid": RSA.key_id}):
+        with pytest.raises(BadSignature):
+            both.verify(f"{coded(swapped)}.{payload}.{value}")
+
+
+@given(RINGS, st.integers(0, 10_000), st.integers(1, 255))
+def test_a_token_changed_anywhere_counts_no_more(ring: KeyRing, at: int, by: int) -> None:
+    token = ring.sign(b'{"sub":"someone"}')
     at %= len(token)
     changed = token[:at] + chr((ord(token[at]) + by) % 128) + token[at + 1 :]
     # The last character of a part has bits that mean nothing.
     if changed != token and parts_or_none(changed) != parts(token):
         with pytest.raises(BadSignature):
-            RING.verify(changed)
+            ring.verify(changed)
 
 
 def parts_or_none(token: str) -> list[bytes] | None:
@@ -59,7 +82,9 @@ def parts_or_none(token: str) -> list[bytes] | None:
         return None
 
 
-@pytest.mark.parametrize("header", [{"alg": "none"}, {"alg": "HS256"}, {"alg": "ES256", "crit": ["b64"]}, {}, 7])
+@pytest.mark.parametrize(
+    "header", [{"alg": "none"}, {"alg": "HS256"}, {"alg": "RS256", "crit": ["b64"]}, {"alg": "ES256"}, {}, 7]
+)
 def test_the_token_does_not_choose_how_it_is_checked(header: object) -> None:
     _, payload, value = RING.sign(b"{}").split(".")
     if isinstance(header, dict):

@@ -13,7 +13,7 @@ from motet.cli import join_token, session
 from motet.cli.node.nodes import NodeView
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Line, Progress, chosen
-from motet.identity import rotation
+from motet.identity import rotation, signing
 from motet.identity.authority import Authority
 from motet.identity.messages import ROOTS_ANNOTATION, Roots
 from motet.identity.rotation import Stage
@@ -49,6 +49,29 @@ def rotate(timeout: float, quiet: bool, data_dir: Path) -> None:
     with chosen(quiet=quiet) as progress:
         token = session.run(_rotate(machine, settings, timeout, progress))
     click.echo(f"The root is new. Fetch kubeconfigs anew: motet kubeconfig. To add a machine:\n\n  {token}")
+
+
+@command.command("rotate-token-key")
+@click.option("--forget-old", is_flag=True, help="Make no new key; let none count but the one that signs now.")
+@data_dir_option
+def rotate_token_key(forget_old: bool, data_dir: Path) -> None:
+    """Sign the tokens of service accounts with a new key. Nothing is restarted.
+
+    What the old key signed still counts, until you run this again with --forget-old: an hour later no pod has such a
+    token any more, and tokens in Secrets are made anew within five minutes of that.
+    """
+    lifecycle.require_root()
+    machine = Machine(data_dir)
+    settings = machine.settings()
+    if settings is None:
+        raise MotetError(session.NOT_RUNNING)
+    if not settings.is_manager:
+        raise MotetError(lifecycle.only_a_worker(settings))
+    if forget_old:
+        click.echo(f"{signing.forget(machine.token_keys)} old keys count no more.")
+    else:
+        click.echo(f"New tokens are signed by {signing.rotate(machine.token_keys)}.")
+        click.echo("  next, in an hour: motet ca rotate-token-key --forget-old")
 
 
 async def _rotate(machine: Machine, settings: Settings, timeout: float, progress: Progress) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from motet.base.clock import Clock
 from motet.base.errors import AlreadyExists, Conflict, Forbidden, NotFound
@@ -25,6 +23,9 @@ from motet.kinds.secret import ACCOUNT_NAME, ACCOUNT_TOKEN, ACCOUNT_UID, SecretT
 from motet.store.document import Document
 from motet.store.table import Table
 
+# On a Secret that an account was given without asking.
+GIVEN = "motet.dev/given-to-account"
+_LOOK_AGAIN = 300.0
 _TOKENS = FieldSelector((FieldTerm("type", ACCOUNT_TOKEN),))
 
 
@@ -58,11 +59,6 @@ def decide(secret: Document, account: Document | None, tokens: Lasting, ca: str)
     return Filled(data, annotations) if data or annotations else None
 
 
-def own_secret(account: Document) -> str:
-    """The name of the Secret that an account is given: always the same one, however often it is asked for."""
-    return f"{account.name}-token-{hashlib.sha256(account.meta.uid.encode()).hexdigest()[:5]}"
-
-
 class AccountTokens:
     """The loop that fills, makes and removes such Secrets. Keys are accounts. `ca` is PEM text."""
 
@@ -84,15 +80,20 @@ class AccountTokens:
         loop.watch(self._secrets, _accounts_of)
         await loop.run()
 
-    async def reconcile(self, key: ObjectKey) -> None:
-        """All Secrets of one account."""
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """All Secrets of one account; seconds until the keys may have changed."""
         namespace, name = key
         account = self._accounts.get(name, namespace)
+        secrets = [
+            secret
+            for secret in self._secrets.select(namespace, fields=_TOKENS)
+            if (secret.meta.annotations or {}).get(ACCOUNT_NAME) == name and secret.meta.deletion_timestamp is None
+        ]
+        for secret in secrets:
+            await self._settle(secret, account)
         if self._one_each and account is not None and account.meta.deletion_timestamp is None:
-            await self._give_one(account)
-        for secret in self._secrets.select(namespace, fields=_TOKENS):
-            if (secret.meta.annotations or {}).get(ACCOUNT_NAME) == name and secret.meta.deletion_timestamp is None:
-                await self._settle(secret, account)
+            await self._give_one(account, [each for each in secrets if _is_of(each, account)])
+        return _LOOK_AGAIN if secrets else None
 
     async def _settle(self, secret: Document, account: Document | None) -> None:
         match decide(secret, account, self._tokens, self._ca):
@@ -106,21 +107,34 @@ class AccountTokens:
                 with contextlib.suppress(NotFound):
                     await self._client.update(secret_kind.KIND, changed)
 
-    async def _give_one(self, account: Document) -> None:
+    async def _give_one(self, account: Document, secrets: Sequence[Document]) -> None:
         """First the Secret, then its mention in the account: a crash in between is made good by looking again."""
-        name = own_secret(account)
-        if self._secrets.get(name, account.namespace) is None:
-            noted = {ACCOUNT_NAME: account.name, ACCOUNT_UID: account.meta.uid}
-            body: dict[str, Any] = {"metadata": {"name": name, "annotations": noted}, "type": ACCOUNT_TOKEN}
+        given = next((each for each in secrets if GIVEN in (each.meta.annotations or {})), None)
+        if given is None:
+            noted = {ACCOUNT_NAME: account.name, ACCOUNT_UID: account.meta.uid, GIVEN: "true"}
+            meta = {"generateName": f"{account.name}-token-", "annotations": noted}
             # Forbidden: the namespace began to go in between.
             with contextlib.suppress(AlreadyExists, Forbidden):
-                await self._client.create(secret_kind.KIND, body, account.namespace)
+                await self._client.create(
+                    secret_kind.KIND, {"metadata": meta, "type": ACCOUNT_TOKEN}, account.namespace
+                )
+            return  # The new Secret calls for another look.
         changed = account.decode()
         listed = changed.get("secrets") or []
-        if all(each.get("name") != name for each in listed):
-            changed["secrets"] = [*listed, {"name": name}]
+        kept = [each for each in listed if not self._was_given(account, str(each.get("name")), given.name)]
+        if kept != listed or all(each.get("name") != given.name for each in listed):
+            changed["secrets"] = [*(each for each in kept if each.get("name") != given.name), {"name": given.name}]
             with contextlib.suppress(NotFound):
                 await self._client.update(account_kind.KIND, changed)
+
+    def _was_given(self, account: Document, name: str, now: str) -> bool:
+        """Whether a mention is of a Secret that was given to the account before, and is no more."""
+        gone = self._secrets.get(name, account.namespace) is None
+        return gone and name != now and name.startswith(f"{account.name}-token-")
+
+
+def _is_of(secret: Document, account: Document) -> bool:
+    return (secret.meta.annotations or {}).get(ACCOUNT_UID) == account.meta.uid
 
 
 def _accounts_of(old: Document | None, new: Document | None) -> Iterable[ObjectKey]:

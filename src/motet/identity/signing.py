@@ -1,8 +1,10 @@
-"""The key that signs service-account tokens, and those whose signatures still count (JWS ES256: RFC 7515, RFC 7518).
+"""The key that signs service-account tokens, and those whose signatures still count (JWS: RFC 7515, RFC 7518).
 
 In a directory of its own: `signing.key` (mode 0600) signs; `KEYID.pub` are its predecessors, which only verify. A key's id
-is the SHA-256 of its public half, as upstream has it. There is one algorithm and it is never taken from the token, so what
-a general JWT library chooses between does not arise: the cryptography is `cryptography`'s, the rest is base64 and two dots.
+is the SHA-256 of its public half, as upstream has it. New keys are RSA, because RS256 is what every reader of such tokens has to
+know (OpenID Connect Discovery); ECDSA P-256 keys sign with ES256. The algorithm follows from the key and is never taken from the
+token, so what a general JWT library chooses between does not arise: the cryptography is `cryptography`'s, the rest is base64 and
+two dots.
 """
 
 from __future__ import annotations
@@ -16,16 +18,20 @@ from pathlib import Path
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
 from motet.identity.authority import IdentityError
 
-ALGORITHM = "ES256"
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 _SIGNING = "signing.key"
-_ECDSA = ec.ECDSA(hashes.SHA256())
+_RSA_BITS = 2048
+_SHA256 = hashes.SHA256()
+_ECDSA = ec.ECDSA(_SHA256)
+_PKCS1 = padding.PKCS1v15()
 _HALF = 32
 # Longer than any token we make; what is longer is not worth taking apart.
 _LONGEST = 16 * 1024
@@ -47,9 +53,7 @@ _header = msgspec.json.Decoder(_Header)
 class KeyRing:
     """One key that signs, and every key whose signatures count."""
 
-    def __init__(
-        self, signing: ec.EllipticCurvePrivateKey, verifying: Mapping[str, ec.EllipticCurvePublicKey] | None = None
-    ) -> None:
+    def __init__(self, signing: PrivateKey, verifying: Mapping[str, PublicKey] | None = None) -> None:
         self._signing = signing
         self.key_id = key_id(signing.public_key())
         self._verifying = {**(verifying or {}), self.key_id: signing.public_key()}
@@ -59,23 +63,22 @@ class KeyRing:
         """The ring of `directory`, made on first use. Raises IdentityError."""
         path = directory / _SIGNING
         if not path.exists():
-            write_atomically(path, _private_pem(ec.generate_private_key(ec.SECP256R1())))
+            write_atomically(path, _private_pem(_new_key()))
         try:
             signing = serialization.load_pem_private_key(path.read_bytes(), password=None)
             public = [serialization.load_pem_public_key(old.read_bytes()) for old in sorted(directory.glob("*.pub"))]
         except (OSError, ValueError) as error:
             raise IdentityError(f"the keys of service-account tokens in {directory} cannot be read: {error}") from error
-        old = [_p256(key, directory) for key in public]
-        if not isinstance(signing, ec.EllipticCurvePrivateKey):
-            raise IdentityError(f"{path} is no key of the kind it should be (ECDSA P-256)")
+        if not isinstance(signing, PrivateKey):
+            raise IdentityError(f"{path} is neither an RSA nor an ECDSA key")
+        old = [_known(key, directory) for key in (signing.public_key(), *public)]
         return cls(signing, {key_id(key): key for key in old})
 
     def sign(self, payload: bytes) -> str:
         """A compact JWS of these bytes."""
-        header = msgspec.json.encode({"alg": ALGORITHM, "kid": self.key_id})
+        header = msgspec.json.encode({"alg": algorithm(self._signing.public_key()), "kid": self.key_id})
         signed = f"{_text(header)}.{_text(payload)}"
-        r, s = decode_dss_signature(self._signing.sign(signed.encode(), _ECDSA))
-        return f"{signed}.{_text(r.to_bytes(_HALF, 'big') + s.to_bytes(_HALF, 'big'))}"
+        return f"{signed}.{_text(_signature(self._signing, signed.encode()))}"
 
     def verify(self, token: str) -> bytes:
         """What was signed. Raises BadSignature, which does not repeat the token."""
@@ -89,14 +92,23 @@ class KeyRing:
         except (msgspec.DecodeError, ValueError) as error:
             raise BadSignature("the token cannot be read") from error
         key = self._verifying.get(asked.kid)
-        if asked.alg != ALGORITHM or asked.crit is not None or key is None or len(value) != 2 * _HALF:
+        if key is None or asked.alg != algorithm(key) or asked.crit is not None:
             raise BadSignature("the token was not signed by a key of this cluster")
-        numbers = (int.from_bytes(value[:_HALF], "big"), int.from_bytes(value[_HALF:], "big"))
         try:
-            key.verify(encode_dss_signature(*numbers), signed.encode(), _ECDSA)
+            _check(key, value, signed.encode())
         except InvalidSignature:
             raise BadSignature("the token was not signed by a key of this cluster") from None
         return content
+
+    @property
+    def public_key(self) -> PublicKey:
+        """Of the key that signs."""
+        return self._signing.public_key()
+
+    @property
+    def algorithms(self) -> list[str]:
+        """What tokens that count may be signed with."""
+        return sorted({algorithm(key) for key in self._verifying.values()})
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys as a JWK set (RFC 7517), the one that signs first."""
@@ -107,10 +119,10 @@ class KeyRing:
 def rotate(directory: Path) -> str:
     """Let a new key sign; what the old one signed still counts. Gives the new key's id. Raises IdentityError, OSError."""
     ring = KeyRing.load_or_create(directory)
-    old = ring._signing.public_key()
+    old = ring.public_key
     # First the old one's public half, then the new one: whenever this ends, no token is worth less than before.
     write_atomically(directory / f"{ring.key_id}.pub", _public_pem(old), mode=0o644)
-    new = ec.generate_private_key(ec.SECP256R1())
+    new = _new_key()
     write_atomically(directory / _SIGNING, _private_pem(new))
     return key_id(new.public_key())
 
@@ -147,31 +159,67 @@ class CurrentRing:
             raise IdentityError(f"the keys of service-account tokens cannot be read: {error}") from error
 
 
-def key_id(key: ec.EllipticCurvePublicKey) -> str:
+def algorithm(key: PublicKey) -> str:
+    """What a key signs with."""
+    return "RS256" if isinstance(key, rsa.RSAPublicKey) else "ES256"
+
+
+def key_id(key: PublicKey) -> str:
     """What a token's header calls a key."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return _text(hashlib.sha256(key.public_bytes(serialization.Encoding.DER, form)).digest())
 
 
-def _jwk(name: str, key: ec.EllipticCurvePublicKey) -> dict[str, str]:
-    numbers = key.public_numbers()
-    x, y = (_text(number.to_bytes(_HALF, "big")) for number in (numbers.x, numbers.y))
-    return {"use": "sig", "kty": "EC", "kid": name, "crv": "P-256", "alg": ALGORITHM, "x": x, "y": y}
+def _signature(key: PrivateKey, data: bytes) -> bytes:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(data, _PKCS1, _SHA256)
+    r, s = decode_dss_signature(key.sign(data, _ECDSA))
+    return r.to_bytes(_HALF, "big") + s.to_bytes(_HALF, "big")
 
 
-def _p256(key: object, directory: Path) -> ec.EllipticCurvePublicKey:
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise IdentityError(f"{directory} holds a public key that is not ECDSA P-256")
-    return key
+def _check(key: PublicKey, value: bytes, data: bytes) -> None:
+    """Raises InvalidSignature."""
+    if isinstance(key, rsa.RSAPublicKey):
+        key.verify(value, data, _PKCS1, _SHA256)
+        return
+    if len(value) != 2 * _HALF:
+        raise InvalidSignature
+    numbers = (int.from_bytes(value[:_HALF], "big"), int.from_bytes(value[_HALF:], "big"))
+    key.verify(encode_dss_signature(*numbers), data, _ECDSA)
 
 
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _jwk(name: str, key: PublicKey) -> dict[str, str]:
+    found = {"use": "sig", "kid": name, "alg": algorithm(key)}
+    if isinstance(key, rsa.RSAPublicKey):
+        whole = key.public_numbers()
+        return {**found, "kty": "RSA", "n": _number(whole.n), "e": _number(whole.e)}
+    point = key.public_numbers()
+    x, y = (_text(number.to_bytes(_HALF, "big")) for number in (point.x, point.y))
+    return {**found, "kty": "EC", "crv": "P-256", "x": x, "y": y}
+
+
+def _number(value: int) -> str:
+    return _text(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
+def _known(key: object, directory: Path) -> PublicKey:
+    p256 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    if isinstance(key, rsa.RSAPublicKey) or p256:
+        return key  # type: ignore[return-value]
+    raise IdentityError(f"{directory} holds a key that is neither RSA nor ECDSA P-256")
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
+
+
+def _private_pem(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
-def _public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
+def _public_pem(key: PublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 

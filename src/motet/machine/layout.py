@@ -126,6 +126,11 @@ class Machine:
         return self.server_dir / "pki"
 
     @property
+    def token_keys(self) -> Path:
+        """The manager's keys of service-account tokens."""
+        return self.pki / "service-accounts"
+
+    @property
     def node_pki(self) -> Path:
         return self.agent_dir / "pki"
 

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from motet.api import bootstrap, certificates
 from motet.api.admission import BUILT_IN, Chain
@@ -52,6 +53,7 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 class Pki:
     directory: Path
     authority: Authority
+    ring: KeyRing
 
     def issue(self, name: str, user: str, *groups: str) -> tuple[Path, Path]:
         return self.authority.issue(user, groups, sans=("127.0.0.1", "localhost")).write(self.directory, name)
@@ -68,7 +70,7 @@ class Pki:
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     directory = tmp_path_factory.mktemp("pki")
-    made = Pki(directory, Authority.create(directory))
+    made = Pki(directory, Authority.create(directory), KeyRing(ec.generate_private_key(ec.SECP256R1())))
     made.issue("server", "motet-server")
     made.issue("admin", "admin", "system:masters")
     made.issue("node", "system:node:n1", "system:nodes")
@@ -174,7 +176,7 @@ async def serving(
     own = (*escalation.plugins(rbac, may), *certificates.plugins(may, clock))
     chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *own))
     registry = Registry(store, cache, catalogue, clock, admission=chain)
-    ring = KeyRing.load_or_create(directory / "keys")
+    ring = pki.ring
     registry.answer(serviceaccount.KIND, "token", TokenRequests(cache.table, lambda: ring, ISSUER, clock).create)
     webhooks = WebhookClient(cache.table)
     custom = CustomKinds(registry, webhooks)

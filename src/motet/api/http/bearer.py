@@ -77,6 +77,10 @@ class Tokens:
         """The keys that others may check tokens with."""
         return self._ring().jwks()
 
+    def algorithms(self) -> list[str]:
+        """What tokens may be signed with."""
+        return self._ring().algorithms
+
     def _claims(self, text: str) -> Token:
         ring = self._ring()
         if ring is not self._read_with:
@@ -128,12 +132,12 @@ def _user(token: Token) -> User:
     return User(accounts.user_name(token.namespace, token.account.name), groups, token.account.uid, extra)
 
 
-def openid_configuration(issuer: str, address: str) -> dict[str, object]:
+def openid_configuration(tokens: Tokens, address: str) -> dict[str, object]:
     """`/.well-known/openid-configuration` (OpenID Connect Discovery 1.0); `address` is HOST:PORT of the API server."""
     return {
-        "issuer": issuer,
+        "issuer": tokens.issuer,
         "jwks_uri": f"https://{address}/openid/v1/jwks",
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": tokens.algorithms(),
     }

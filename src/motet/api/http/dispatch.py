@@ -326,7 +326,7 @@ class Dispatcher:
 
     def _openid(self, path: str, tokens: Tokens) -> web.Response:
         if path == _OPENID[0]:
-            document = openid_configuration(tokens.issuer, self.discovery.address)
+            document = openid_configuration(tokens, self.discovery.address)
             return answers.body(answers.encode(document), headers={"Cache-Control": "public, max-age=3600"})
         return answers.body(
             answers.encode(tokens.jwks()),
