@@ -10,7 +10,7 @@ import os
 import ssl
 import sysconfig
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 class Pki:
     directory: Path
     authority: Authority
-    ring: KeyRing
+    ring: KeyRing = field(default_factory=lambda: KeyRing(ec.generate_private_key(ec.SECP256R1())))
 
     def issue(self, name: str, user: str, *groups: str) -> tuple[Path, Path]:
         return self.authority.issue(user, groups, sans=("127.0.0.1", "localhost")).write(self.directory, name)
@@ -70,7 +70,7 @@ class Pki:
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     directory = tmp_path_factory.mktemp("pki")
-    made = Pki(directory, Authority.create(directory), KeyRing(ec.generate_private_key(ec.SECP256R1())))
+    made = Pki(directory, Authority.create(directory))
     made.issue("server", "motet-server")
     made.issue("admin", "admin", "system:masters")
     made.issue("node", "system:node:n1", "system:nodes")
