@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from motet.agent.config import AgentConfig
-from motet.agent.machine import Load, Machine
+from motet.agent.machine import Machine
 from motet.agent.node import Facts, NodeAgent, changed, status_of
 from motet.base.clock import FakeClock
 from motet.kinds import lease as lease_kind
@@ -17,7 +17,7 @@ from support.fake_client import FakeClient
 
 GIB = 1 << 30
 MACHINE = Machine(2, 4 * GIB, 100 * GIB, "id", "boot", "6.1", "Debian", "amd64")
-FACTS = Facts(MACHINE, Load(2 * GIB, 0.5, 100, 32768), "containerd://1.6.20", "", [Image("i", ("a:1",), (), 5)])
+FACTS = Facts(MACHINE, (), "containerd://1.6.20", "", [Image("i", ("a:1",), (), 5)])
 CLOCK = FakeClock()
 
 
@@ -50,7 +50,8 @@ def test_a_well_node_is_ready_and_under_no_pressure(config: AgentConfig):
 
 
 def test_trouble_shows_in_the_conditions(config: AgentConfig):
-    facts = replace(FACTS, load=Load(1, 0.01, 32000, 32768), not_ready="no network")
+    pressures = ("MemoryPressure", "DiskPressure", "PIDPressure")
+    facts = replace(FACTS, pressures=pressures, not_ready="no network")
     status = status_of(config, facts, (), CLOCK.now())
     assert set(conditions(status).values()) - {"False"} == {"True"}
     assert next(item["message"] for item in status["conditions"] if item["type"] == "Ready") == "no network"

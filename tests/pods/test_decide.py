@@ -405,3 +405,14 @@ def test_a_pod_whose_containers_are_never_restarted_ends_even_if_its_own_policy_
     final = ending(wanted, Observed((sandbox(),), (exited(code=1),)), START)
     assert final is not None
     assert final.phase == "Failed"
+
+
+def test_a_container_whose_image_was_changed_is_replaced_whatever_the_policy():
+    wanted = pod(app(image="web:2"), restartPolicy="Never")
+    step = decide(wanted, Observed((sandbox(),), (container(),)), READY, START).step
+    assert isinstance(step, StopContainers)
+    assert step.message == "Container {name} definition changed, will be restarted"
+    stopped = Observed((sandbox(),), (exited(code=143),))
+    assert decide(wanted, stopped, READY, START + 2).step == EnsureImage("app", 1)
+    replaced = Observed((sandbox(),), (exited(code=143), container(attempt=1, made_of="web:2")))
+    assert decide(wanted, replaced, READY, START + 2).step is None

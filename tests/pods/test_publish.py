@@ -103,3 +103,21 @@ async def test_what_somebody_else_overwrote_is_put_right_but_not_at_once(clock: 
         writer.set(changed, dict(RUNNING))
         await writer.flush(document.meta.uid)
     assert await phase(client) == "Running"
+
+
+async def test_a_generation_alone_waits_a_moment_so_that_it_goes_with_something_else(clock: FakeClock):
+    client = FakeClient(clock)
+    document = await made(client)
+    async with writing(client, clock) as writer:
+        writer.set(document, dict(RUNNING))
+        await writer.flush(document.meta.uid)
+        writer.set(document, {**RUNNING, "observedGeneration": 2})
+        await clock.advance(0.5)
+        assert patches(client) == 1
+        await clock.advance(0.6)
+        await writer.flush(document.meta.uid)
+        assert patches(client) == 2
+        writer.set(document, {**RUNNING, "observedGeneration": 3})
+        writer.set(document, {"phase": "Failed", "conditions": [], "observedGeneration": 3})
+        await writer.flush(document.meta.uid)
+    assert patches(client) == 3

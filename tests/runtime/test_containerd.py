@@ -29,7 +29,6 @@ from motet.runtime.interface import (
 from runtime.conformance import PATIENCE, RuntimeConformance, Subject, until
 from support.images import busybox_image, docker_archive
 from support.node import IMAGE, LiveNode, leaked, live_node
-from support.registry import registry
 
 pytestmark = pytest.mark.node
 
@@ -380,23 +379,8 @@ async def test_an_archive_whose_blob_does_not_match_its_digest_is_refused(subjec
     assert await subject.runtime.image("localhost/motet-test/torn:1") is None
 
 
-def _plain_http(node: LiveNode, port: int) -> None:
-    """Allow plain HTTP to the test's registry (containerd's hosts.toml)."""
-    directory = node.config.registry_dir / f"127.0.0.1:{port}"
-    directory.mkdir(parents=True)
-    (directory / "hosts.toml").write_text(f'[host."http://127.0.0.1:{port}"]\n  capabilities = ["pull", "resolve"]\n')
-
-
-@contextlib.contextmanager
-def _serving(node: LiveNode, archive: Path, credentials=None):
-    with contextlib.ExitStack() as stack:
-        port = node.inside(lambda: stack.enter_context(registry(archive, credentials=credentials)))
-        _plain_http(node, port)
-        yield f"127.0.0.1:{port}"
-
-
 async def test_an_image_is_pulled_from_a_registry(subject, tmp_path):
-    with _serving(subject.node, busybox_image(tmp_path / "i.tar", "x:1", {"/p": "pulled"})) as host:
+    with subject.node.registry(busybox_image(tmp_path / "i.tar", "x:1", {"/p": "pulled"})) as host:
         reference = f"{host}/some/image:1"
         image_id = await subject.runtime.pull(reference)
     image = await subject.runtime.image(reference)
@@ -406,13 +390,13 @@ async def test_an_image_is_pulled_from_a_registry(subject, tmp_path):
 
 async def test_an_image_the_registry_lacks_is_said_to_be_missing(subject, tmp_path):
     archive = busybox_image(tmp_path / "i.tar", "x:1")
-    with _serving(subject.node, archive) as host, pytest.raises(ImageNotFound, match="does not have it"):
+    with subject.node.registry(archive) as host, pytest.raises(ImageNotFound, match="does not have it"):
         await subject.runtime.pull(f"{host}/some/image:2")
 
 
 async def test_credentials_are_used_and_their_absence_is_named(subject, tmp_path):
     archive = busybox_image(tmp_path / "i.tar", "x:1", {"/p": "private"})
-    with _serving(subject.node, archive, ("ann", "secret")) as host:
+    with subject.node.registry(archive, ("ann", "secret")) as host:
         reference = f"{host}/private/image:1"
         with pytest.raises(ImageNotFound, match="credentials"):
             await subject.runtime.pull(reference)

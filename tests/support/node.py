@@ -19,8 +19,8 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,7 @@ from motet.runtime.containerd import Containerd
 from motet.runtime.cri import CriRuntime
 from motet.runtime.settings import ContainerdConfig
 from support.images import busybox_image
+from support.registry import registry
 
 IMAGE = "localhost/motet-test/busybox:1"
 _CLONE_NEWNET = 0x40000000
@@ -95,6 +96,18 @@ class LiveNode:
         for error in errors:
             raise error
         return results[0]
+
+    @contextmanager
+    def registry(self, archive: Path, credentials: tuple[str, str] | None = None) -> Iterator[str]:
+        """A registry on the node's loopback with the image of `archive` as any repository, tag 1: its host and port."""
+        with ExitStack() as stack:
+            port = self.inside(lambda: stack.enter_context(registry(archive, credentials=credentials)))
+            directory = self.config.registry_dir / f"127.0.0.1:{port}"
+            directory.mkdir(parents=True)
+            # Plain HTTP.
+            hosts = f'[host."http://127.0.0.1:{port}"]\n  capabilities = ["pull", "resolve"]\n'
+            (directory / "hosts.toml").write_text(hosts)
+            yield f"127.0.0.1:{port}"
 
     def dial(self, host: str, port: int) -> socket.socket:
         return self.inside(lambda: socket.create_connection((host, port), timeout=5))

@@ -10,6 +10,7 @@ import msgspec
 from motet.pods import model
 from motet.pods.model import (
     BACKOFF,
+    IMAGE,
     NANOSECONDS,
     Cleanup,
     CreateContainer,
@@ -73,6 +74,7 @@ def container(
     ended: float = START + 1,
     box: str = "box0",
     backoff: int = 0,
+    made_of: str = "web:1",
     **fields: Any,
 ) -> Container:
     exited = state is ContainerState.EXITED
@@ -90,7 +92,7 @@ def container(
         reason=reason,
         image="web:1",
         image_ref="sha256:abc",
-        annotations={BACKOFF: str(backoff)},
+        annotations={BACKOFF: str(backoff), IMAGE: made_of},
         **fields,
     )
 

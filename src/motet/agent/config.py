@@ -10,6 +10,8 @@ from pathlib import Path
 from motet.identity.messages import NODE_GRACE
 from motet.network.ingress.config import IngressConfig
 from motet.network.wireguard.config import WireguardConfig
+from motet.pods.eviction import DEFAULTS, Threshold
+from motet.pods.imagegc import Policy
 from motet.runtime.settings import ContainerdConfig
 
 
@@ -57,8 +59,24 @@ class AgentConfig:
     reserved_memory: int = 100 * 1024 * 1024
     reserved_cpu_millis: int = 0
     pids_per_pod: int = 4096
+    # When pods are evicted, how long conditions last, and the longest a pod is given when there is time (seconds).
+    thresholds: tuple[Threshold, ...] = DEFAULTS
+    eviction_transition: float = 300.0
+    eviction_grace: int = 0
+    # When unused images go.
+    images: Policy = Policy()
+    # Of one container: bytes in a file, and files.
+    rotate_logs_at: int = 10 * 1024 * 1024
+    kept_logs: int = 5
     # Sysctls beyond the safe ones that pods may set; `kernel.msg*` stands for all that begin so.
     unsafe_sysctls: tuple[str, ...] = ()
+
+    # Files of pods that this node runs of its own accord; None: below `data_dir`.
+    manifests_dir: Path | None = None
+
+    @property
+    def manifests(self) -> Path:
+        return self.manifests_dir or self.data_dir / "manifests"
 
     @property
     def containerd(self) -> ContainerdConfig:

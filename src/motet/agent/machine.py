@@ -27,7 +27,7 @@ class Load:
     """What does: bytes free, and processes against the most there can be."""
 
     memory_available: int
-    storage_free_share: float
+    memory: int
     pids: int
     pids_limit: int
 
@@ -50,13 +50,30 @@ def look(data_dir: Path) -> Machine:
     )
 
 
-def load(data_dir: Path) -> Load:
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system: bytes and files, what is free for us and what there is."""
+
+    available: int
+    capacity: int
+    inodes_free: int
+    inodes: int
+
+
+def disk(directory: Path) -> Disk:
+    """The file system of a directory. Raises OSError."""
+    found = os.statvfs(directory)
+    size = found.f_frsize
+    return Disk(found.f_bavail * size, found.f_blocks * size, found.f_favail, found.f_files)
+
+
+def load() -> Load:
     """Read how the machine is doing."""
-    disk = os.statvfs(data_dir)
     processes = _first_line("/proc/loadavg").split()
+    memory = _meminfo()
     return Load(
-        memory_available=_meminfo().get("MemAvailable", 0),
-        storage_free_share=disk.f_bavail / disk.f_blocks if disk.f_blocks else 1.0,
+        memory_available=memory.get("MemAvailable", 0),
+        memory=memory.get("MemTotal", 0),
         pids=int(processes[3].split("/")[1]) if len(processes) > 3 else 0,
         pids_limit=int(_first_line("/proc/sys/kernel/pid_max") or "0"),
     )

@@ -24,6 +24,7 @@ from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
 from motet.agent.renewal import Renewal
 from motet.agent.server import AgentServer
+from motet.agent.tidy import Tidy
 from motet.base import files, jitter
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError
@@ -167,12 +168,16 @@ async def _run_parts(
     context = tls.server_context(config.certificate, config.key, config.ca)
     renewal = Renewal(NodeFiles(config.certificate.parent), client, clock, (shown, context))
     volumes = LocalVolumes(client, clock, config.node_name, config.volumes_dir, config.pods_dir)
+    node.pressures = lambda: manager.pressures
+    tidy = Tidy.of(config, manager, tools, clock, node.tell)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "the node's network": net.run,
         "events": tools.recorder.run,
         "pods": manager.run,
         "heartbeats": node.run,
         "local volumes": volumes.run,
+        "unused images": tidy.images.run,
+        "eviction": tidy.evictor.run,
         "the agent's server": lambda: server.run(config.listen, config.port, context),
     }
     if config.certificate.name == NodeFiles(config.certificate.parent).pair.name:
@@ -207,6 +212,8 @@ def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock:
         pids_per_pod=config.pids_per_pod,
         starts_at_once=max(4, 2 * found.cpus),
         most_pods=config.max_pods,
+        rotate_logs_at=config.rotate_logs_at,
+        kept_logs=config.kept_logs,
         unsafe_sysctls=config.unsafe_sysctls,
     )
     sources = ApiSources(client, clock)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from motet.agent import machine
 from motet.agent.config import AgentConfig
-from motet.agent.machine import Load, Machine
+from motet.agent.machine import Machine
 from motet.base import jitter, quantity, release
 from motet.base.clock import Clock
 from motet.base.errors import NOT_A_MEMBER, AlreadyExists, ApiError, Conflict, MotetError, NotFound
@@ -25,6 +25,7 @@ from motet.client.interface import Client
 from motet.kinds import lease as lease_kind
 from motet.kinds import node as node_kind
 from motet.network.proxy.mesh import ANSWERS_BACK
+from motet.pods.eviction import CONDITIONS
 from motet.runtime.interface import Image, Runtime, RuntimeFailure
 from motet.store.document import Document
 
@@ -38,17 +39,17 @@ _HEARTBEATS = 4
 _STATUS_EVERY = 300.0
 _MOST_IMAGES = 50
 _OWN_CONDITIONS = frozenset({"NetworkUnavailable", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready"})
-_LEAST_MEMORY = 100 * 1024 * 1024
-_LEAST_STORAGE_SHARE = 0.05
-_MOST_PIDS_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything a node's status is computed from. `not_ready` is why pods cannot be run, or empty."""
+    """Everything a node's status is computed from. `not_ready` is why pods cannot be run, or empty.
+
+    `pressures` are the conditions of `pods.eviction` that hold.
+    """
 
     machine: Machine
-    load: Load
+    pressures: Collection[str]
     runtime_version: str
     not_ready: str
     images: Sequence[Image]
@@ -97,10 +98,7 @@ def _capacity(config: AgentConfig, found: Machine) -> Json:
 
 
 def _conditions(facts: Facts, previous: Sequence[Json], now: datetime) -> list[Json]:
-    load = facts.load
-    low_memory = load.memory_available < _LEAST_MEMORY
-    low_disk = load.storage_free_share < _LEAST_STORAGE_SHARE
-    low_pids = bool(load.pids_limit) and load.pids > load.pids_limit * _MOST_PIDS_SHARE
+    low_memory, low_disk, low_pids = (name in facts.pressures for name in CONDITIONS)
     told = [
         _either("NetworkUnavailable", False, "", "RouteCreated", "The node's pod network is set up"),
         _either(
@@ -184,6 +182,7 @@ class NodeAgent:
         self._written_at = float("-inf")
         self._uid = ""
         self._removed: asyncio.Future[str] | None = None
+        self.pressures: Callable[[], Collection[str]] = tuple
         self.starting = "the agent is starting"
 
     @property
@@ -237,6 +236,13 @@ class NodeAgent:
             # Never later than that, and not all nodes in one step.
             await self._clock.sleep(jitter.below(self._config.node_grace / _HEARTBEATS))
 
+    async def tell(self) -> None:
+        """Something about the node has changed that the cluster should hear at once."""
+        try:
+            await self._write_status()
+        except ApiError as error:
+            _log.warning("a change of the node's conditions not told yet: %s", error)
+
     async def _status(self) -> Json:
         not_ready, version, images = self.starting, "containerd://unknown", []
         try:
@@ -246,7 +252,7 @@ class NodeAgent:
             not_ready = not_ready or await self._runtime.network_ready()
         except RuntimeFailure as failure:
             not_ready = f"container runtime is down: {failure}"
-        facts = Facts(self._machine, machine.load(self._config.data_dir), version, not_ready, images)
+        facts = Facts(self._machine, self.pressures(), version, not_ready, images)
         return status_of(self._config, facts, self._written.get("conditions", ()), self._clock.now())
 
     async def _write_status(self) -> None:

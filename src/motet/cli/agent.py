@@ -21,6 +21,7 @@ def command(data_dir: Path, verbose: bool) -> None:
     """Run this machine's node agent in the foreground. Its pods outlive it."""
     from motet.agent.config import AgentConfig
     from motet.agent.main import run_until_told
+    from motet.agent.tuning import FILE, apply
 
     require_root()
     logging.basicConfig(
@@ -53,4 +54,4 @@ def command(data_dir: Path, verbose: bool) -> None:
         node_grace=settings.node_grace,
         encrypted=settings.encrypted,
     )
-    uvloop.run(run_until_told(config))
+    uvloop.run(run_until_told(apply(config, data_dir / FILE)))

@@ -170,7 +170,7 @@ async def _gather(machine: Machine) -> Status:
             nodes=[node_row(node, pods, now) for node in await client.list(node_kind.KIND)],
             disk_free=disk.free,
             disk_total=disk.total,
-            memory_available=node_machine.load(machine.data_dir).memory_available,
+            memory_available=node_machine.load().memory_available,
             memory_total=memory,
             addresses={
                 f"{where}/{name}": [item.url for item in items] for (where, name), items in published.items() if items

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from motet.pods import resources
+from motet.pods import eviction, resources
 from motet.pods.model import Final
 from motet.pods.resizing import Room
 from motet.pods.spec import Pod
@@ -36,6 +36,8 @@ class Neighbours:
     pods: int = 0
     most: int = 110
     ports: Collection[HostPort] = ()
+    # Node conditions that hold (MemoryPressure, ...).
+    pressures: Collection[str] = ()
 
 
 def refusal(pod: Pod, neighbours: Neighbours, unsafe_sysctls: Collection[str]) -> Final | None:
@@ -44,6 +46,9 @@ def refusal(pod: Pod, neighbours: Neighbours, unsafe_sysctls: Collection[str]) -
         name = sysctl.name.replace("/", ".")
         if name not in SAFE_SYSCTLS and not _listed(name, unsafe_sysctls):
             return _rejected("SysctlForbidden", f'forbidden sysctl: "{sysctl.name}" not allowlisted')
+    if _unwelcome(pod, neighbours.pressures):
+        listed = " ".join(sorted(neighbours.pressures))
+        return Final("Failed", "Evicted", f"The node had condition: [{listed}]. ")
     if neighbours.pods >= neighbours.most:
         return _lacking("pods", 1, neighbours.pods, neighbours.most)
     room = neighbours.room
@@ -64,6 +69,18 @@ def host_ports(pod: Pod) -> Iterator[HostPort]:
             if port.host_port:
                 address = "" if port.host_ip in ("0.0.0.0", "::") else port.host_ip
                 yield port.protocol, address, port.host_port
+
+
+def _unwelcome(pod: Pod, pressures: Collection[str]) -> bool:
+    """Whether a pod would make a shortage worse: under memory pressure only one that asks for nothing."""
+    if not pressures or not eviction.evictable(pod):
+        return False
+    if set(pressures) != {"MemoryPressure"} or resources.qos_class(pod) != "BestEffort":
+        return set(pressures) != {"MemoryPressure"}
+    return not any(
+        toleration.key in ("", "node.kubernetes.io/memory-pressure") and toleration.effect in ("", "NoSchedule")
+        for toleration in pod.spec.tolerations or ()
+    )
 
 
 def _clash(one: HostPort, other: HostPort) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from motet.base.timestamps import parse_time
 from motet.pods import backoff, resizing
 from motet.pods.model import (
+    IMAGE,
     RESIZE,
     SANDBOX,
     VOLUMES,
@@ -51,6 +52,8 @@ def decide(pod: Pod, observed: Observed, records: Records, now: float, *, gone: 
         return _finish(pod, observed, records, Final("Pending"))
     if records.rejected is not None:
         return _finish(pod, observed, records, records.rejected)
+    if records.evicted is not None:
+        return _finish(pod, observed, records, records.evicted, records.eviction_grace)
     final = ending(pod, observed, now)
     if final is not None:
         return _finish(pod, observed, records, final)
@@ -96,7 +99,14 @@ def _init_failed(pod: Pod, observed: Observed) -> bool:
 
 def _will_run(pod: Pod, container: ContainerSpec, made: Container) -> bool:
     """Whether this newest container of its name runs or will be replaced."""
-    return made.state is not ContainerState.EXITED or restarts(pod, container, made.exit_code)
+    if made.state is not ContainerState.EXITED:
+        return True
+    return restarts(pod, container, made.exit_code) or outdated(container, made)
+
+
+def outdated(container: ContainerSpec, made: Container) -> bool:
+    """Whether the pod names another image by now than that which `made` was made of."""
+    return made.annotations.get(IMAGE, container.image) != container.image
 
 
 def restarts(pod: Pod, container: ContainerSpec, exit_code: int) -> bool:
@@ -107,11 +117,12 @@ def restarts(pod: Pod, container: ContainerSpec, exit_code: int) -> bool:
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
-def _finish(pod: Pod, observed: Observed, records: Records, final: Final) -> Decision:
+def _finish(pod: Pod, observed: Observed, records: Records, final: Final, grace: int | None = None) -> Decision:
     """A pod that ended keeps its dead containers (for their logs) and gives back everything else."""
+    grace = pod.grace if grace is None else grace
     message = final.message or "Stopping container {name}: the pod has ended"
     return Decision(
-        _stop_all(pod, observed, records, pod.grace, message)
+        _stop_all(pod, observed, records, grace, message)
         or (None if records.cleaned or not (records.prepared or observed.sandboxes) else Cleanup(everything=False))
     )
 
@@ -170,7 +181,7 @@ def _stop(containers: Iterable[Container], grace: int, message: str, *, deleting
 
 
 def _run(pod: Pod, observed: Observed, records: Records, now: float) -> Decision:
-    step = _kill_unhealthy(pod, observed, records) or _drop_old(pod, observed)
+    step = _kill_outdated(pod, observed) or _kill_unhealthy(pod, observed, records) or _drop_old(pod, observed)
     if step is not None:
         return Decision(step)
     sandbox = observed.sandbox
@@ -195,6 +206,14 @@ def _with_deadline(pod: Pod, decision: Decision) -> Decision:
     if decision.step is not None or deadline is None:
         return decision
     return Decision(None, deadline if decision.wake_at is None else min(deadline, decision.wake_at))
+
+
+def _kill_outdated(pod: Pod, observed: Observed) -> Step | None:
+    for spec in (*(init for init in pod.inits if init.sidecar), *pod.spec.containers):
+        made = observed.latest(spec.name)
+        if made is not None and made.state is ContainerState.RUNNING and outdated(spec, made):
+            return _stop([made], pod.grace, "Container {name} definition changed, will be restarted")
+    return None
 
 
 def _kill_unhealthy(pod: Pod, observed: Observed, records: Records) -> Step | None:

@@ -228,6 +228,7 @@ async def create_container(
                 model.MESSAGE_POLICY: spec.termination_message_policy,
                 model.MESSAGE_FILE: str(message_file),
                 model.BACKOFF: str(step.backoff),
+                model.IMAGE: spec.image,
                 model.GRACE: str(pod.grace),
             },
             stdin=spec.stdin,

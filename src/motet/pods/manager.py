@@ -21,7 +21,7 @@ from motet.pods.model import NODE, Observed
 from motet.pods.observe import RuntimeView
 from motet.pods.publish import StatusWriter
 from motet.pods.resizing import Room
-from motet.pods.spec import Pod, PodSpec
+from motet.pods.spec import Pod, PodSpec, quiet
 from motet.pods.worker import Worker
 from motet.runtime.interface import EventKind, RuntimeFailure
 from motet.store.document import Document, Meta
@@ -47,6 +47,8 @@ class Manager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._table: Table | None = None
+        # Conditions of the node that hold just now (MemoryPressure, ...).
+        self.pressures: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Look after the pods until cancelled, which leaves them as they are."""
@@ -90,6 +92,20 @@ class Manager:
         """What the runtime has of a pod. Raises RuntimeFailure."""
         return await self.view.pod(pod.metadata.uid)
 
+    def evict(self, uid: str, message: str, grace: int) -> None:
+        """End a pod for good, within `grace` seconds."""
+        if (worker := self._workers.get(uid)) is not None:
+            worker.evict(message, grace)
+
+    def has_ended(self, uid: str) -> bool:
+        """Whether this is a pod of ours that will do nothing any more."""
+        worker = self._workers.get(uid)
+        return worker is not None and quiet(worker.pod)
+
+    def running(self) -> list[Pod]:
+        """The pods that have something of the node."""
+        return [held for worker in self._workers.values() if (held := worker.holds) is not None]
+
     def addresses(self, pod: Pod, observed: Observed) -> tuple[str, ...]:
         """The addresses of a pod that has any."""
         return pod_ips(pod, observed.sandbox, self._tools.config)
@@ -122,7 +138,8 @@ class Manager:
         place, most = self._tools.config.place, self._tools.config.most_pods
         cpu, memory = (sum(resources.pod_request(pod, name) for pod in others) for name in ("cpu", "memory"))
         ports = [port for pod in others for port in host_ports(pod)]
-        return Neighbours(Room(place.cpu, place.memory, cpu, memory), len(others), most, ports)
+        room = Room(place.cpu, place.memory, cpu, memory)
+        return Neighbours(room, len(others), most, ports, self.pressures)
 
     async def _keep_working(self, uid: str, worker: Worker) -> None:
         """One pod's trouble is that pod's alone."""

@@ -26,6 +26,8 @@ MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 # Where on the host the termination message is written, and how long to hold back the restart after this container.
 MESSAGE_FILE = "motet.dev/termination-message-file"
+# The image a container was made of, as its pod names it: a pod that names another wants another container.
+IMAGE = "motet.dev/image"
 BACKOFF = "motet.dev/restart-backoff-seconds"
 
 NANOSECONDS = 1_000_000_000
@@ -116,8 +118,10 @@ class Records:
     messages: Mapping[str, str] = field(default_factory=dict)
     # Sandboxes this agent has stopped: their addresses are given back.
     stopped: frozenset[str] = frozenset()
-    # The node does not take the pod.
+    # The node does not take the pod, or has ended it, giving it so many seconds.
     rejected: Final | None = None
+    evicted: Final | None = None
+    eviction_grace: int = 0
     # By container id: its limits. By name: its resources as the API says them, when it was last seen to have them in full.
     has: Mapping[str, Resources] = field(default_factory=dict)
     applied: Mapping[str, ResourceList] = field(default_factory=dict)

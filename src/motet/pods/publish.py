@@ -30,6 +30,9 @@ _RETRY_FIRST = 0.5
 _RETRY_LONGEST = 30.0
 # Somebody else's change of our fields is put right at most this often, in seconds.
 _CORRECT_EVERY = 10.0
+# How long a change that can wait is held back, so that it goes with another, in seconds.
+_PATIENCE = 1.0
+_GENERATION = "observedGeneration"
 _OWN_FIELDS = (
     "phase", "reason", "message", "hostIP", "hostIPs", "podIP", "podIPs", "startTime", "qosClass", "conditions",
     "initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses",
@@ -62,6 +65,9 @@ class StatusWriter:
         self._due: dict[str, None] = {}
         self._news = asyncio.Event()
         self._busy: set[str] = set()
+        # What can wait, and until when.
+        self._patient: dict[str, float] = {}
+        self._patience = asyncio.Event()
 
     def set(self, document: Document, status: Json) -> None:
         """`status` is now the truth about the pod last seen as `document`."""
@@ -72,19 +78,30 @@ class StatusWriter:
         entry.document, entry.wanted = document, status
         if self._differs(entry):
             entry.settled.clear()
-            self._due[uid] = None
-            self._news.set()
+            if _significant(self._known(entry), status):
+                self._hurry(uid)
+            else:
+                self._patient.setdefault(uid, self._clock.monotonic() + _PATIENCE)
+                self._patience.set()
         else:
             entry.settled.set()
+
+    def _hurry(self, uid: str) -> None:
+        self._patient.pop(uid, None)
+        self._due[uid] = None
+        self._news.set()
 
     def forget(self, uid: str) -> None:
         if (entry := self._entries.pop(uid, None)) is not None:
             entry.settled.set()
         self._due.pop(uid, None)
+        self._patient.pop(uid, None)
 
     async def flush(self, uid: str) -> None:
         """Return when the last status set for `uid` has been written, or the pod turned out to be gone."""
         if (entry := self._entries.get(uid)) is not None:
+            if uid in self._patient:
+                self._hurry(uid)
             await entry.settled.wait()
 
     def _differs(self, entry: _Entry) -> bool:
@@ -102,7 +119,8 @@ class StatusWriter:
         if entry.written is not None and entry.document.revision <= entry.revision:
             return entry.written
         seen = entry.document.view(_StatusView).status
-        own = [item for item in seen.get("conditions") or () if item.get("type") in OWN_CONDITIONS]
+        ours = _ours(entry.wanted)
+        own = [item for item in seen.get("conditions") or () if item.get("type") in ours]
         return {**seen, "conditions": own}
 
     async def run(self) -> None:
@@ -110,6 +128,20 @@ class StatusWriter:
         async with asyncio.TaskGroup() as group:
             for _ in range(_WRITERS):
                 group.create_task(self._work())
+            group.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        """Write what could wait when it has waited long enough."""
+        while True:
+            if not self._patient:
+                self._patience.clear()
+                await self._patience.wait()
+                continue
+            uid, until = min(self._patient.items(), key=lambda item: item[1])
+            if (left := until - self._clock.monotonic()) > 0:
+                await self._clock.sleep(left)
+            elif uid in self._patient:
+                self._hurry(uid)
 
     async def _work(self) -> None:
         while True:
@@ -130,7 +162,8 @@ class StatusWriter:
 
     async def _write(self, uid: str, entry: _Entry) -> None:
         wanted = entry.wanted
-        patch = {"metadata": {"uid": uid}, "status": difference(self._known(entry), wanted, _foreign(entry.document))}
+        foreign = _foreign(entry.document, _ours(wanted))
+        patch = {"metadata": {"uid": uid}, "status": difference(self._known(entry), wanted, foreign)}
         try:
             answer = await self._client.patch(
                 pod_kind.KIND, entry.document.name, patch, entry.document.namespace,
@@ -160,9 +193,28 @@ class StatusWriter:
             self._due[uid] = None
 
 
-def _foreign(document: Document) -> list[Json]:
+def _significant(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether more differs than the generation that was looked at, which whoever changed the pod is not waiting for."""
+
+    def plain(status: Mapping[str, Any]) -> Any:
+        own = {name: status[name] for name in _OWN_FIELDS if name in status and name != _GENERATION}
+        conditions = [
+            {key: value for key, value in condition.items() if key != _GENERATION}
+            for condition in own.get("conditions") or ()
+        ]
+        return _bare({**own, "conditions": conditions})
+
+    return bool(plain(known) != plain(wanted))
+
+
+def _ours(wanted: Mapping[str, Any]) -> set[str]:
+    """The types of conditions that are ours to write: always, or because there is one of them to tell."""
+    return {*OWN_CONDITIONS, *(condition["type"] for condition in wanted.get("conditions") or ())}
+
+
+def _foreign(document: Document, ours: set[str]) -> list[Json]:
     conditions = document.view(_StatusView).status.get("conditions") or ()
-    return [condition for condition in conditions if condition.get("type") not in OWN_CONDITIONS]
+    return [condition for condition in conditions if condition.get("type") not in ours]
 
 
 def difference(known: Mapping[str, Any], wanted: Mapping[str, Any], foreign: list[Json]) -> Json:

@@ -349,6 +349,11 @@ class ReadinessGate(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     condition_type: str
 
 
+class Toleration(msgspec.Struct, gc=False, frozen=True):
+    key: str = ""
+    effect: str = ""
+
+
 class PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     containers: tuple[ContainerSpec, ...] = ()
     init_containers: tuple[ContainerSpec, ...] | None = None
@@ -376,6 +381,8 @@ class PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     service_account_name: str = ""
     overhead: dict[str, Quantity] | None = None
     runtime_class_name: str = ""
+    priority: int | None = None
+    tolerations: tuple[Toleration, ...] | None = None
     resources: ResourceList | None = None
 
 

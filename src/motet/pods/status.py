@@ -13,7 +13,7 @@ from typing import Any
 
 from motet.base.timestamps import format_time
 from motet.pods import backoff, resizing, resources
-from motet.pods.decide import completed, ending, fresh_until, restarts
+from motet.pods.decide import completed, ending, fresh_until, outdated, restarts
 from motet.pods.model import RESIZE, SANDBOX, VOLUMES, Failure, Final, Health, Observed, Records, seconds
 from motet.pods.spec import ContainerSpec, Pod
 from motet.runtime.interface import Container, ContainerState, Sandbox
@@ -38,7 +38,7 @@ class Host:
 
 def compute(pod: Pod, observed: Observed, records: Records, now: float, host: Host) -> Json:
     """The status of `pod` at `now`."""
-    final = None if records.unsupported else records.rejected or ending(pod, observed, now)
+    final = None if records.unsupported else records.rejected or records.evicted or ending(pod, observed, now)
     statuses = [_container_status(pod, spec, observed, records, now) for spec in pod.everything]
     inits, mains = statuses[: len(pod.inits)], statuses[len(pod.inits) :]
     phase = _phase(pod, observed, final)
@@ -219,7 +219,7 @@ def _waiting_to_restart(pod: Pod, spec: ContainerSpec, dead: Container, records:
         return None
     if is_init and not spec.sidecar and dead.exit_code == 0:
         return None
-    if not spec.sidecar and not restarts(pod, spec, dead.exit_code):
+    if not spec.sidecar and not restarts(pod, spec, dead.exit_code) and not outdated(spec, dead):
         return None
     if pod.metadata.deletion_timestamp is not None:
         return None
@@ -286,6 +286,7 @@ def _conditions(
         _condition("ContainersReady", *ready),
         _condition("PodScheduled", True),
         *_resizing(pod, observed, records),
+        *_disruption(records),
     ]
     known = {condition.type: condition for condition in pod.status.conditions or ()}
     stamp = format_time(_at(now))
@@ -305,6 +306,12 @@ def _resizing(pod: Pod, observed: Observed, records: Records) -> Iterator[Json]:
         condition = _condition("PodResizeInProgress", True)
         failure = records.failures.get(RESIZE)
         yield condition if failure is None else {**condition, "reason": "Error", "message": failure.message}
+
+
+def _disruption(records: Records) -> Iterator[Json]:
+    if records.evicted is not None:
+        condition = _condition("DisruptionTarget", True)
+        yield {**condition, "reason": "TerminationByKubelet", "message": records.evicted.message}
 
 
 def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Json:

@@ -49,7 +49,7 @@ from motet.pods.spec import Condition, ContainerSpec, Pod, quiet
 from motet.pods.status import OWN_CONDITIONS, Host, compute
 from motet.pods.telling import Telling
 from motet.pods.vitals import Vitals
-from motet.runtime.interface import RuntimeFailure, RuntimeUnavailable
+from motet.runtime.interface import ImageNotFound, RuntimeFailure, RuntimeUnavailable
 from motet.store.document import Document
 
 _log = logging.getLogger("motet.pods")
@@ -100,6 +100,8 @@ class Worker:
         self._removed = False
         self._unsupported = ""
         self._rejected: Final | None = None
+        self._evicted: Final | None = None
+        self._eviction_grace = 0
         self._failures: dict[str, Failure] = {}
         self._images: dict[str, tuple[int, str]] = {}
         self._stopped: set[str] = set()
@@ -120,6 +122,14 @@ class Worker:
         self._gone = True
         self._break_off(0, first=True)
         self.wake()
+
+    def evict(self, message: str, grace: int) -> None:
+        """The node needs what the pod uses, or the pod uses more than it may: end it."""
+        if self._evicted is None and not self._released:
+            self._evicted, self._eviction_grace = Final("Failed", "Evicted", message), grace
+            self._tools.say(self.pod, "Warning", "Evicted", message)
+            self._break_off(grace, first=True)
+            self.wake()
 
     def wake(self) -> None:
         self._woken.set()
@@ -236,6 +246,8 @@ class Worker:
             messages=self._vitals.messages,
             stopped=frozenset(self._stopped),
             rejected=self._rejected,
+            evicted=self._evicted,
+            eviction_grace=self._eviction_grace,
             has=self._ledger.has,
             applied=self._ledger.applied,
             pending=self._ledger.pending,
@@ -288,6 +300,9 @@ class Worker:
             self._release_start()
             await self._tools.clock.sleep(_RUNTIME_AWAY)
         except (RuntimeFailure, ApiError, TimeoutError, OSError) as error:
+            if isinstance(step, CreateContainer) and isinstance(error, ImageNotFound):
+                # It was here and has been cleared away since.
+                self._images.pop(step.container, None)
             await self._failed(pod, step, error)
         else:
             self._failures.pop(_subject(step), None)

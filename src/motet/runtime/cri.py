@@ -245,6 +245,15 @@ class CriRuntime:
         answer = await self._call("RuntimeService/ContainerStatus", request, f"look at container {container_id}")
         return convert.resources_of(msgspec.json.decode(answer.info.get("info", "{}")).get("runtimeSpec") or {})
 
+    async def disk_usage(self) -> dict[str, tuple[int, int]]:
+        answer = await self._call(
+            "RuntimeService/ListContainerStats", api.ListContainerStatsRequest(), "ask what containers have written"
+        )
+        return {
+            item.attributes.id: (item.writable_layer.used_bytes.value, item.writable_layer.inodes_used.value)
+            for item in answer.stats
+        }
+
     async def reopen_log(self, container_id: str) -> None:
         request = api.ReopenContainerLogRequest(container_id=container_id)
         await self._call("RuntimeService/ReopenContainerLog", request, f"reopen the log of container {container_id}")

@@ -276,6 +276,10 @@ class Runtime(Protocol):
         """What the container has now: as it was made, or as it was changed last."""
         ...
 
+    async def disk_usage(self) -> dict[str, tuple[int, int]]:
+        """Bytes and inodes that each container (by id) has written to its own layer; may lag by some seconds."""
+        ...
+
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         """Run to the end. Raises TimeoutError after `timeout` seconds (0: none)."""
         ...
