@@ -171,9 +171,10 @@ def tried(space: Space) -> Space:
 
 
 def test_a_pod_is_isolated_from_its_first_packet_on_though_the_api_does_not_know_its_address(tried: Space):
-    pids = {}
+    pids, before = {}, {}
     for name in ("early", "under"):
-        uid = tried.running(name)["metadata"]["uid"]
+        found = tried.running(name)
+        uid, before[name] = found["metadata"]["uid"], found["status"]["podIP"]
         until(lambda uid=uid: set(attempts(tried, uid, 0)) == {"143"})
         pids[uid] = pause_of(tried, uid)
     manager = tried.cluster.part_pid("server")
@@ -184,8 +185,16 @@ def test_a_pod_is_isolated_from_its_first_packet_on_though_the_api_does_not_know
             os.kill(pid, signal.SIGKILL)
         for uid in pids:
             assert set(until(lambda uid=uid: attempts(tried, uid, 1)[:4])) == {"143"}
+        # Nor does it need the agent that knew: the next one finds the pod running, and the API still in the dark.
+        os.kill(tried.cluster.part_pid("agent"), signal.SIGKILL)
     finally:
         os.kill(manager, signal.SIGCONT)
+    for name, old in before.items():
+        tried.wait("pods", name, lambda found, old=old: found["status"]["podIP"] not in ("", old))
+    for uid in pids:
+        so_far = len(attempts(tried, uid, 1))
+        assert set(until(lambda uid=uid, count=so_far: attempts(tried, uid, 1)[: count + 3][count:])) == {"143"}
+        assert set(attempts(tried, uid, 1)) == {"143"}
 
 
 def attempts(space: Space, uid: str, attempt: int) -> list[str]:

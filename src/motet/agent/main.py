@@ -43,7 +43,7 @@ from motet.pods.env import Place
 from motet.pods.execute import Tools
 from motet.pods.hosts import ClusterDns
 from motet.pods.images import Images
-from motet.pods.isolation import Isolation
+from motet.pods.isolation import Isolation, recall
 from motet.pods.manager import Manager
 from motet.pods.sources import ApiSources
 from motet.pods.volumes import Volumes
@@ -106,6 +106,7 @@ async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork)
             cidr = await _until_registered(config, node, client, clock)
             net = network(client, network_config(config, cidr))
             await asyncio.to_thread(net.prepare)
+            await _recall(config, runtime, net)
             await _run_parts(config, client, context, runtime, node, net, clock)
     except BaseExceptionGroup as group:
         if group.subgroup(NotAMember) is not None and containerd is not None:
@@ -114,6 +115,13 @@ async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork)
     finally:
         await client.close()
         await runtime.close()
+
+
+async def _recall(config: AgentConfig, runtime: CriRuntime, net: Network) -> None:
+    try:
+        await recall(runtime, net.roster, config.node_name)
+    except RuntimeFailure as failure:
+        _log.warning("what runs here is known only from the API for now: %s", failure)
 
 
 async def evacuate(runtime: Runtime) -> None:

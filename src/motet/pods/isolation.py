@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from motet.runtime.interface import RuntimeFailure
-from motet.store.document import Document
+import msgspec
+
+from motet.kinds import pod as pod_kind
+from motet.pods import model
+from motet.runtime.interface import NoSuchContainer, Runtime, RuntimeFailure, Sandbox
+from motet.store.document import Document, Key
 
 
 class Isolation(Protocol):
@@ -48,3 +52,32 @@ async def secured(isolation: Isolation) -> None:
     except TimeoutError as error:
         words = "the node's network has not isolated the pod yet; its containers are started when it has"
         raise RuntimeFailure(words, "NetworkNotReady") from error
+
+
+async def recall(runtime: Runtime, isolation: Isolation, node_name: str) -> None:
+    """Enter what an earlier agent left running, before any rule is written anew: the API may not know all of it.
+
+    What is needed of a pod is in its sandbox's labels and annotations. Raises RuntimeFailure.
+    """
+    for listed in await runtime.sandboxes():
+        if not listed.ready or listed.labels.get(model.NODE, node_name) != node_name:
+            continue
+        try:
+            sandbox = await runtime.sandbox(listed.id)
+        except NoSuchContainer:
+            continue
+        if sandbox.ips:
+            isolation.admit(_remembered(sandbox, node_name), sandbox.ips[0])
+
+
+def _remembered(sandbox: Sandbox, node_name: str) -> Document:
+    """The pod as far as its sandbox tells; older than whatever the API says of it."""
+    metadata = {
+        "name": sandbox.name,
+        "namespace": sandbox.namespace,
+        "uid": sandbox.uid,
+        "labels": {key: value for key, value in sandbox.labels.items() if key not in model.OWN_LABELS},
+        "annotations": sandbox.annotations,
+    }
+    raw = msgspec.json.encode({"metadata": metadata, "spec": {"nodeName": node_name}})
+    return Document(Key(pod_kind.KIND.resource, sandbox.namespace, sandbox.name), raw, 0)

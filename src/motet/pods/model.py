@@ -21,6 +21,8 @@ CONTAINER_NAME = "io.kubernetes.container.name"
 GRACE = "io.kubernetes.pod.terminationGracePeriod"
 # Which node made a sandbox: a runtime may be shared, and another's pods are not ours to remove.
 NODE = "motet.dev/node"
+# What a sandbox has beside its pod's own labels.
+OWN_LABELS = frozenset({POD_NAME, POD_NAMESPACE, POD_UID, NODE})
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"

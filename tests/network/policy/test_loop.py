@@ -10,6 +10,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from motet.kinds import networkpolicy, podaddress
 from motet.network.config import NetworkConfig
 from motet.network.policy.loop import Policies
@@ -116,7 +118,8 @@ async def test_a_refused_change_is_followed_by_a_full_rewrite() -> None:
         assert "10.42.0.3" in nft.told[-1]
 
 
-async def test_a_table_somebody_removed_is_written_again_with_the_next_change() -> None:
+async def test_a_table_somebody_removed_is_written_again_with_the_next_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("motet.network.policy.loop._LOOK_SECONDS", 0.0)
     client, nft = FakeClient(), Recorder()
     await client.create(podaddress.KIND, address("a", "10.42.0.2"), "default")
     await client.create(networkpolicy.KIND, DENY, "default")

@@ -56,10 +56,12 @@ def compile_policies(
 
     Raises ValueError for a selector or an address that cannot be read.
     """
-    world = _World(list(pods), namespaces)
     by_namespace: dict[str, list[Policy]] = {}
     for policy in policies:
         by_namespace.setdefault(policy.namespace, []).append(policy)
+    if not by_namespace:
+        return Compiled()
+    world = _World(list(pods), namespaces)
     ingress: dict[str, Allowed] = {}
     egress: dict[str, Allowed] = {}
     for pod in world.pods:

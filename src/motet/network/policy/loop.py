@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 
 from motet.client.interface import Client
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 # Long enough to gather what one rollout step changes, short beside a second. Pods that wait to be started do not wait for it.
 _GATHER_SECONDS = 0.02
 _RESYNC_SECONDS = 30.0
+# To look whether somebody damaged the table costs more than a change, since nft reads all elements for it.
+_LOOK_SECONDS = 2.0
 
 NAME_SERVER_NAMESPACE = "kube-system"
 NAME_SERVER_LABELS = {"k8s-app": "kube-dns"}
@@ -48,6 +51,7 @@ class Policies:
         self._roster = roster
         self._ruleset: Ruleset | None = None
         self._wake = asyncio.Event()
+        self._looked = 0.0
 
     async def run(self) -> None:
         """Enforce until cancelled; what is enforced then stays so."""
@@ -113,7 +117,7 @@ class Policies:
 
     def _enforce(self, compiled: Callable[[], Answer]) -> None:
         answer = compiled()
-        if self._ruleset is not None and not self._intact():
+        if self._ruleset is not None and self._due() and not self._intact():
             _log.warning("table ip %s was damaged; writing it again", ruleset.table(self._config))
             self._ruleset = None
         if self._ruleset is not None:
@@ -131,6 +135,14 @@ class Policies:
         """No policies, no tables."""
         self._nft.run(ruleset.remove(self._config))
         self._ruleset = None
+
+    def _due(self) -> bool:
+        """Whether it is time to look at the table again."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return False
+        self._looked = now
+        return True
 
     def _intact(self) -> bool:
         """Whether the chains still are as they were made: somebody may have flushed them."""

@@ -51,12 +51,11 @@ def separate(pods: Iterable[Pod], networks: Mapping[NetworkKey, NetworkSpec], gr
     """A Network that is not in `networks` keeps its pods together and lets nothing out, as an internal one does."""
     members: dict[frozenset[NetworkKey], set[str]] = {}
     local: dict[frozenset[NetworkKey], set[str]] = {}
-    for pod in pods:
-        if pod.networks:
-            on = frozenset(pod.networks)
-            members.setdefault(on, set()).add(pod.address)
-            if pod.local:
-                local.setdefault(on, set()).add(pod.address)
+    for together in _alike(pods):
+        on = frozenset(together[0].networks)
+        members.setdefault(on, set()).update(pod.address for pod in together)
+        if here := [pod.address for pod in together if pod.local]:
+            local.setdefault(on, set()).update(here)
     outside = _boxes(spans(_WHOLE, [ground.pods]))
     # Nobody is behind a service address that is still one when it comes here, and asking it is refused.
     nobody = _boxes(spans(ground.services, ()))
@@ -83,6 +82,15 @@ def separate(pods: Iterable[Pod], networks: Mapping[NetworkKey, NetworkSpec], gr
 
 
 _UNKNOWN = NetworkSpec(internal=True)
+
+
+def _alike(pods: Iterable[Pod]) -> Iterable[list[Pod]]:
+    """The pods that are on any Network, those together that surely are on the same: one annotation is read into one object."""
+    found: dict[int, list[Pod]] = {}
+    for pod in pods:
+        if pod.networks:
+            found.setdefault(id(pod.networks), []).append(pod)
+    return found.values()
 
 
 def _boxes(found: Iterable[tuple[int, int]]) -> tuple[Box, ...]:

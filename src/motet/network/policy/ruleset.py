@@ -24,6 +24,8 @@ Subject = tuple[str, str]
 # Elements of one command; the parser's memory grows with the length of a command.
 _CHUNK = 2000
 _DIRECTIONS = ("ingress", "egress")
+# What has values, the numbers of classes; all else are sets.
+_MAPS = frozenset(f"{prefix}{way}" for prefix in ("", "network_") for way in _DIRECTIONS)
 
 
 def table(config: NetworkConfig) -> str:
@@ -157,8 +159,10 @@ class Ruleset:
         """Commands about the elements of `some` that `other` does not have, or has with another value."""
         for name, items in some.items():
             rest = other.get(name, {})
-            changed = [(key, value) for key, value in items.items() if rest.get(key) != value]
-            lines = [f"{key} : {value}" if value and verb == "add" else key for key, value in changed]
+            changed = items.keys() - rest.keys()
+            if name in _MAPS:
+                changed |= {key for key in items.keys() & rest.keys() if items[key] != rest[key]}
+            lines = [f"{key} : {items[key]}" if name in _MAPS and verb == "add" else key for key in sorted(changed)]
             for start in range(0, len(lines), _CHUNK):
                 listed = ", ".join(lines[start : start + _CHUNK])
                 yield f"{verb} element ip {table(self.config)} {name} {{ {listed} }}"
