@@ -1,7 +1,7 @@
 # The handful of commands a contributor needs. `make` alone lists them.
 .DEFAULT_GOAL := help
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
-.PHONY: help demo demo-down test unit lint format bench conformance clean
+.PHONY: help demo demo-down test unit lint format bench conformance clients clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -39,6 +39,10 @@ bench: ## measure the hot paths; figures go to the terminal (docs/performance.md
 conformance: ## run Kubernetes' own conformance specs against two nodes (slow; the first run builds the suite)
 	@scripts/setup dev
 	@scripts/conformance
+
+clients: ## walk through Motet with large clients: Helm (slow; downloads them once)
+	@scripts/setup dev
+	@scripts/clients
 
 clean: ## remove .venv and caches (not the cluster: that is demo-down)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
