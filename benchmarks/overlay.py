@@ -1,4 +1,4 @@
-"""Packets: what a bridge and VXLAN cost, as ratios of a bare cable (a veth pair) between the same two processes.
+"""Packets: what a bridge, VXLAN and WireGuard cost, as ratios of a bare cable (a veth pair) between the same two processes.
 
     sudo python benchmarks/overlay.py
 
@@ -7,6 +7,7 @@ All nodes are network namespaces of one kernel, so figures are processor time, n
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import multiprocessing
 import socket
@@ -22,6 +23,12 @@ from typing import Any
 from motet.network.config import NetworkConfig
 from motet.network.overlay.loop import synchronize
 from motet.network.overlay.peers import Peer
+from motet.network.wireguard import loop as wireguard
+from motet.network.wireguard.config import WireguardConfig
+from motet.network.wireguard.decide import wanted
+from motet.network.wireguard.engine import choose
+from motet.network.wireguard.keys import Held, Pair, generate
+from motet.runtime.cgroups import Cgroups
 
 _ROUNDS = 5
 _SECONDS = 1.0
@@ -93,14 +100,14 @@ def measure(source: str, to: str, address: str) -> tuple[float, float]:
     return found
 
 
-def node(number: int, directory: Path) -> None:
-    """A node with a bridge and two pods; its peer is the other of nodes 1 and 2."""
+def node(number: int, directory: Path, pairs: dict[int, Pair]) -> None:
+    """A node with a bridge and two pods; its peer is the other of nodes 1 and 2. What its second pod sends is encrypted."""
     name, other = f"mb-n{number}", 3 - number
-    sh(f"ip -n {name} link add motet0 mtu 1450 type bridge; ip -n {name} addr add 10.42.{number}.1/24 dev motet0")
+    sh(f"ip -n {name} link add motet0 mtu 1440 type bridge; ip -n {name} addr add 10.42.{number}.1/24 dev motet0")
     sh(f"ip -n {name} link set motet0 up; ip netns exec {name} sysctl -qw net.ipv4.ip_forward=1")
     for pod in (2, 3):
         inner = f"mb-p{number}{pod}"
-        sh(f"ip link add p{pod} mtu 1450 netns {name} type veth peer name eth0 mtu 1450 netns {inner}")
+        sh(f"ip link add p{pod} mtu 1440 netns {name} type veth peer name eth0 mtu 1440 netns {inner}")
         sh(f"ip -n {name} link set p{pod} master motet0 up; ip -n {inner} link set eth0 up")
         sh(
             f"ip -n {inner} addr add 10.42.{number}.{pod}/24 dev eth0; ip -n {inner} route add default via 10.42.{number}.1"
@@ -109,11 +116,20 @@ def node(number: int, directory: Path) -> None:
         node_name=name,
         pods=IPv4Network(f"10.42.{number}.0/24"),
         address=IPv4Address(f"192.0.2.{number}"),
+        wireguard=WireguardConfig.below(directory / name, directory / name / "run", cgroup_root=f"/{name}"),
         cni_config=directory,
         cni_state=directory,
     )
-    peer = Peer("other", IPv4Address(f"192.0.2.{other}"), IPv4Network(f"10.42.{other}.0/24"))
-    inside(name, synchronize, config, (peer,)).join()
+    address, pods = IPv4Address(f"192.0.2.{other}"), IPv4Network(f"10.42.{other}.0/24")
+    inside(name, synchronize, config, (Peer("other", address, pods),)).join()
+    inside(name, encrypt, config, pairs[number], Peer("other", address, pods, pairs[other].public)).join()
+    sh(f"ip -n {name} rule add pref 100 from 10.42.{number}.3 to 10.42.{other}.0/24 lookup 4242")
+
+
+def encrypt(config: NetworkConfig, pair: Pair, peer: Peer) -> None:
+    assert config.wireguard is not None
+    peered = wanted((peer,), pair.public, config.wireguard.port)
+    wireguard.synchronize(config, choose(config.wireguard), Held(pair, 0.0), peered, time.time())
 
 
 def main() -> None:
@@ -125,23 +141,27 @@ def main() -> None:
         for number in (1, 2):
             sh(f"ip -n mb-n{number} addr add 192.0.2.{number}/24 dev eth0; ip -n mb-n{number} link set eth0 up")
         with tempfile.TemporaryDirectory() as directory:
+            pairs = {number: generate() for number in (1, 2)}
             for number in (1, 2):
-                node(number, Path(directory))
-        paths = {
-            "bare veth": ("mb-n1", "mb-n2", "192.0.2.2"),
-            "same node": ("mb-p12", "mb-p13", "10.42.1.3"),
-            "VXLAN": ("mb-p12", "mb-p22", "10.42.2.2"),
-        }
-        rounds = [{name: measure(*path) for name, path in paths.items()} for _ in range(_ROUNDS)]
-        for name in paths:
-            rate = statistics.median(each[name][0] for each in rounds)
-            trip = statistics.median(each[name][1] for each in rounds)
-            rates = statistics.median(each[name][0] / each["bare veth"][0] for each in rounds)
-            trips = statistics.median(each[name][1] / each["bare veth"][1] for each in rounds)
-            print(
-                f"{name:10} {rate:6.1f} Gbit/s ({rates:.2f} of bare)   {trip:6.1f} us round trip ({trips:.2f} of bare)"
-            )
+                node(number, Path(directory), pairs)
+            paths = {
+                "bare veth": ("mb-n1", "mb-n2", "192.0.2.2"),
+                "same node": ("mb-p12", "mb-p13", "10.42.1.3"),
+                "VXLAN": ("mb-p12", "mb-p22", "10.42.2.2"),
+                "WireGuard": ("mb-p13", "mb-p23", "10.42.2.3"),
+            }
+            rounds = [{name: measure(*path) for name, path in paths.items()} for _ in range(_ROUNDS)]
+            for name in paths:
+                rate = statistics.median(each[name][0] for each in rounds)
+                trip = statistics.median(each[name][1] for each in rounds)
+                rates = statistics.median(each[name][0] / each["bare veth"][0] for each in rounds)
+                trips = statistics.median(each[name][1] / each["bare veth"][1] for each in rounds)
+                print(
+                    f"{name:10} {rate:6.1f} Gbit/s ({rates:.2f} of bare)   {trip:6.1f} us round trip ({trips:.2f} of bare)"
+                )
     finally:
+        for group in ("/mb-n1", "/mb-n2"):
+            asyncio.run(Cgroups().remove(group))
         for name in names:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 

@@ -66,6 +66,12 @@ async def test_a_node_reaches_pods_of_the_others(world: World) -> None:
             assert world.from_machine(f"http://{world.addresses[other]}:8080/", node=name) == f"web-{other}"
 
 
+async def test_what_somebody_starts_on_a_node_ends_with_it(world: World) -> None:
+    box = world.testbed.box("n1")
+    groups = subprocess.run(box.inside(["cat", "/proc/self/cgroup"]), check=True, capture_output=True, text=True).stdout
+    assert f"{box.machine.cgroup_root}/box" in groups
+
+
 async def test_a_route_somebody_deleted_comes_back_within_a_second_or_two(world: World) -> None:
     box = world.testbed.box("n1")
     pods = IPv4Network(f"{world.addresses['n2']}/24", strict=False)

@@ -64,7 +64,7 @@ class Cgroups:
         try:
             if self.version == 2:
                 self._delegate(path)
-            for directory in self._limited(path):
+            for directory in self.homes(path):
                 directory.mkdir(parents=True, exist_ok=True)
             for file, value in self._settings(limits):
                 target = self._file(path, file)
@@ -98,7 +98,7 @@ class Cgroups:
     def place(self, path: str, pid: int) -> None:
         """Move a process into the group, which is made. Raises RuntimeFailure."""
         self.create(path)
-        for directory in self._limited(path):
+        for directory in self.homes(path):
             try:
                 (directory / "cgroup.procs").write_text(str(pid))
             except ProcessLookupError:
@@ -145,8 +145,8 @@ class Cgroups:
         """The group's directory in every hierarchy: the runtime makes it in all of them."""
         return [hierarchy / path.lstrip("/") for hierarchy in self._hierarchies()]
 
-    def _limited(self, path: str) -> list[Path]:
-        """The group's directory in the hierarchies Motet itself writes to."""
+    def homes(self, path: str) -> list[Path]:
+        """The group's directory in the hierarchies Motet itself writes to: whoever is in all of them is in the group."""
         if self.version == 2:
             return [self._mount / path.lstrip("/")]
         return [

@@ -30,6 +30,8 @@ done
 echo $$ > "$1/booted"
 exec sleep infinity
 """
+# What is left running by a command that ended belongs to the machine all the same.
+_ENTER = 'for group in $1; do echo $$ > "$group/cgroup.procs"; done; shift; exec "$@"'
 _BOOT_SECONDS = 10.0
 _KILL_SECONDS = 20.0
 
@@ -76,13 +78,14 @@ class Box:
         return self.pid
 
     def inside(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs `command` in this machine's namespaces. Raises TestbedError when it is off."""
+        """The command line that runs `command` in this machine's namespaces and group. Raises TestbedError when it is off."""
         pid = self.pid
         if not pid:
             raise TestbedError(
                 f"node {self.directory.name} is off; start it: motet testbed start {self.directory.name}"
             )
-        return ["nsenter", f"--target={pid}", "--net", "--mount", "--", *command]
+        groups = " ".join(map(str, self._cgroups.homes(f"{self.machine.cgroup_root}/box")))
+        return ["sh", "-c", _ENTER, "sh", groups, "nsenter", f"--target={pid}", "--net", "--mount", "--", *command]
 
     def start(self, command: Sequence[str], log: Path) -> None:
         """Run a service in it, with its output in `log`."""
