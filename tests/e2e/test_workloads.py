@@ -96,3 +96,14 @@ def test_a_job_made_by_hand_runs_to_completion(space: Space) -> None:
     space.kubectl("wait", "--for=condition=Complete", "job/hello", "--timeout=60s", timeout=70)
     assert space.kubectl("logs", "job/hello") == "hi\n"
     assert "1/1" in space.kubectl("get", "job", "hello")
+
+
+def test_a_cron_job_makes_jobs_and_is_asked_for_one_at_once(space: Space) -> None:
+    space.kubectl("create", "cronjob", "tick", f"--image={IMAGE}", "--schedule=@every 3s", "--", "echo", "tick")
+    made = space.wait("batch/v1/cronjobs", "tick", lambda found: found["status"]["lastSuccessfulTime"])
+    assert made["status"]["lastScheduleTime"]
+    space.kubectl("patch", "cronjob", "tick", "-p", '{"spec":{"suspend":true}}')
+    space.kubectl("create", "job", "now", "--from=cronjob/tick")
+    space.kubectl("wait", "--for=condition=Complete", "job/now", "--timeout=60s", timeout=70)
+    assert space.kubectl("logs", "job/now") == "tick\n"
+    assert "@every 3s" in space.kubectl("get", "cronjobs")

@@ -18,6 +18,7 @@ from motet.controllers.app import Apps
 from motet.controllers.budgets import DisruptionBudgets
 from motet.controllers.certificates.loop import Certificates
 from motet.controllers.clusterroles import AggregatedRoles
+from motet.controllers.cronjob import CronJobs
 from motet.controllers.customresources import CustomResources
 from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
@@ -92,6 +93,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "daemonset": DaemonSets(client, clock, events("daemonset-controller")).run,
         "statefulset": StatefulSets(client, clock, events("statefulset-controller")).run,
         "job": Jobs(client, clock, events("job-controller")).run,
+        "cronjob": CronJobs(client, clock, events("cronjob-controller")).run,
         "job-tracking": JobTracking(client, clock).run,
         "ttl-after-finished": TtlAfterFinished(client, clock).run,
         "app": Apps(client, clock, events("app-controller")).run,
