@@ -62,6 +62,10 @@ def main() -> None:
     images = load(kit)
     for name, tools in MORE_TOOLS.items():
         images.KINDS[name] = {**images.KINDS[name], "tools": [*images.KINDS[name].get("tools", ()), *tools]}
+    # What agnhost's `porter` serves TLS with.
+    porter = programs.parent / "gopath/src/k8s.io/kubernetes/test/images/agnhost/porter"
+    pair = {name: str(porter / name) for name in ("localhost.crt", "localhost.key") if (porter / name).exists()}
+    images.KINDS["agnhost"]["bins"] = {**images.KINDS["agnhost"]["bins"], **pair}
     if (programs / SAMPLE).exists():
         images.KINDS[SAMPLE] = {"bins": {SAMPLE: str(programs / SAMPLE)}, "entry": [f"/{SAMPLE}"]}
     if compiler := shutil.which("cc"):

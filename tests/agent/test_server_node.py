@@ -227,3 +227,18 @@ async def test_the_nodes_logs_can_be_listed_and_read_but_nothing_else(calls: Cal
     assert 'href="deep/"' in await calls.text("/logs/")
     assert await calls.text("/logs/deep/syslog") == "all is well\n"
     await calls.text("/logs/out/passwd", expect=404)
+
+
+async def test_the_use_of_the_node_is_told_in_every_form(calls: Calls):
+    await calls.agent.run_pod(shell("while true; do :; done", resources={"limits": {"cpu": "500m"}}), name="busy")
+    await calls.agent.running("busy")
+    await asyncio.sleep(1.2)
+    found = json.loads(await calls.text("/usage"))
+    [container] = next(pod for pod in found["pods"] if pod["name"] == "busy")["containers"]
+    assert 300_000_000 < container["cpu"] < 600_000_000
+    assert container["memory"] > 0
+    summary = json.loads(await calls.text("/stats/summary"))
+    assert "busy" in [pod["podRef"]["name"] for pod in summary["pods"]]
+    assert 'container_cpu_usage_seconds_total{container="app",namespace="default",pod="busy"}' in await calls.text(
+        "/metrics/resource"
+    )

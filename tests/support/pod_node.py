@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from motet.agent.sampling import Sampler
 from motet.agent.server import AgentServer
 from motet.base.clock import SystemClock
 from motet.client.events import EventRecorder
@@ -66,7 +67,8 @@ class Agent:
             isolation=isolation,
         )
         self.manager = Manager(client, self.tools)
-        self.server = AgentServer(self.manager, runtime, clock, self.tools.cgroups, node.pods_cgroup, "n1", self._dial)
+        self.sampler = Sampler(self.manager, self.tools.cgroups, clock)
+        self.server = AgentServer(self.manager, runtime, clock, self.sampler, "n1", self._dial)
 
     async def _dial(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Into the node's network namespace, where its streaming server listens."""

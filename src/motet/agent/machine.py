@@ -79,6 +79,15 @@ def load() -> Load:
     )
 
 
+def used() -> tuple[int, int]:
+    """(nanoseconds of processor time since the start, bytes of memory in use without what could go at once)."""
+    fields = [int(number) for number in _first_line("/proc/stat").split()[1:9]]
+    ticks = sum(fields) - sum(fields[3:5])
+    memory = _meminfo()
+    in_use = memory.get("MemTotal", 0) - memory.get("MemFree", 0) - memory.get("Inactive(file)", 0)
+    return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), max(0, in_use - memory.get("SReclaimable", 0))
+
+
 def _meminfo() -> dict[str, int]:
     values = {}
     with open("/proc/meminfo", encoding="ascii") as table:

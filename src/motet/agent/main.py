@@ -23,6 +23,7 @@ from motet.agent.config import AgentConfig
 from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
 from motet.agent.renewal import Renewal
+from motet.agent.sampling import Sampler
 from motet.agent.server import AgentServer
 from motet.agent.tidy import Tidy
 from motet.base import files, jitter
@@ -164,12 +165,12 @@ async def _run_parts(
 ) -> None:
     tools = replace(build_tools(config, client, runtime, clock, net.roster), drained=net.drained)
     manager = Manager(client, tools)
+    sampler = Sampler(manager, tools.cgroups, clock)
     server = AgentServer(
         manager,
         runtime,
         clock,
-        tools.cgroups,
-        tools.config.cgroup_parent,
+        sampler,
         config.node_name,
         address=config.address,
     )
@@ -185,6 +186,7 @@ async def _run_parts(
         "heartbeats": node.run,
         "local volumes": volumes.run,
         "unused images": tidy.images.run,
+        "figures": sampler.run,
         "eviction": tidy.evictor.run,
         "the agent's server": lambda: server.run(config.listen, config.port, context),
     }

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from motet.agent import node_logs, stats, streams
+from motet.agent import machine, node_logs, stats, streams
+from motet.agent.sampling import Look, Sampler
 from motet.agent.streams import Dial, Wanted
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
@@ -28,7 +29,6 @@ from motet.pods.logs import LogQuery, LogsGone
 from motet.pods.manager import Manager
 from motet.pods.model import Observed
 from motet.pods.spec import Pod
-from motet.runtime.cgroups import Cgroups
 from motet.runtime.interface import Container, ContainerState, Runtime, RuntimeFailure
 
 _log = logging.getLogger("motet.agent.server")
@@ -44,8 +44,7 @@ class AgentServer:
         manager: Manager,
         runtime: Runtime,
         clock: Clock,
-        cgroups: Cgroups,
-        pods_cgroup: str,
+        sampler: Sampler,
         node_name: str,
         dialer: Dial = streams.dial,
         *,
@@ -55,8 +54,7 @@ class AgentServer:
         self._manager = manager
         self._runtime = runtime
         self._clock = clock
-        self._cgroups = cgroups
-        self._pods_cgroup = pods_cgroup
+        self._sampler = sampler
         self._node_name = node_name
         self._dial = dialer
         self._address = address
@@ -101,6 +99,11 @@ class AgentServer:
                 return _json(b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[%b]}' % raw)
             case ["stats", "summary"]:
                 return _json(msgspec.json.encode(await self._summary()))
+            case ["usage"]:
+                return _json(msgspec.json.encode(stats.usage(*await self._looks())))
+            case ["metrics", "resource"]:
+                text = stats.resource_metrics(await self._sampler.look())
+                return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
             case ["containerLogs", namespace, name, container]:
                 return await self._logs(request, self._pod(namespace, name), container)
             case ["exec" | "attach" as verb, namespace, name, container]:
@@ -121,15 +124,16 @@ class AgentServer:
             raise NotFound(f'pod "{name}" in namespace "{namespace}" is not on node "{self._node_name}"')
         return pod
 
+    async def _looks(self) -> tuple[Look, Look | None]:
+        """The last look at the node, and one before it for rates."""
+        if self._sampler.last is None:
+            return await self._sampler.look(), None
+        return self._sampler.last, self._sampler.before
+
     async def _summary(self) -> dict[str, Any]:
-        return await asyncio.to_thread(
-            stats.summary,
-            self._node_name,
-            list(self._manager.pods()),
-            self._cgroups,
-            self._pods_cgroup,
-            self._clock.now(),
-        )
+        now, before = await self._looks()
+        disk = await asyncio.to_thread(machine.disk, self._manager.config.pods_directory)
+        return stats.summary(self._node_name, now, before, machine.load(), disk)
 
     # --- logs ---------------------------------------------------------------------------------------------------------
 

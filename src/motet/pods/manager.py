@@ -16,6 +16,7 @@ from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
 from motet.pods import logs, resources
 from motet.pods.admission import Neighbours, host_ports
+from motet.pods.config import PodsConfig
 from motet.pods.execute import Tools, pod_ips
 from motet.pods.model import NODE, Observed
 from motet.pods.observe import RuntimeView
@@ -96,6 +97,10 @@ class Manager:
         """End a pod for good, within `grace` seconds."""
         if (worker := self._workers.get(uid)) is not None:
             worker.evict(message, grace)
+
+    @property
+    def config(self) -> PodsConfig:
+        return self._tools.config
 
     def has_ended(self, uid: str) -> bool:
         """Whether this is a pod of ours that will do nothing any more."""

@@ -40,6 +40,10 @@ class RuntimeView:
             tuple(container for container in containers if container is not None),
         )
 
+    async def detailed(self, listed: Container) -> Container | None:
+        """A listed container with its details, or None when it has gone meanwhile. Raises RuntimeFailure."""
+        return await self._container(listed)
+
     async def everything(self) -> Mapping[str, Observed]:
         """Every pod in the runtime by uid, without details, from a listing that began after this call."""
         if self._next is None:

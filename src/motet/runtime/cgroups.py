@@ -134,6 +134,24 @@ class Cgroups:
         """What the group uses now; None when it does not exist."""
         return self._usage_v2(path) if self.version == 2 else self._usage_v1(path)
 
+    def consumed(self, path: str) -> tuple[int, int] | None:
+        """(nanoseconds of processor time so far, bytes of working set) of the group; None when it does not exist.
+
+        The two that are asked for often, with as few reads as there can be.
+        """
+        if self.version == 2:
+            cpu = _field(self._file(path, "cpu.stat"), "usage_usec")
+            memory = _number(self._file(path, "memory.current"))
+            inactive = _field(self._file(path, "memory.stat"), "inactive_file")
+            cpu = None if cpu is None else cpu * 1000
+        else:
+            cpu = _number(self._file(path, "cpuacct/cpuacct.usage"))
+            memory = _number(self._file(path, "memory/memory.usage_in_bytes"))
+            inactive = _field(self._file(path, "memory/memory.stat"), "total_inactive_file")
+        if cpu is None and memory is None:
+            return None
+        return cpu or 0, max(0, (memory or 0) - (inactive or 0))
+
     # -- where things are ------------------------------------------------------------------------------------------
 
     def _hierarchies(self) -> list[Path]:
@@ -268,6 +286,16 @@ def _number(file: Path) -> int | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
+
+
+def _field(file: Path, name: str) -> int | None:
+    """One number of a file of `key number` lines."""
+    try:
+        text = file.read_text()
+    except OSError:
+        return None
+    at = text.find(f"{name} ") if text.startswith(f"{name} ") else text.find(f"\n{name} ") + 1
+    return int(text[at + len(name) :].split(maxsplit=1)[0]) if at > 0 or text.startswith(f"{name} ") else None
 
 
 def _table(file: Path) -> dict[str, int]:

@@ -125,6 +125,10 @@ class Answer:
                 break
         return b"".join(parts)[:_MAX_REFUSAL]
 
+    async def everything(self) -> bytes:
+        """All of the body."""
+        return b"".join([piece async for piece in self.pieces()])
+
     async def _exactly(self, left: int) -> AsyncIterator[bytes]:
         while left:
             piece = await self._reader.read(min(left, _PIECE))

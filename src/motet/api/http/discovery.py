@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from motet.api.http import answers
+from motet.api.http import answers, usage
 from motet.api.http.negotiate import clauses
 from motet.api.http.routes import Target
 from motet.base import release
@@ -55,7 +55,9 @@ REVIEWS = (
     Review("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews"),
     Review("authorization.k8s.io", "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", namespaced=True),
 )
-_EMPTY_GROUPS = {"policy": ["v1"]}
+# Read-only, and made when somebody asks.
+_MADE = {(usage.GROUP, usage.VERSION): usage.RESOURCES}
+_EMPTY_GROUPS = {usage.GROUP: [usage.VERSION], "policy": ["v1"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class Discovery:
         for kind in self._catalogue:
             if (kind.group, kind.version) == (group, version):
                 resources.extend(_of_kind(kind))
+        for plural, (kind_name, namespaced) in _MADE.get((group, version), {}).items():
+            resources.append(_Resource(plural, "", namespaced, group, version, kind_name, ("get", "list")))
         for review in REVIEWS:
             if (review.group, review.version) == (group, version):
                 singular = review.kind.lower()

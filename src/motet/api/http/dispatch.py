@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from aiohttp import web
 
 from motet.api.custom.serving import CustomKinds
-from motet.api.http import answers, discovery, health, metrics, negotiate, parameters, reviews, routes, versions
+from motet.api.http import answers, discovery, health, metrics, negotiate, parameters, reviews, routes, usage, versions
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
 from motet.api.http.bearer import Tokens, openid_configuration
@@ -28,6 +28,7 @@ from motet.api.http.openapi import OpenApi
 from motet.api.http.parameters import flag, narrowing
 from motet.api.http.proxy import Proxies
 from motet.api.http.streams import STREAMS, Streams
+from motet.api.http.usage import Usage
 from motet.api.http.watch import Watches
 from motet.api.users import User
 from motet.base.errors import (
@@ -65,6 +66,7 @@ class Dispatcher:
     watches: Watches
     streams: Streams
     proxies: Proxies
+    usage: Usage
     discovery: Discovery
     openapi: OpenApi
     metrics: Metrics
@@ -162,6 +164,8 @@ class Dispatcher:
         if call.verb == "get" and target.subresource in _COMMANDS:
             # A WebSocket is opened with GET, and does what a POST does.
             self._authorize(call.user, replace(asked, verb="create"))
+        if (target.group, target.version) == (usage.GROUP, usage.VERSION):
+            return await self.usage.answer(call)
         review = _REVIEWS.get((target.group, target.version, target.plural))
         if review is not None:
             return await self._review(call, review)

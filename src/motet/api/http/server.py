@@ -26,6 +26,7 @@ from motet.api.http.objects import Objects
 from motet.api.http.openapi import OpenApi
 from motet.api.http.proxy import Proxies
 from motet.api.http.streams import Streams
+from motet.api.http.usage import Usage
 from motet.api.http.watch import Watches
 from motet.api.registry import Registry
 from motet.base.clock import Clock, SystemClock
@@ -81,6 +82,7 @@ class ApiServer:
         self._listener: asyncio.Server | None = None
         self._watches = Watches(registry, clock)
         self._streams = Streams(registry, agent_tls)
+        self.usage = Usage(registry, agent_tls, clock)
         self.metrics = Metrics(
             {
                 "motet_api_watches": ("Watches being served.", lambda: float(self._watches.active)),
@@ -96,6 +98,7 @@ class ApiServer:
             watches=self._watches,
             streams=self._streams,
             proxies=Proxies(registry, agent_tls),
+            usage=self.usage,
             discovery=Discovery(catalogue, config.advertise or f"{config.host}:{config.port}"),
             openapi=OpenApi(catalogue),
             metrics=self.metrics,
