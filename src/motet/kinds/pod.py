@@ -1,7 +1,7 @@
 """Pods: what runs.
 
-The service account and the tolerations that every pod is given are the API layer's admission, which runs between `default`
-and `prepare_create`. The priority is given here as long as there are no priority classes but the two that always exist.
+The service account, the priority and the tolerations that every pod is given are the API layer's admission, which runs between
+`default` and `prepare_create`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from motet.kinds.podstatus import summarize
 from motet.kinds.shape import fill_absent, fill_empty, made, mapping, objects, text
 from motet.store.document import Document
 
-# The two priority classes that always exist.
-SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-
 
 def default(document: Json) -> None:
     spec = made(document, "spec")
@@ -37,7 +34,10 @@ def default(document: Json) -> None:
 def prepare_create(document: Json) -> None:
     """The priority, and the first status, whatever the sender put there."""
     spec = made(document, "spec")
-    give_priority(spec)
+    if not text(spec, "priorityClassName"):
+        # Admission has given one already, where there are classes.
+        fill_absent(spec, "priority", 0)
+        fill_empty(spec, "preemptionPolicy", "PreemptLowerPriority")
     status: Json = {"phase": "Pending", "qosClass": quality_of_service(spec)}
     if objects(spec, "schedulingGates"):
         status["conditions"] = [
@@ -49,14 +49,6 @@ def prepare_create(document: Json) -> None:
             }
         ]
     document["status"] = status
-
-
-def give_priority(spec: Json) -> None:
-    """The number behind the class's name, as far as the class is one of the two that always exist."""
-    name = text(spec, "priorityClassName")
-    if not name or name in SYSTEM_PRIORITIES:
-        fill_absent(spec, "priority", SYSTEM_PRIORITIES.get(name, 0))
-        fill_empty(spec, "preemptionPolicy", "PreemptLowerPriority")
 
 
 def prepare_update(document: Json, old: Json) -> None:

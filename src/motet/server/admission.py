@@ -6,8 +6,10 @@ from motet.api import certificates
 from motet.api.admission import BUILT_IN, Plugin
 from motet.api.attributes import Attributes
 from motet.api.http.authorize import Authorizer
+from motet.api.limitranges import LIMIT_RANGER
 from motet.api.networks import NETWORKS
 from motet.api.noderestriction import NODE_RESTRICTION
+from motet.api.priority import PRIORITY
 from motet.api.rbac import escalation
 from motet.api.rbac.index import RbacIndex
 from motet.api.runtimeclasses import RUNTIME_CLASS
@@ -26,7 +28,9 @@ def plugins(rbac: RbacIndex, authorizer: Authorizer, clock: Clock) -> tuple[Plug
         *BUILT_IN,
         *SERVICE_ACCOUNTS,
         *NETWORKS,
+        *PRIORITY,
         *RUNTIME_CLASS,
+        *LIMIT_RANGER,
         *NODE_RESTRICTION,
         *escalation.plugins(rbac, may),
         *certificates.plugins(may, clock),

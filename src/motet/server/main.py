@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
-from motet.api import bootstrap
+from motet.api import bootstrap, priority
 from motet.api.admission import Chain
 from motet.api.allocate import ServiceNumbers
 from motet.api.custom.serving import CustomKinds
@@ -117,6 +117,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         address = str(config.service_address)
         await bootstrap.ensure(registry, managers, service_address=address)
         await rbac_bootstrap.ensure(registry)
+        await priority.ensure(registry)
         await server.start()
         stack.push_async_callback(server.stop)
         tasks = await stack.enter_async_context(_Background())
