@@ -370,7 +370,21 @@ async def test_a_thousand_bad_tokens_are_refused_slowed_down_and_leave_nothing(
     assert not any(right in text or "wrong" in text for text in (*words, caplog.text))
     assert api.registry.store.revision == revision
     assert len(api.registry.table(node_kind.KIND)) == 0
-    assert "join refused" in caplog.text
+    assert caplog.text.count("join refused") == codes[401]
+    assert caplog.text.count("joins come too often") == 1
+
+
+async def test_the_very_first_joins_may_come_all_at_once(api: Api) -> None:
+    """Nobody has asked for a token yet, so there are no salts: whoever makes them, all are answered by them."""
+    asked = {"node": "w1", "address": "192.0.2.7", "request": requests.make().request.decode(), "secret": "wrong"}
+    async with api.session("") as session:
+
+        async def one() -> int:
+            async with session.post("/motet/v1/join", json=asked) as answer:
+                return answer.status
+
+        codes = set(await asyncio.gather(*(one() for _ in range(50))))
+    assert codes <= {401, 429}
 
 
 async def test_a_body_that_is_too_long_is_not_read(api: Api) -> None:

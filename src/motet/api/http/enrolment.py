@@ -102,6 +102,7 @@ class Enrolment:
         self._registry = registry
         self._clock = registry.clock
         self._limit = limit or FailureLimit(registry.clock)
+        self._salting = asyncio.Lock()
         self._untold = 0
         self._told_at = float("-inf")
 
@@ -162,7 +163,7 @@ class Enrolment:
     def _not_too_often(self, source: str) -> None:
         wait = self._limit.wait(source)
         if wait:
-            self._untold += 1
+            self._count(source)
             details = {"retryAfterSeconds": math.ceil(wait)}
             raise TooManyRequests("too many joins were refused; wait before the next try", details=details)
 
@@ -283,6 +284,11 @@ class Enrolment:
 
     async def _salt(self, role: str) -> bytes:
         """From the store, made on first use. Raises ApiError when the store cannot be written."""
+        async with self._salting:
+            return await self._salt_alone(role)
+
+    async def _salt_alone(self, role: str) -> bytes:
+        """Of those who come first at the same moment one makes the salts, here by a lock, elsewhere by the store's word."""
         for _ in range(3):
             found = self._registry.table(secret_kind.KIND).get(_SECRET, _NAMESPACE)
             text = ((found.view(_Salts).data or {}) if found is not None else {}).get(role, "")
@@ -315,11 +321,14 @@ class Enrolment:
             await self._registry.create(secret_kind.KIND, _NAMESPACE, document, _SYSTEM)
 
     def _tell(self, source: str, error: ApiError) -> None:
-        """Log a refusal; those not answered one by one are told together, once a minute."""
         log.warning("join refused: from=%s code=%d why=%s", source, error.code, error.message[:300])
+
+    def _count(self, source: str) -> None:
+        """Refusals for coming too often are not told one by one, but the first at once and then all together each minute."""
+        self._untold += 1
         now = self._clock.monotonic()
-        if self._untold and now - self._told_at >= _TELL_EVERY:
-            log.warning("and %d more joins were refused for coming too often", self._untold)
+        if now - self._told_at >= _TELL_EVERY:
+            log.warning("joins come too often and are refused unread: %d, the last from=%s", self._untold, source)
             self._untold, self._told_at = 0, now
 
 
