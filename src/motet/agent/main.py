@@ -32,6 +32,7 @@ from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError
 from motet.base.supervise import forever
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
+from motet.client.memory import Memory
 from motet.client.remote import RemoteClient
 from motet.identity import tls
 from motet.identity.node_files import NodeFiles
@@ -98,7 +99,8 @@ async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork)
         await containerd.ensure()
     runtime = CriRuntime(config.socket)
     context = tls.client_context(config.ca, config.certificate, config.key)
-    client = RemoteClient(config.server, context, user_agent="motet-agent")
+    memory = Memory(config.data_dir / "known")
+    client = RemoteClient(config.server, context, user_agent="motet-agent", memory=memory)
     node = NodeAgent(config, client, runtime, clock)
     try:
         async with asyncio.TaskGroup() as group:

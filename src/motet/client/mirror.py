@@ -17,6 +17,7 @@ import msgspec
 from motet.base import jitter
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, Expired, Forbidden, NotFound, from_status
+from motet.client.memory import Memory
 from motet.kinds.kind import Kind
 from motet.store.document import Document, Key
 from motet.store.table import Table
@@ -66,13 +67,22 @@ def document_of(kind: Kind, raw: bytes) -> Document:
 class Mirror:
     """One table's keeper."""
 
-    def __init__(self, source: Source, kind: Kind, namespace: str, query: dict[str, str], clock: Clock) -> None:
+    def __init__(
+        self,
+        source: Source,
+        kind: Kind,
+        namespace: str,
+        query: dict[str, str],
+        clock: Clock,
+        memory: Memory | None = None,
+    ) -> None:
         self.table = Table(kind.resource, fields=kind.fields, indexed_fields=kind.indexed_fields)
         self._source = source
         self._kind = kind
         self._namespace = namespace
         self._query = query
         self._clock = clock
+        self._memory = memory
         self._synced = asyncio.Event()
         self._revision = 0
 
@@ -99,6 +109,7 @@ class Mirror:
                 self._not_served(error)
             except (ApiError, OSError, TimeoutError) as error:
                 _log.log(logging.WARNING if delay > 1 else logging.DEBUG, "watching %s: %s", self._kind.plural, error)
+                self._recall()
             if self._clock.monotonic() - began >= _HEALTHY_AFTER:
                 delay = _FIRST_DELAY
             await self._clock.sleep(jitter.around(delay))
@@ -110,6 +121,17 @@ class Mirror:
             _log.debug("watching %s: %s", self._kind.plural, error)
             return
         _log.warning("%s are not to be had from this server: %s", self._kind.plural, error)
+        self._synced.set()
+
+    def _recall(self) -> None:
+        """Begin with what was known when somebody last kept it, until the server is there to say what is true."""
+        found = None if self._memory is None or self._synced.is_set() else self._memory.recall(self._kind.resource)
+        if found is None:
+            return
+        for raw in found:
+            document = document_of(self._kind, raw)
+            self.table.apply(document.key, document, document.revision)
+        _log.warning("%s are those that were known last, until the server is back", self._kind.plural)
         self._synced.set()
 
     async def _list(self) -> None:

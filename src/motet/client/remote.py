@@ -15,6 +15,7 @@ from motet.base.clock import Clock, SystemClock
 from motet.base.errors import ApiError, Unavailable, from_status
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
 from motet.client.interface import ALL_FIELDS, PatchType
+from motet.client.memory import Memory
 from motet.client.mirror import Mirror, Page, WatchLine, document_of
 from motet.kinds.kind import Kind
 from motet.store.document import Document
@@ -27,6 +28,9 @@ _WATCH_SILENCE = 150.0
 _REQUEST_SECONDS = 60.0
 # How long connections with a certificate that was replaced may finish what they do.
 _RETIRE_SECONDS = 5.0
+# Tables that are kept are looked at this often, and written while they change once in so many looks.
+_ROUND_SECONDS = 2.0
+_MOST_ROUNDS = 15
 _LONGEST_LINE = 8 * 1024 * 1024
 
 _page_decoder = msgspec.json.Decoder(Page)
@@ -40,7 +44,13 @@ class RemoteClient:
     """
 
     def __init__(
-        self, server: str, context: ssl.SSLContext, *, clock: Clock | None = None, user_agent: str = "motet"
+        self,
+        server: str,
+        context: ssl.SSLContext,
+        *,
+        clock: Clock | None = None,
+        user_agent: str = "motet",
+        memory: Memory | None = None,
     ) -> None:
         self._server = server.rstrip("/")
         self._context = context
@@ -48,6 +58,8 @@ class RemoteClient:
         self._agent = user_agent
         self._opened: aiohttp.ClientSession | None = None
         self._mirrors: list[asyncio.Task[None]] = []
+        self._memory = memory
+        self._kept: set[str] = set()
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> RemoteClient:
@@ -132,15 +144,45 @@ class RemoteClient:
     async def table(
         self, kind: Kind, namespace: str = "", *, labels: Selector = EVERYTHING, fields: FieldSelector = ALL_FIELDS
     ) -> Table:
-        mirror = Mirror(self, kind, namespace, _selection(labels, fields), self._clock)
+        query = _selection(labels, fields)
+        whole = not query and not namespace and self._memory is not None and self._memory.keeps(kind.resource)
+        mirror = Mirror(self, kind, namespace, query, self._clock, self._memory if whole else None)
         task = asyncio.create_task(mirror.run(), name=f"mirror {kind.plural}")
         self._mirrors.append(task)
+        if whole and kind.resource not in self._kept:
+            self._kept.add(kind.resource)
+            self._mirrors.append(asyncio.create_task(self._keep(mirror), name=f"memory of {kind.plural}"))
         synced = asyncio.create_task(mirror.synced())
         await asyncio.wait((task, synced), return_when=asyncio.FIRST_COMPLETED)
         if not synced.done():
             synced.cancel()
             task.result()
         return mirror.table
+
+    async def _keep(self, mirror: Mirror) -> None:
+        """Write a table down when it has changed and is quiet again, or now and then while it is not."""
+        assert self._memory is not None
+        await mirror.synced()
+        changes, written = 1, 0
+        table = mirror.table
+
+        def changed(old: Document | None, new: Document | None) -> None:
+            nonlocal changes
+            changes += 1
+
+        end = table.listen(changed)
+        try:
+            rounds = seen = 0
+            while True:
+                rounds = rounds + 1 if changes != written else 0
+                if rounds and (changes == seen or rounds >= _MOST_ROUNDS):
+                    written = changes
+                    kept = [document.raw for document in table]
+                    await asyncio.to_thread(self._memory.keep, table.resource, kept)
+                seen = changes
+                await self._clock.sleep(_ROUND_SECONDS)
+        finally:
+            end()
 
     def reconnect(self) -> None:
         """Make new connections from now on, for the TLS context shows another certificate than before.
