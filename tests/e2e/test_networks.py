@@ -139,6 +139,8 @@ def test_kubectl_shows_networks_and_policies_hold_beside_them(space: Space):
     address = space.running("server")["status"]["podIP"]
     for name in ("friend", "stranger"):
         space.running(name)
+    own = ("nft", "list", "set", "bridge", f"{space.cluster.settings.table}_policy", "own")
+    assert f". {address}" in space.cluster.run(*own).stdout, "what it sends under another address is dropped"
     until(lambda: reaches(space, "friend", address))
     assert not reaches(space, "stranger", address)
     space.kubectl("annotate", "pod", "stranger", "motet.dev/networks=open")

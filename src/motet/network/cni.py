@@ -10,6 +10,9 @@ from motet.base.files import keep
 from motet.network.config import NetworkConfig
 
 _FILE = "10-motet.conflist"
+_NETWORK = "motet"
+# Where libcni keeps what the plugins answered, until the pod is taken down.
+RESULTS = Path("/var/lib/cni/results")
 
 
 def write(config: NetworkConfig, mtu: int) -> Path:
@@ -37,5 +40,27 @@ def render(config: NetworkConfig, mtu: int) -> bytes:
             "dataDir": str(config.cni_state),
         },
     }
-    document = {"cniVersion": "0.4.0", "name": "motet", "plugins": [bridge]}
+    document = {"cniVersion": "0.4.0", "name": _NETWORK, "plugins": [bridge]}
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+class _Interface(msgspec.Struct):
+    name: str
+    sandbox: str = ""
+
+
+class _Result(msgspec.Struct):
+    interfaces: tuple[_Interface, ...] = ()
+
+
+class _Kept(msgspec.Struct):
+    result: _Result
+
+
+def port_of(config: NetworkConfig, sandbox: str, results: Path = RESULTS) -> str:
+    """The bridge's port that a pod's sandbox is connected to, as its plugin answered; empty when that cannot be known."""
+    try:
+        kept = msgspec.json.decode((results / f"{_NETWORK}-{sandbox}-eth0").read_bytes(), type=_Kept)
+    except (OSError, msgspec.MsgspecError):
+        return ""
+    return next((each.name for each in kept.result.interfaces if not each.sandbox and each.name != config.bridge), "")

@@ -6,6 +6,7 @@ Each part is restarted on its own if it fails.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
 
@@ -23,11 +24,11 @@ from motet.network.ingress.loop import Ingresses
 from motet.network.overlay import kernel
 from motet.network.overlay.decide import OVERHEAD
 from motet.network.overlay.loop import Overlay
-from motet.network.policy import ruleset
+from motet.network.policy import guard, ruleset
 from motet.network.policy.loop import Policies
 from motet.network.proxy.draining import until_drained
 from motet.network.proxy.loop import Proxy
-from motet.network.proxy.nft import Nft
+from motet.network.proxy.nft import Nft, NftError
 from motet.network.roster import Roster
 from motet.network.wireguard import decide, engine, links, userspace
 from motet.network.wireguard.kernel import remove_standing
@@ -46,7 +47,7 @@ class NodeNetwork:
         self._client = client
         self._config = config
         # Which pods there are; whoever starts pods here enters them.
-        self.roster = Roster(client, config.node_name)
+        self.roster = Roster(client, config.node_name, lambda sandbox: cni.port_of(config, sandbox))
         self._clock = SystemClock()
         self._serving: Proxy | None = None
 
@@ -91,6 +92,8 @@ class NodeNetwork:
         firewall.remove(nft, config)
         nft.remove_table(config.table)
         nft.run(ruleset.remove(config))
+        with contextlib.suppress(NftError):  # a kernel may not know the bridge family
+            nft.run(guard.remove(config))
         kernel.remove(config.overlay)
         if config.wireguard is not None:
             links.remove(config.wireguard.device)

@@ -38,14 +38,23 @@ class _NodeView(msgspec.Struct, gc=False, frozen=True):
 class _Admitted:
     document: Document
     address: str
+    sandbox: str
+    port: str
+
+    def pod(self) -> Pod:
+        return pod_at(self.address, self.document, self.port)
 
 
 class Roster:
-    """The pods of all nodes as node `here` knows them. For use from one event loop."""
+    """The pods of all nodes as node `here` knows them. For use from one event loop.
 
-    def __init__(self, client: Client, here: str) -> None:
+    `port_of` gives the bridge's port that a sandbox is connected to, or an empty text.
+    """
+
+    def __init__(self, client: Client, here: str, port_of: Callable[[str], str] = lambda sandbox: "") -> None:
         self._client = client
         self._here = here
+        self._port_of = port_of
         self._networks: Table | None = None
         self._pods: Table | None = None
         self._nodes: Table | None = None
@@ -113,7 +122,9 @@ class Roster:
     def own(self) -> Sequence[Pod]:
         """The pods of this node that were admitted, with what the API says of them by now. The same object until that changes."""
         if self._own is None:
-            self._own = [pod_at(each.address, self._newest(each.document)) for each in self._admitted.values()]
+            self._own = [
+                pod_at(each.address, self._newest(each.document), each.port) for each in self._admitted.values()
+            ]
         return self._own
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -128,16 +139,18 @@ class Roster:
 
     # --- the node's own pods ------------------------------------------------------------------------------------------
 
-    def admit(self, document: Document, address: str) -> None:
+    def admit(self, document: Document, address: str, sandbox: str = "") -> None:
         """A pod of this node has an address; whoever had it before is gone. Costs nothing when that is known."""
         uid = document.meta.uid
         known = self._admitted.get(uid)
-        if known is not None and known.address == address and known.document.revision >= document.revision:
+        same = known is not None and (known.address, known.sandbox) == (address, sandbox)
+        if known is not None and same and known.document.revision >= document.revision:
             return
+        port = known.port if known is not None and same else self._port_of(sandbox)
         for other in [each for each, held in self._admitted.items() if held.address == address and each != uid]:
             del self._admitted[other]
-        self._admitted[uid] = _Admitted(document, address)
-        if known is None or pod_at(known.address, known.document) != pod_at(address, document):
+        entered = self._admitted[uid] = _Admitted(document, address, sandbox, port)
+        if known is None or known.pod() != entered.pod():
             self._own = None
             self._touch()
 

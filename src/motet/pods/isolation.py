@@ -19,8 +19,8 @@ from motet.store.document import Document, Key
 class Isolation(Protocol):
     """The roster of the node's network."""
 
-    def admit(self, document: Document, address: str) -> None:
-        """This pod of the node has this address; cheap when that is known."""
+    def admit(self, document: Document, address: str, sandbox: str = "") -> None:
+        """This pod of the node has this address, in a sandbox of this id; cheap when that is known."""
         ...
 
     def dismiss(self, uid: str) -> None:
@@ -35,7 +35,7 @@ class Isolation(Protocol):
 class NoIsolation:
     """A node whose network isolates nothing."""
 
-    def admit(self, document: Document, address: str) -> None:
+    def admit(self, document: Document, address: str, sandbox: str = "") -> None:
         """Nothing to do."""
 
     def dismiss(self, uid: str) -> None:
@@ -67,7 +67,7 @@ async def recall(runtime: Runtime, isolation: Isolation, node_name: str) -> None
         except NoSuchContainer:
             continue
         if sandbox.ips:
-            isolation.admit(_remembered(sandbox, node_name), sandbox.ips[0])
+            isolation.admit(_remembered(sandbox, node_name), sandbox.ips[0], sandbox.id)
 
 
 def _remembered(sandbox: Sandbox, node_name: str) -> Document:

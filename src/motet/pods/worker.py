@@ -220,7 +220,7 @@ class Worker:
         if sandbox is None or not sandbox.ips or sandbox.id in self._stopped:
             self._tools.isolation.dismiss(self.pod.metadata.uid)
         elif sandbox.ready and self._document is not None and not self.pod.spec.host_network:
-            self._tools.isolation.admit(self._document, sandbox.ips[0])
+            self._tools.isolation.admit(self._document, sandbox.ips[0], sandbox.id)
 
     def _known(self) -> Pod:
         """The pod with what has been worked out about it but may not have come back from the API yet."""

@@ -32,6 +32,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.honest: list[str] = []
         self.table = False
         self.refuse = False
 
@@ -40,6 +41,9 @@ class Recorder:
             if not self.table:
                 raise NftError("no such table")
             return "meta mark set ip daddr map @ingress"
+        if " bridge motet_policy" in commands:
+            self.honest.append(commands)
+            return ""
         if self.refuse:
             self.refuse = False
             raise NftError("refused")
@@ -129,3 +133,15 @@ async def test_a_table_somebody_removed_is_written_again_with_the_next_change(mo
         await client.create(podaddress.KIND, address("b", "10.42.0.3"), "default")
         await until(lambda: nft.table)
         assert "10.42.0.2" in nft.told[-1]
+
+
+async def test_pods_of_this_node_send_by_their_port_under_their_own_address_alone() -> None:
+    client, nft = FakeClient(), Recorder()
+    await client.create(networkpolicy.KIND, DENY, "default")
+    async with enforced(client, nft) as roster:
+        roster._port_of = lambda sandbox: f"veth-{sandbox}"
+        document = await client.create(podaddress.KIND, address("a", ""), "default")
+        roster.admit(document, "10.42.0.2", "box")
+        await until(lambda: 'own { "veth-box" . 10.42.0.2 }' in "".join(nft.honest))
+        roster.dismiss(document.meta.uid)
+        await until(lambda: nft.honest[-1].startswith('delete element bridge motet_policy ports { "veth-box" }'))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -211,3 +212,33 @@ async def test_a_pod_that_only_the_node_knows_yet_is_kept_apart_already(made: La
     assert await reaches(made, 20, at(BACK))
     for one, two in ((20, at(FRONT)), (20, at(PLAIN)), (PLAIN, address), (FRONT, address)):
         assert not await reaches(made, one, two)
+
+
+async def test_a_pod_sends_under_no_other_address_than_its_own(made: Lab, roster: Roster) -> None:
+    """A container may have raw sockets. What it sends as BOTH would get through to BACK."""
+
+    async def heard(source: str) -> bool:
+        with inside(made.namespace(BACK)):
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            server.bind(("0.0.0.0", 0))
+        with inside(made.namespace(FRONT)):
+            liar = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        with server, liar:
+            server.settimeout(0.3)
+            body = struct.pack("!HHHH", 4000, server.getsockname()[1], 9, 0) + b"?"
+            ends = socket.inet_aton(source) + socket.inet_aton(at(BACK))
+            liar.sendto(struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 7, 0, 64, 17, 0) + ends + body, (at(BACK), 0))
+            try:
+                return await asyncio.to_thread(server.recv, 10) == b"?"
+            except OSError:
+                return False
+
+    assert await heard(at(BOTH)), "as long as nobody knows whose port it is"
+    roster._port_of = lambda sandbox: f"veth{sandbox}"
+    for number in (FRONT, BOTH):
+        document = await made.client.get(podaddress.KIND, f"p{number}", "default")
+        roster.admit(document, at(number), str(number))
+    await roster.enforced()
+    assert not await heard(at(BOTH))
+    assert await reaches(made, FRONT, at(BOTH))
+    assert await reaches(made, BOTH, at(BACK))

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from motet.client.interface import Client
 from motet.kinds import namespace, networkpolicy
 from motet.network.config import NetworkConfig
-from motet.network.policy import ruleset, views
+from motet.network.policy import guard, ruleset, views
 from motet.network.policy.compile import Compiled, compile_policies
+from motet.network.policy.guard import Guard
 from motet.network.policy.networks import Ground, Separated, separate
 from motet.network.policy.ruleset import Ruleset
 from motet.network.policy.views import Pod, Policy, PolicyView
@@ -50,6 +51,8 @@ class Policies:
         self._nft = nft
         self._roster = roster
         self._ruleset: Ruleset | None = None
+        self._guard: Guard | None = None
+        self._told = False
         self._wake = asyncio.Event()
         self._looked = 0.0
 
@@ -109,6 +112,8 @@ class Policies:
         ground = Ground(config.all_pods, config.services, roster.gateways)
         labels = {document.name: _labels(document) for document in namespaces}
         known = [*everyone, name_server(config)]
+        ports = guard.ports_of(roster.own())
+        await asyncio.to_thread(self._keep_honest, ports)
         await asyncio.to_thread(
             self._enforce,
             lambda: (compile_policies(found, known, labels), separate(everyone, networks, ground)),
@@ -131,10 +136,30 @@ class Policies:
         self._nft.run(ruleset.base(self._config) + fresh.change(*answer))
         self._ruleset = fresh
 
+    def _keep_honest(self, ports: dict[str, str]) -> None:
+        """Rules tell pods apart by their addresses: no pod sends under another's. Without it all else still holds."""
+        try:
+            if self._guard is not None:
+                if commands := self._guard.change(ports):
+                    self._nft.run(commands)
+                return
+        except NftError as error:
+            _log.warning("%s; writing table bridge %s again", error, guard.table(self._config))
+        fresh, self._guard = Guard(self._config), None
+        try:
+            self._nft.run(guard.base(self._config) + fresh.change(ports))
+            self._guard = fresh
+        except NftError as error:
+            if not self._told:
+                self._told = True
+                _log.warning("pods here can send under other pods' addresses: %s", error)
+
     def _clear(self) -> None:
         """No policies, no tables."""
         self._nft.run(ruleset.remove(self._config))
-        self._ruleset = None
+        with contextlib.suppress(NftError):
+            self._nft.run(guard.remove(self._config))
+        self._ruleset = self._guard = None
 
     def _due(self) -> bool:
         """Whether it is time to look at the table again."""

@@ -119,6 +119,8 @@ class Pod:
     # Runs here, so its policies are enforced here.
     local: bool = False
     networks: Attachments = field(default_factory=lambda: NOWHERE)
+    # The bridge's port it is connected to, of pods of this node; empty when that is not known.
+    port: str = ""
 
 
 def pod_of(document: Document, here: str) -> Pod | None:
@@ -129,15 +131,15 @@ def pod_of(document: Document, here: str) -> Pod | None:
     return _pod(document, view, view.status.pod_ip, local=view.spec.node_name == here)
 
 
-def pod_at(address: str, document: Document) -> Pod:
+def pod_at(address: str, document: Document, port: str = "") -> Pod:
     """A pod of this node that has `address`, whatever the API says of that."""
-    return _pod(document, document.view(PodView), address, local=True)
+    return _pod(document, document.view(PodView), address, local=True, port=port)
 
 
-def _pod(document: Document, view: PodView, address: str, *, local: bool) -> Pod:
+def _pod(document: Document, view: PodView, address: str, *, local: bool, port: str = "") -> Pod:
     meta = document.meta
     networks = attachments.of(meta.annotations, document.namespace)
-    return Pod(address, document.namespace, meta.labels or {}, view.named_ports(), local, networks)
+    return Pod(address, document.namespace, meta.labels or {}, view.named_ports(), local, networks, port)
 
 
 @dataclass(frozen=True, slots=True)
