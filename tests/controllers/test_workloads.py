@@ -130,3 +130,13 @@ async def test_the_events_name_the_pods_and_the_scaling(tmp_path: Path) -> None:
         (name,) = (each["metadata"]["name"] for each in it.all(pod.KIND))
         assert told["ReplicaSet", "SuccessfulCreate"] == f"Created pod: {name}"
         assert "from 0 to 1" in told["Deployment", "ScalingReplicaSet"]
+
+
+async def test_labels_sent_with_the_status_of_a_deployment_change_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        await it.create(deployment.KIND, web(1))
+        patch = {"metadata": {"labels": {"a": "b"}}, "status": {"readyReplicas": 7}}
+        await it.client.patch(deployment.KIND, "web", patch, "default", subresource="status")
+        found = it.get(deployment.KIND, "web") or {}
+        assert "labels" not in found["metadata"]
+        assert found["status"]["readyReplicas"] == 7

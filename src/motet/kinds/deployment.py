@@ -89,6 +89,7 @@ KIND = Kind(
     prepare_create=prepare_create,
     validate=validate,
     status=True,
+    status_metadata=False,  # as upstream has it for this kind alone
     scale=Scale(selector=selector_text),
     columns=(
         NAME,
