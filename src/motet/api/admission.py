@@ -8,10 +8,13 @@ raising an `ApiError`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from motet.api.deletion import NAMESPACES
+from motet.api.options import DeleteOptions, RequestOptions
 from motet.api.users import User
 from motet.base.errors import ApiError, Forbidden, not_found, qualified
 from motet.kinds.kind import Json, Kind
@@ -38,6 +41,20 @@ class Request:
     lookup: Lookup
     subresource: str = ""
     dry_run: bool = False
+    # With which options; None for requests that have none (CONNECT).
+    options: RequestOptions | DeleteOptions | None = None
+    # What the author is told besides the answer, and what is noted down about the request.
+    warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    # Set by a plugin at the end that changed the object: those before it look at it once more, and `again` is set.
+    changed: bool = False
+    again: bool = False
+    # What plugins remember between their two looks.
+    notes: dict[str, bytes] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        """The new state as bytes, to find out whether anybody changed it."""
+        return msgspec.json.encode(self.new)
 
 
 Action = Callable[[Request], Awaitable[None] | None]
@@ -63,8 +80,14 @@ class Plugin:
     # What a mutating one goes by besides the spec: pods of one template and equal salts come out the same, and it does not
     # wait for anything. None for a pod that has to be looked at by itself.
     salt: Salt | None = None
+    # In place of `resources`, `verbs` and `subresources`, for one whose interest changes (call `Chain.forget` then).
+    interest: Callable[[str, Verb, str], bool] | None = None
+    # It looks at what is deleted, not only at its name.
+    whole: bool = False
 
     def wants(self, resource: str, verb: Verb, subresource: str) -> bool:
+        if self.interest is not None:
+            return self.interest(resource, verb, subresource)
         if self.resources and resource not in self.resources:
             return False
         return verb in self.verbs and (self.subresources or not subresource)
@@ -78,6 +101,8 @@ class Chain:
         self._wanting: dict[tuple[str, Verb, str, bool], tuple[Action, ...]] = {}
         self._watchful: dict[tuple[str, Verb, str], bool] = {}
         self._salts: dict[str, tuple[Salt, ...]] = {}
+        self._looking: dict[tuple[str, Verb], bool] = {}
+        self._wanted: dict[tuple[str, Verb, str], bool] = {}
 
     def watchful(self, resource: str, verb: Verb, subresource: str = "") -> bool:
         """Whether any plugin has to see every single document of such writes."""
@@ -106,9 +131,39 @@ class Chain:
             found += part + b";"
         return found
 
+    def forget(self) -> None:
+        """Ask the plugins anew what they want: the interest of one has changed."""
+        self._wanting.clear()
+        self._watchful.clear()
+        self._salts.clear()
+        self._looking.clear()
+        self._wanted.clear()
+
+    def looks(self, resource: str, verb: Verb) -> bool:
+        """Whether any plugin wants to see what such a request is about."""
+        known = self._looking.get((resource, verb))
+        if known is None:
+            known = self._looking[resource, verb] = any(
+                plugin.whole and plugin.wants(resource, verb, "") for plugin in self.plugins
+            )
+        return known
+
+    def wanted(self, resource: str, verb: Verb, subresource: str) -> bool:
+        """Whether any plugin wants to see such a request at all."""
+        key = (resource, verb, subresource)
+        known = self._wanted.get(key)
+        if known is None:
+            known = self._wanted[key] = any(plugin.wants(*key) for plugin in self.plugins)
+        return known
+
     async def mutate(self, request: Request) -> bool:
         """Run the mutating plugins; whether there were any. Raises what a plugin refuses with."""
-        return await self._run(request, mutating=True)
+        found = await self._run(request, mutating=True)
+        if request.changed:
+            request.again = True
+            await self._run(request, mutating=True)
+            request.again = False
+        return found
 
     async def validate(self, request: Request) -> None:
         """Run the validating plugins. Raises what a plugin refuses with."""

@@ -32,6 +32,13 @@ class PodTarget(msgspec.Struct, gc=False, frozen=True):
     spec: _Target = _Target()
 
 
+def document(namespace: str, name: str, uid: str, node: str) -> Json:
+    """The Binding of a pod, as a scheduler of one's own would POST it."""
+    metadata = {"name": name, "namespace": namespace, **({"uid": uid} if uid else {})}
+    target = {"kind": "Node", "name": node}
+    return {"kind": "Binding", "apiVersion": "v1", "metadata": metadata, "target": target}
+
+
 def bound(pod: Document, uid: str, node: str, now: datetime) -> bytes:
     """The value of `pod` with its node and the PodScheduled condition set. Raises Conflict when it cannot be bound."""
     if uid and uid != pod.meta.uid:

@@ -9,6 +9,7 @@ import os
 from datetime import datetime
 from typing import Any
 
+from motet.api.options import DeleteOptions, RequestOptions
 from motet.base.errors import BadRequest, Conflict, FieldError, conflict, forbidden, invalid, invalid_object
 from motet.base.timestamps import format_time
 from motet.kinds.kind import Json, Kind
@@ -204,6 +205,33 @@ def check_preconditions(kind: Kind, current: Document, uid: str, resource_versio
 def _precondition(kind: Kind, name: str, what: str, asked: str, found: str) -> Conflict:
     why = f"Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}"
     return conflict(kind.group, kind.plural, name, why)
+
+
+_OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions"}
+
+
+def write_options(verb: str, options: RequestOptions) -> Json:
+    """The `meta.k8s.io` document of a write's options, as admission shows it."""
+    shown: Json = {"kind": _OPTIONS[verb], "apiVersion": "meta.k8s.io/v1"}
+    if options.dry_run:
+        shown["dryRun"] = ["All"]
+    if options.field_manager:
+        shown["fieldManager"] = options.field_manager
+    return {**shown, "fieldValidation": options.field_validation}
+
+
+def delete_options(options: DeleteOptions) -> Json:
+    """The same of a deletion."""
+    preconditions = {"uid": options.uid, "resourceVersion": options.resource_version}
+    given: Json = {key: value for key, value in preconditions.items() if value}
+    shown: Json = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}
+    if options.grace_seconds is not None:
+        shown["gracePeriodSeconds"] = options.grace_seconds
+    if given:
+        shown["preconditions"] = given
+    if options.propagation:
+        shown["propagationPolicy"] = options.propagation
+    return {**shown, **({"dryRun": ["All"]} if options.dry_run else {})}
 
 
 def unstamped(document: Document) -> bytes:

@@ -23,7 +23,9 @@ class PatchType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """Of create, update and patch. `warnings` collects sentences for `Warning:` headers."""
+    """Of create, update and patch. `warnings` collects sentences for `Warning:` headers, `annotations` what is to be
+    noted about the request in the audit log.
+    """
 
     dry_run: bool = False
     field_manager: str = ""
@@ -31,6 +33,7 @@ class RequestOptions:
     # Server-side apply only: take over fields that another manager owns.
     force: bool = False
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 # What in-process callers use: they write what they mean, so nobody reads warnings.
@@ -46,6 +49,8 @@ class DeleteOptions:
     resource_version: str = ""
     propagation: str = ""
     dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from motet.api import intake, meta, ownership
 from motet.api.admission import Chain, Lookup, Request, Verb
-from motet.api.options import RequestOptions
+from motet.api.options import DeleteOptions, RequestOptions
 from motet.api.shortcuts import Templates
 from motet.api.users import User
 from motet.base import names
@@ -76,6 +76,7 @@ class Pipeline:
             books = ownership.of_new(kind, bare, options, self._clock.now(), owned)
         if finished is None:
             await self._admission.mutate(request)
+            metadata = document["metadata"]
         meta.begin(kind, document, self._clock.now())
         if finished is None:
             kind.prepare_create(document)
@@ -147,11 +148,50 @@ class Pipeline:
         await self._admission.validate(request)
         return document
 
-    async def leaving(self, kind: Kind, current: Document, user: User, *, dry_run: bool) -> None:
-        """Ask admission about a deletion. Raises Forbidden."""
+    async def leaving(self, kind: Kind, current: Document, user: User, options: DeleteOptions) -> None:
+        """Ask admission about a deletion. Raises Forbidden and what webhooks refuse with."""
+        old = current.decode() if self._admission.looks(kind.resource, "DELETE") else None
         request = Request(
-            kind, "DELETE", current.namespace, current.name, None, None, user, self._lookup, dry_run=dry_run
+            kind,
+            "DELETE",
+            current.namespace,
+            current.name,
+            None,
+            old,
+            user,
+            self._lookup,
+            dry_run=options.dry_run,
+            options=options,
+            warnings=options.warnings,
+            annotations=options.annotations,
         )
+        await self._admission.mutate(request)
+        await self._admission.validate(request)
+
+    def asks(self, verb: Verb, resource: str, subresource: str) -> bool:
+        """Whether anybody in admission wants to see such requests."""
+        return self._admission.wanted(resource, verb, subresource)
+
+    async def beside(
+        self,
+        kind: Kind,
+        verb: Verb,
+        namespace: str,
+        name: str,
+        subresource: str,
+        body: Json,
+        user: User,
+        options: RequestOptions,
+    ) -> None:
+        """Ask admission about what is POSTed to a subresource, or about a connection (CONNECT); `body` may be changed.
+
+        Raises Forbidden and what webhooks refuse with.
+        """
+        if not self._admission.wanted(kind.resource, verb, subresource):
+            return
+        request = self._request(kind, verb, namespace, body, None, user, options, subresource)
+        request.name = name
+        await self._admission.mutate(request)
         await self._admission.validate(request)
 
     def _request(
@@ -165,9 +205,20 @@ class Pipeline:
         options: RequestOptions,
         subresource: str,
     ) -> Request:
-        name = document["metadata"].get("name") or ""
         return Request(
-            kind, verb, namespace, name, document, old, user, self._lookup, subresource, dry_run=options.dry_run
+            kind,
+            verb,
+            namespace,
+            meta.of(document).get("name") or "",
+            document,
+            old,
+            user,
+            self._lookup,
+            subresource,
+            dry_run=options.dry_run,
+            options=options,
+            warnings=options.warnings,
+            annotations=options.annotations,
         )
 
 

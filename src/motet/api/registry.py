@@ -24,7 +24,7 @@ from motet.api.options import DeleteOptions, ListOptions, PatchType, RequestOpti
 from motet.api.patch import merge_patch
 from motet.api.pipeline import Pipeline, namespace_of
 from motet.api.projecting import kept, received, shown, shown_page, stored_fields, stored_kind
-from motet.api.users import User
+from motet.api.users import CONTROLLERS, User
 from motet.api.watching import Watch, begin_watch
 from motet.api.writing import Writer, failed
 from motet.base import names
@@ -216,6 +216,7 @@ class Registry:
         options: RequestOptions = _YES,
     ) -> Json:
         """POST to pods/binding, pods/eviction and what `answer` was told of. Answers mostly a `metav1.Status`."""
+        await self._pipeline.beside(kind, "CREATE", namespace, name, subresource, body, user, options)
         handler = self._handlers.get((kind.resource, subresource))
         if handler is not None:
             return await handler(self._writer.current(kind, namespace, name), body, user, options)
@@ -242,6 +243,14 @@ class Registry:
         await evicting.permit(self._writer, budgets, pod, self.clock.now(), dry_run=wanted.dry_run)
         # The revision was what the caller knew; the pod may have been told since why it goes.
         await self.delete(kind, namespace, name, user, replace(wanted, uid=pod.meta.uid, resource_version=""))
+
+    async def connecting(
+        self, kind: Kind, namespace: str, name: str, subresource: str, body: Json, user: User
+    ) -> Sequence[str]:
+        """Ask admission about a connection to an object; what its author is to be told. Raises Forbidden and the like."""
+        options = RequestOptions()
+        await self._pipeline.beside(kind, "CONNECT", namespace, name, subresource, body, user, options)
+        return options.warnings
 
     async def update(
         self,
@@ -381,7 +390,8 @@ class Registry:
 
         async def decide(current: Document) -> Json | bytes | Fate:
             meta.check_preconditions(kind, current, options.uid, options.resource_version)
-            await self._pipeline.leaving(kind, current, user, dry_run=options.dry_run)
+            seen_now = current if kind.versions is None else await shown(kind, current)
+            await self._pipeline.leaving(kind, seen_now, user, options)
             if deletion.at_once(kind, current, options):
                 return GONE
             if kind.resource != PODS:
@@ -418,10 +428,14 @@ class Registry:
     async def bind(self, bindings: Sequence[tuple[str, str, str, str]]) -> Sequence[Exception | None]:
         """(namespace, pod, uid or "", node) each. Independent writes in one group commit; one answer each."""
         answers: list[Exception | None] = [None] * len(bindings)
+        if self._pipeline.asks("CREATE", PODS, "binding"):
+            answers = [await self._ask_about_binding(*each) for each in bindings]
         pending: list[tuple[int, asyncio.Future[int]]] = []
         pods = self.cache.table(PODS)
         now = self.clock.now()
         for index, (namespace, name, uid, node) in enumerate(bindings):
+            if answers[index] is not None:
+                continue
             pod = pods.get(name, namespace)
             if pod is None:
                 answers[index] = not_found("", "pods", name)
@@ -443,6 +457,17 @@ class Registry:
         if last:
             await self.cache.reached(last)
         return answers
+
+    async def _ask_about_binding(self, namespace: str, name: str, uid: str, node: str) -> Exception | None:
+        """Why admission does not let a pod be bound, if it does not."""
+        kind = self.catalogue.by_path("", "v1", "pods")
+        assert kind is not None
+        body = binding.document(namespace, name, uid, node)
+        try:
+            await self._pipeline.beside(kind, "CREATE", namespace, name, "binding", body, CONTROLLERS, _YES)
+        except ApiError as error:
+            return error
+        return None
 
     # The way of every change
 

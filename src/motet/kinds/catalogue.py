@@ -26,6 +26,7 @@ from motet.kinds import (
     job,
     lease,
     limitrange,
+    mutatingwebhookconfiguration,
     namespace,
     network,
     networkpolicy,
@@ -45,6 +46,7 @@ from motet.kinds import (
     serviceaccount,
     statefulset,
     storageclass,
+    validatingwebhookconfiguration,
 )
 from motet.kinds.custom import definition as customresourcedefinition
 from motet.kinds.kind import Kind
@@ -92,6 +94,8 @@ KINDS: tuple[Kind, ...] = (
     network.KIND,
     podaddress.KIND,
     customresourcedefinition.KIND,
+    mutatingwebhookconfiguration.KIND,
+    validatingwebhookconfiguration.KIND,
 )
 
 

@@ -117,6 +117,10 @@ class Versions(Protocol):
         """Stored documents in this version. Raises InternalError when whoever is asked cannot say."""
         ...
 
+    async def take(self, document: Json) -> Json:
+        """A document of any version in this one. Raises InternalError."""
+        ...
+
     async def keep(self, document: Json) -> Json:
         """A document of this version as it is to be stored. Raises InternalError, Invalid."""
         ...

@@ -17,6 +17,7 @@ from datetime import timedelta
 from motet.api import bootstrap, priority
 from motet.api.admission import Chain
 from motet.api.allocate import ServiceNumbers
+from motet.api.conditions import Conditions
 from motet.api.custom.serving import CustomKinds
 from motet.api.http.authorize import Authorizer, Roles
 from motet.api.http.bearer import Tokens
@@ -29,6 +30,7 @@ from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
 from motet.api.tokenrequests import TokenRequests
 from motet.api.users import CONTROLLERS, User
+from motet.api.webhooks.admitting import AdmissionWebhooks
 from motet.api.webhooks.client import WebhookClient
 from motet.base.clock import Clock, SystemClock
 from motet.base.supervise import forever
@@ -80,11 +82,12 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         )
         rbac = RbacIndex(cache.table)
         authorizer = Roles(NodeGraph(cache), rbac)
-        registry = Registry(
-            store, cache, catalogue, clock, numbers=numbers, admission=Chain(plugins(rbac, authorizer, clock))
-        )
         webhooks = WebhookClient(cache.table)
         stack.push_async_callback(webhooks.close)
+        outside = AdmissionWebhooks(webhooks, catalogue, cache.table, Conditions(authorizer))
+        chain = Chain((*plugins(rbac, authorizer, clock), *outside.plugins))
+        outside.follow(chain.forget)
+        registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=chain)
         custom = CustomKinds(registry, webhooks)
         await custom.start()
         stack.push_async_callback(custom.stop)

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from motet.api import bootstrap, certificates
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.attributes import Attributes
+from motet.api.conditions import Conditions
 from motet.api.custom.serving import CustomKinds
 from motet.api.http.authorize import Roles
 from motet.api.http.bearer import Tokens
@@ -36,6 +37,7 @@ from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
 from motet.api.tokenrequests import TokenRequests
 from motet.api.users import User
+from motet.api.webhooks.admitting import AdmissionWebhooks
 from motet.api.webhooks.client import WebhookClient
 from motet.base.clock import Clock, SystemClock
 from motet.identity import kubeconfig, tls
@@ -174,11 +176,13 @@ async def serving(
         return authorizer.decide(user, asked).allowed
 
     own = (*escalation.plugins(rbac, may), *certificates.plugins(may, clock))
-    chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *own))
+    webhooks = WebhookClient(cache.table)
+    outside = AdmissionWebhooks(webhooks, catalogue, cache.table, Conditions(authorizer))
+    chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *own, *outside.plugins))
+    outside.follow(chain.forget)
     registry = Registry(store, cache, catalogue, clock, admission=chain)
     ring = pki.ring
     registry.answer(serviceaccount.KIND, "token", TokenRequests(cache.table, lambda: ring, ISSUER, clock).create)
-    webhooks = WebhookClient(cache.table)
     custom = CustomKinds(registry, webhooks)
     await custom.start()
     config = ApiConfig(

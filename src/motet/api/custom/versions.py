@@ -59,10 +59,16 @@ class Shown:
                 found[index] = shown
         return [found[index] for index in range(len(documents))]
 
+    async def take(self, document: Json) -> Json:
+        return await self._converted(document, self._api_version)
+
     async def keep(self, document: Json) -> Json:
+        return await self._converted(document, self._storage)
+
+    async def _converted(self, document: Json, api_version: str) -> Json:
         if self.waits:
-            return (await self._converter.convert([document], self._storage))[0]
-        return self._converter.rename(document, self._storage)
+            return (await self._converter.convert([document], api_version))[0]
+        return self._converter.rename(document, api_version)
 
     def _make(self, document: Document) -> Document:
         """The document as this version shows it, when nobody has to be asked."""

@@ -67,7 +67,7 @@ def success(details: Mapping[str, Any] | None = None, message: str = "") -> dict
 def warnings(messages: Iterable[str]) -> list[str]:
     """Values of `Warning` headers (RFC 7234, 5.5; code 299), each message quoted and cut to what a header bears."""
     values = []
-    for message in messages:
+    for message in dict.fromkeys(messages):
         clean = "".join(char if char.isprintable() else " " for char in message)[:1024]
         quoted = clean.replace("\\", "\\\\").replace('"', '\\"')
         values.append(f'299 - "{quoted}"')

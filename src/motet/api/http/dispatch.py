@@ -12,7 +12,19 @@ from dataclasses import dataclass, field, replace
 from aiohttp import web
 
 from motet.api.custom.serving import CustomKinds
-from motet.api.http import answers, discovery, health, metrics, negotiate, parameters, reviews, routes, usage, versions
+from motet.api.http import (
+    answers,
+    connecting,
+    discovery,
+    health,
+    metrics,
+    negotiate,
+    parameters,
+    reviews,
+    routes,
+    usage,
+    versions,
+)
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
 from motet.api.http.bearer import Tokens, openid_configuration
@@ -232,6 +244,8 @@ class Dispatcher:
         allowed = verbs or ("get", "patch", "update")
         if call.verb not in allowed:
             raise MethodNotAllowed(f"{target.plural}/{subresource} allows only: {', '.join(allowed)}")
+        if subresource in connecting.KINDS:
+            await self.objects.connecting(found)
         if subresource in STREAMS:
             return await self.streams.serve(found)
         if subresource == "proxy":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from motet.api import ownership
-from motet.api.http import answers, negotiate, parameters, tables
+from motet.api.http import answers, connecting, negotiate, parameters, tables
 from motet.api.http.authorize import Attributes, Authorizer, refusal
 from motet.api.http.calls import ResourceCall
 from motet.api.http.negotiate import Form
@@ -55,7 +56,7 @@ class Objects:
     async def create(self, call: ResourceCall, authorizer: Authorizer) -> web.StreamResponse:
         """The name of the new object is known only now, so whoever may write just their own is asked about again."""
         form = call.form
-        options = parameters.of_write(call.query, call.default_manager)
+        options = _options(call, call.default_manager)
         document = await call.document()
         subresource = call.target.subresource
         if subresource:
@@ -65,7 +66,6 @@ class Objects:
         created = await self._registry.create(
             call.kind, call.namespace, document, call.user, options, name=call.target.name
         )
-        call.warnings.extend(options.warnings)
         return await self._one(call, created, form, status=201)
 
     async def _create_subresource(
@@ -80,13 +80,12 @@ class Objects:
         answer = await self._registry.create_subresource(
             call.kind, call.namespace, target.name, target.subresource, document, call.user, options
         )
-        call.warnings.extend(options.warnings)
         return answers.document(answer, status=201)
 
     async def update(self, call: ResourceCall, authorizer: Authorizer) -> web.StreamResponse:
         """A PUT that would make a new object is asked about as a create too."""
         form = call.form
-        options = parameters.of_write(call.query, call.default_manager)
+        options = _options(call, call.default_manager)
         document = await call.document()
         if call.target.subresource != "scale":
             _match_kind(document, call.kind)
@@ -102,7 +101,6 @@ class Objects:
             options,
             subresource=call.target.subresource,
         )
-        call.warnings.extend(options.warnings)
         return await self._one(call, updated, form, status=201 if created else 200)
 
     async def patch(self, call: ResourceCall, authorizer: Authorizer) -> web.StreamResponse:
@@ -117,7 +115,7 @@ class Objects:
                 + ", ".join(kind.value for kind in PatchType)
             ) from None
         applying = patch_type is PatchType.APPLY
-        options = parameters.of_write(call.query, "" if applying else call.default_manager)
+        options = _options(call, "" if applying else call.default_manager)
         ownership.check(options, applying=applying, force_given="force" in call.query)
         if applying and self._registry.table(call.kind).get(call.target.name, call.namespace) is None:
             _authorize_create(call, call.target.name, authorizer)
@@ -133,12 +131,19 @@ class Objects:
             options,
             subresource=call.target.subresource,
         )
-        call.warnings.extend(options.warnings)
         return await self._one(call, patched, form, status=201 if created else 200)
+
+    async def connecting(self, call: ResourceCall) -> None:
+        """Ask admission about exec, attach and the like. Raises Forbidden and what webhooks refuse with."""
+        target = call.target
+        body = connecting.options(call.kind.kind, target.subresource, call.query)
+        call.warnings.extend(
+            await self._registry.connecting(call.kind, call.namespace, target.name, target.subresource, body, call.user)
+        )
 
     async def delete(self, call: ResourceCall) -> web.StreamResponse:
         form = call.form
-        options = parameters.of_delete(call.query, await _delete_body(call))
+        options = replace(parameters.of_delete(call.query, await _delete_body(call)), warnings=call.warnings)
         deleted = await self._registry.delete(call.kind, call.namespace, call.target.name, call.user, options)
         # An object whose end somebody else has to bring about (finalizers, grace) is "accepted" upstream too: 200.
         if deleted.document is not None:
@@ -147,7 +152,7 @@ class Objects:
 
     async def deletecollection(self, call: ResourceCall) -> web.StreamResponse:
         form = call.form
-        options = parameters.of_delete(call.query, await _delete_body(call))
+        options = replace(parameters.of_delete(call.query, await _delete_body(call)), warnings=call.warnings)
         page = await self._registry.delete_collection(
             call.kind, call.namespace, call.user, options, parameters.of_list(call.query)
         )
@@ -186,6 +191,11 @@ class Objects:
                 shown = tables.include(call.query.get("includeObject", ""))
                 data = await tables.of_page(call.kind, page, shown, form.version, self._clock.now())
         return await _written(call, data, form, 200)
+
+
+def _options(call: ResourceCall, manager: str) -> RequestOptions:
+    """Of a write; what is to be told goes out with the answer, whatever that is."""
+    return replace(parameters.of_write(call.query, manager), warnings=call.warnings)
 
 
 async def _written(call: ResourceCall, data: bytes, form: Form, status: int) -> web.StreamResponse:

@@ -17,11 +17,21 @@ from typing import Any
 
 from motet.base.errors import MotetError
 from motet.kinds.cel import rewriting
-from motet.kinds.cel.library import Function, addresses, comparing, lists, quantities, texts, urls, versions
+from motet.kinds.cel.library import (
+    Function,
+    addresses,
+    authorizing,
+    comparing,
+    lists,
+    quantities,
+    texts,
+    urls,
+    versions,
+)
 
 _ENGINE = "cel_expr_python"
 _INSTALL = "rules in CEL cannot be evaluated: install the optional part on every manager with: pip install 'motet[cel]'"
-_LIBRARIES = (addresses, comparing, lists, quantities, texts, urls, versions)
+_LIBRARIES = (addresses, authorizing, comparing, lists, quantities, texts, urls, versions)
 # What the engine puts around its own messages.
 _STATUS = re.compile(r"^(?:INVALID_ARGUMENT|UNKNOWN|NOT_FOUND|OUT_OF_RANGE|FAILED_PRECONDITION|INTERNAL): ")
 _STATUS_BEHIND = re.compile(r" \[[A-Z_]+\]$")
