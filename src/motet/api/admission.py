@@ -22,6 +22,7 @@ from motet.store.table import Table
 
 Verb = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 Lookup = Callable[[str], Table]
+Held = list[Callable[[], None]]
 
 
 @dataclass(slots=True)
@@ -55,6 +56,9 @@ class Request:
     def encoded(self) -> bytes:
         """The new state as bytes, to find out whether anybody changed it."""
         return msgspec.json.encode(self.new)
+
+    # Called when the write has ended, however: what a plugin set aside for it.
+    held: Held = field(default_factory=list)
 
 
 Action = Callable[[Request], Awaitable[None] | None]
@@ -184,6 +188,12 @@ class Chain:
             if waiting is not None:
                 await waiting
         return bool(actions)
+
+
+def release(held: Held) -> None:
+    """A write has ended: let go of what was set aside for it."""
+    while held:
+        held.pop()()
 
 
 def refusal(request: Request, why: str, **details: object) -> Forbidden:

@@ -85,6 +85,12 @@ def check_pod(request: Request) -> None:
     _refuse(request, problems)
 
 
+def check_resize(request: Request) -> None:
+    """A pod that is to be given more or less. Raises Forbidden naming every rule that is broken."""
+    if request.subresource == "resize":
+        check_pod(request)
+
+
 def check_claim(request: Request) -> None:
     """Raises Forbidden naming every rule that is broken."""
     asked = mapping(request.new or {}, "spec", "resources", "requests")
@@ -204,5 +210,6 @@ LIMIT_RANGER = (
     Plugin("LimitRanger", fill, mutating=True, resources=_PODS, verbs=("CREATE",), salt=salt),
     # Pods that came by a template are in namespaces without ranges.
     Plugin("LimitRanger", check_pod, resources=_PODS, verbs=("CREATE",), template_safe=True),
+    Plugin("LimitRanger", check_resize, resources=_PODS, verbs=("UPDATE",), subresources=True, template_safe=True),
     Plugin("LimitRanger", check_claim, resources=_CLAIMS),
 )

@@ -9,7 +9,7 @@ Nothing here touches the store; the registry encodes and submits what comes out.
 from __future__ import annotations
 
 from motet.api import intake, meta, ownership
-from motet.api.admission import Chain, Lookup, Request, Verb
+from motet.api.admission import Chain, Held, Lookup, Request, Verb
 from motet.api.options import DeleteOptions, RequestOptions
 from motet.api.shortcuts import Templates
 from motet.api.users import User
@@ -43,11 +43,13 @@ class Pipeline:
         options: RequestOptions,
         name: str = "",
         *,
+        held: Held,
         applied: bool = False,
     ) -> Json:
         """A document ready to be created. Takes over `document`. Raises BadRequest, Forbidden, Invalid.
 
-        `applied`: it is the outcome of a server-side apply and has its books already.
+        `held` gets what has to be called when the write has ended. `applied`: it is the outcome of a server-side apply and
+        has its books already.
         """
         meta.identify(kind, document)
         tracked = not applied and ownership.tracked(kind, options)
@@ -61,7 +63,7 @@ class Pipeline:
         meta.place(kind, metadata, namespace, name)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = names.generate(metadata["generateName"])
-        request = self._request(kind, "CREATE", namespace, document, None, user, options, "")
+        request = self._request(kind, "CREATE", namespace, document, None, user, options, "", held)
         if not applied:
             metadata.pop("managedFields", None)
         owned = self._templates.owned(spec) if finished is not None else {}
@@ -111,11 +113,12 @@ class Pipeline:
         options: RequestOptions,
         subresource: str,
         *,
+        held: Held,
         applied: bool = False,
     ) -> Json:
         """A document ready to replace `old` (which stays untouched); equal to `old` when there is nothing to write.
 
-        Takes over `document`; `applied` as for `new`. Raises BadRequest, Conflict, Forbidden, Invalid.
+        Takes over `document`; `held` and `applied` as for `new`. Raises BadRequest, Conflict, Forbidden, Invalid.
         """
         meta.identify(kind, document)
         document = intake.receive(kind, document, options)
@@ -131,7 +134,7 @@ class Pipeline:
         kind.default(document)
         if tracked:
             document = ownership.of_change(kind, document, old, options, self._clock.now(), subresource)
-        request = self._request(kind, "UPDATE", current.namespace, document, old, user, options, subresource)
+        request = self._request(kind, "UPDATE", current.namespace, document, old, user, options, subresource, held)
         await self._admission.mutate(request)
         # The others write only their own part, and may write what an ordinary update may not.
         if subresource in ("", "scale"):
@@ -189,7 +192,7 @@ class Pipeline:
         """
         if not self._admission.wanted(kind.resource, verb, subresource):
             return
-        request = self._request(kind, verb, namespace, body, None, user, options, subresource)
+        request = self._request(kind, verb, namespace, body, None, user, options, subresource, [])
         request.name = name
         await self._admission.mutate(request)
         await self._admission.validate(request)
@@ -204,6 +207,7 @@ class Pipeline:
         user: User,
         options: RequestOptions,
         subresource: str,
+        held: Held,
     ) -> Request:
         return Request(
             kind,
@@ -219,6 +223,7 @@ class Pipeline:
             options=options,
             warnings=options.warnings,
             annotations=options.annotations,
+            held=held,
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from motet.api import binding, deletion, evicting, listing, meta, ownership, patching, scale, shortcuts
-from motet.api.admission import BUILT_IN, Chain
+from motet.api.admission import BUILT_IN, Chain, Held, release
 from motet.api.allocate import ServiceNumbers
 from motet.api.deletion import GONE, UNCHANGED, Fate
 from motet.api.listing import Page
@@ -26,7 +26,7 @@ from motet.api.pipeline import Pipeline, namespace_of
 from motet.api.projecting import kept, received, shown, shown_page, stored_fields, stored_kind
 from motet.api.users import CONTROLLERS, User
 from motet.api.watching import Watch, begin_watch
-from motet.api.writing import Writer, failed
+from motet.api.writing import Decide, Writer, failed
 from motet.base import names
 from motet.base.clock import Clock
 from motet.base.errors import (
@@ -187,7 +187,19 @@ class Registry:
         namespace = namespace_of(kind, namespace)
         sent = meta.of(document)
         generated = not sent.get("name") and not name and bool(sent.get("generateName"))
-        document = await self._pipeline.new(kind, namespace, document, user, options, name, applied=applied)
+        held: Held = []
+        try:
+            document = await self._pipeline.new(
+                kind, namespace, document, user, options, name, held=held, applied=applied
+            )
+            return await shown(seen, await self._keep(kind, namespace, document, options, generated=generated))
+        finally:
+            release(held)
+
+    async def _keep(
+        self, kind: Kind, namespace: str, document: Json, options: RequestOptions, *, generated: bool
+    ) -> Document:
+        """Write a new document, under another name should the generated one be taken. Raises AlreadyExists."""
         metadata = document["metadata"]
         for _ in range(_GENERATED_ATTEMPTS if generated else 1):
             key = Key(kind.resource, namespace, metadata["name"])
@@ -195,7 +207,7 @@ class Registry:
             if taken is None:
                 try:
                     made = await kept(kind, document)
-                    return await shown(seen, await self._writer.create(kind, key, made, dry_run=options.dry_run))
+                    return await self._writer.create(kind, key, made, dry_run=options.dry_run)
                 except RevisionConflict:
                     pass
             if generated:
@@ -282,6 +294,7 @@ class Registry:
         pristine = None if pinned else msgspec.json.encode(document)
         first: Json | None = document
         short = self._short_status(kind, subresource)
+        held: Held = []
 
         async def decide(current: Document) -> Json | bytes | Fate:
             nonlocal first
@@ -296,9 +309,9 @@ class Registry:
             else:
                 raise conflict(kind.group, kind.plural, name)
             now = await shown(kind, current)
-            return await self._replace(kind, current, now, now.decode(), sent, user, options, subresource)
+            return await self._replace(kind, current, now, now.decode(), sent, user, options, subresource, held=held)
 
-        changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        changed = await self._modified(kind, namespace, name, decide, held, dry_run=options.dry_run)
         return await self._shown(seen, changed, subresource), False
 
     async def patch(
@@ -327,6 +340,7 @@ class Registry:
         short = self._short_status(kind, subresource)
         if short is not None and not (patch_type == PatchType.MERGE and shortcuts.only_status(patch)):
             short = None
+        held: Held = []
 
         async def decide(current: Document) -> Json | bytes | Fate:
             if short is not None:
@@ -339,9 +353,9 @@ class Registry:
             old = now.decode()
             target = scale.show(kind, old) if subresource == "scale" else now.decode()
             sent = patching.patched(seen, target, patch, patch_type, subresource)
-            return await self._replace(kind, current, now, old, sent, user, options, subresource)
+            return await self._replace(kind, current, now, old, sent, user, options, subresource, held=held)
 
-        changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
+        changed = await self._modified(kind, namespace, name, decide, held, dry_run=options.dry_run)
         return await self._shown(seen, changed, subresource), False
 
     async def _apply(
@@ -358,19 +372,20 @@ class Registry:
         config = ownership.configuration(kind, body, name, options, subresource)
         _check_subresource(kind, subresource)
         namespace = namespace_of(kind, namespace)
+        held: Held = []
 
         async def decide(current: Document) -> Json | bytes | Fate:
             seen = await shown(kind, current)
             wanted = ownership.applied(kind, seen.decode(), config, options, self.clock.now(), subresource)
             return await self._replace(
-                kind, current, seen, seen.decode(), wanted, user, options, subresource, applied=True
+                kind, current, seen, seen.decode(), wanted, user, options, subresource, held=held, applied=True
             )
 
         for _ in range(_GENERATED_ATTEMPTS):
             there = self.table(kind).get(name, namespace) is not None
             try:
                 if there or subresource:
-                    changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=options.dry_run)
+                    changed = await self._modified(kind, namespace, name, decide, held, dry_run=options.dry_run)
                     return await shown(kind, changed), False
                 fresh = ownership.applied(kind, {}, config, options, self.clock.now())
                 return await self.create(kind, namespace, fresh, user, options, name=name, applied=True), True
@@ -510,6 +525,16 @@ class Registry:
         parts, before = shortcuts.current_status(current)
         return self._with_status(kind, current, parts, before, status, check, options)
 
+    async def _modified(
+        self, kind: Kind, namespace: str, name: str, decide: Decide, held: Held, *, dry_run: bool
+    ) -> Document:
+        """`Writer.modify`, and what was set aside for the write let go of."""
+        try:
+            changed, _ = await self._writer.modify(kind, namespace, name, decide, dry_run=dry_run)
+            return changed
+        finally:
+            release(held)
+
     async def _replace(
         self,
         kind: Kind,
@@ -521,9 +546,11 @@ class Registry:
         options: RequestOptions,
         subresource: str,
         *,
+        held: Held,
         applied: bool = False,
     ) -> Json | Fate:
         """What an update (or a patch's outcome) makes of the current document, which is `stored` in the kind's version."""
+        release(held)  # An attempt before this one may have lost its race.
         if subresource == "scale":
             revision = meta.of(sent).get("resourceVersion") or ""
             sent = scale.written(kind, current.decode(), sent)
@@ -535,7 +562,9 @@ class Registry:
             sent = current.decode()
             sent["metadata"]["resourceVersion"] = revision
             sent["spec"] = {**(sent.get("spec") or {}), "finalizers": finalizers or []}
-        document = await self._pipeline.changed(kind, current, old, sent, user, options, subresource, applied=applied)
+        document = await self._pipeline.changed(
+            kind, current, old, sent, user, options, subresource, held=held, applied=applied
+        )
         if document == old and kind.versions is None:
             return UNCHANGED
         if deletion.finished(kind, document):

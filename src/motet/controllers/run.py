@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from motet.api.attributes import Attributes
+from motet.api.quota.book import QuotaBook
 from motet.api.users import User
 from motet.base import supervise
 from motet.base.clock import Clock
@@ -36,6 +37,7 @@ from motet.controllers.podcidr import PodCidrs
 from motet.controllers.podgc import PodGarbage, PodGcConfig
 from motet.controllers.replicaset import ReplicaSets
 from motet.controllers.replicationcontroller import replication_controllers
+from motet.controllers.resourcequotas import ResourceQuotas
 from motet.controllers.serviceaccounts import NamespaceDefaults
 from motet.controllers.statefulset import StatefulSets
 from motet.controllers.ttlafterfinished import TtlAfterFinished
@@ -58,6 +60,8 @@ class ControllersConfig:
     # The root that signs certificates, and who may have theirs approved by themselves; without them none are signed.
     authority: Callable[[], Authority] | None = None
     may: Callable[[User, Attributes], bool] = lambda user, asked: False
+    # What is used of quotas; without it their status is not written.
+    quotas: QuotaBook | None = None
     pod_network: str = "10.42.0.0/16"
     pod_prefix: int = 24
     volumes_directory: str = "/var/lib/motet/volumes"
@@ -116,6 +120,8 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         loops["account-tokens"] = AccountTokens(
             client, clock, config.account_tokens, config.ca_certificate, one_each=config.legacy_tokens
         ).run
+    if config.quotas is not None:
+        loops["resourcequota"] = ResourceQuotas(client, clock, config.quotas).run
     if config.authority is not None:
         loops["certificates"] = Certificates(client, clock, config.authority, config.may).run
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""What a manager's writes go through, in this order."""
+"""What a manager's writes go through, in this order; then come webhooks, and quotas last of all."""
 
 from __future__ import annotations
 

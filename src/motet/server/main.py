@@ -25,6 +25,8 @@ from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.quota import admission as quota
+from motet.api.quota.book import QuotaBook
 from motet.api.rbac import bootstrap as rbac_bootstrap
 from motet.api.rbac.index import RbacIndex
 from motet.api.registry import Registry, resources
@@ -82,10 +84,11 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         )
         rbac = RbacIndex(cache.table)
         authorizer = Roles(NodeGraph(cache), rbac)
+        quotas = QuotaBook(cache.table, clock)
         webhooks = WebhookClient(cache.table)
         stack.push_async_callback(webhooks.close)
         outside = AdmissionWebhooks(webhooks, catalogue, cache.table, Conditions(authorizer))
-        chain = Chain((*plugins(rbac, authorizer, clock), *outside.plugins))
+        chain = Chain((*plugins(rbac, authorizer, clock), *outside.plugins, *quota.plugins(quotas, clock)))
         outside.follow(chain.forget)
         registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=chain)
         custom = CustomKinds(registry, webhooks)
@@ -127,18 +130,21 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
         tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
-        settings = _controllers(config, files.ca.read_text(), ring, authorizer)
+        settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
         _start_control_loops(tasks, settings, registry, clock)
         yield server
 
 
-def _controllers(config: ServerConfig, ca: str, ring: CurrentRing, authorizer: Authorizer) -> ControllersConfig:
+def _controllers(
+    config: ServerConfig, ca: str, ring: CurrentRing, authorizer: Authorizer, quotas: QuotaBook
+) -> ControllersConfig:
     return ControllersConfig(
         ca_certificate=ca,
         account_tokens=Lasting(ring),
         legacy_tokens=config.legacy_tokens,
         authority=CurrentAuthority(config.pki),
         may=lambda user, asked: authorizer.decide(user, asked).allowed,
+        quotas=quotas,
         pod_network=str(config.pods),
         volumes_directory=str(config.volumes_dir),
         node_grace=config.node_grace,

@@ -156,10 +156,6 @@ async def test_a_wrong_manifest_names_its_fields(kubectl: Kubectl) -> None:
     assert await kubectl("get deploy -o name") == ""
 
 
-async def test_what_is_not_there_yet_says_so(kubectl: Kubectl) -> None:
-    assert "could not find the requested resource" in await kubectl("create quota q --hard=pods=1", fails=True)
-
-
 async def test_a_running_pod_is_looked_into(kubectl: Kubectl) -> None:
     await kubectl("apply -f -", stdin=WEB)
     await kubectl("debug p1 --image=busybox:1 --container=look --target=c")
