@@ -23,6 +23,8 @@ class Failure:
 class Load:
     answers: int = 0
     bodies: set[str] = field(default_factory=set)
+    # Of each answer there was: when its last request began, on the monotonic clock.
+    last: dict[str, float] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -31,7 +33,9 @@ class Load:
         while not self.ended.wait(0.01):
             began = time.monotonic()
             try:
-                self.bodies.add(fetch(host, port, timeout))
+                body = fetch(host, port, timeout)
+                self.bodies.add(body)
+                self.last[body] = began
                 self.answers += 1
                 self.answered.append(began)
             except (OSError, http.client.HTTPException) as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import http.client
 import subprocess
+import time
 from typing import Any
 
 import pytest
 from tests.testbed.load import fetch, load
-from tests.testbed.world import IMAGE, NODES, Json, World, reaches, until
+from tests.testbed.world import IMAGE, NODES, Json, World, reaches, runtime_of, until
 
 from motet.client.interface import Client
 from motet.kinds import deployment, networkpolicy, pod, service
@@ -49,7 +50,7 @@ async def test_a_rollout_loses_no_request_at_any_nodes_port(world: World) -> Non
         await admin.delete(service.KIND, "roll", "default")
     assert clients.failures == []
     assert clients.answers > 100
-    assert {body.split()[0] for body in clients.bodies} == {"v0", "v1", "v2"}
+    assert {body.split()[0] for body in clients.last} == {"v0", "v1", "v2"}
 
 
 async def everywhere(hosts: list[str], version: str) -> bool:
@@ -80,6 +81,46 @@ def rolling(version: str) -> Json:
             "template": {"metadata": {"labels": {"app": "roll"}}, "spec": spec},
         },
     }
+
+
+async def test_a_pod_that_is_not_ready_gets_no_new_connection_by_another_node_within_a_second(world: World) -> None:
+    """The probe asks every second, so it is two from the moment the pod says no."""
+    host = world.testbed.address("n1")
+    probe = {"httpGet": {"port": 8080, "path": "/ready"}, "periodSeconds": 1, "failureThreshold": 1}
+    async with world.testbed.client() as admin:
+        for name in ("n2", "n3"):
+            await admin.create(pod.KIND, at(name, f"fickle-{name}", 8080, probe=probe), "default")
+        ports = [{"port": 8080, "nodePort": 30082}]
+        await published(admin, "fickle", selector={"app": "fickle"}, type="NodePort", ports=ports)
+        await until(lambda: both(host))
+        with load([host], 30082) as clients:
+            removed = await say_no(world, "n3")
+            await until(lambda: later_than(removed + 2.5))
+        for name in ("n2", "n3"):
+            await admin.delete(pod.KIND, f"fickle-{name}", "default")
+        await admin.delete(service.KIND, "fickle", "default")
+    assert clients.failures == []
+    assert max(clients.last["fickle-n3"], removed) - removed < 2.0
+    assert clients.last["fickle-n2"] - removed > 2.0
+
+
+async def both(host: str) -> bool:
+    try:
+        return len({await asyncio.to_thread(fetch, host, 30082) for _ in range(20)}) == 2
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+async def say_no(world: World, name: str) -> float:
+    """Make the pod of a node fail its probe; returns when that was done."""
+    async with runtime_of(world.testbed.box(name)) as runtime:
+        found = [each for each in await runtime.containers() if each.state == "running" and each.name == "other"]
+        await runtime.exec_sync(found[-1].id, ("rm", "/tmp/www/ready"), 10)
+    return time.monotonic()
+
+
+async def later_than(instant: float) -> bool:
+    return time.monotonic() > instant
 
 
 async def test_every_way_in_works_from_every_place(world: World) -> None:
@@ -135,16 +176,19 @@ async def published(admin: Client, name: str, **spec: Any) -> Json:
     return found
 
 
-def at(node: str, name: str, port: int, *, host_port: int = 0, **spec: Any) -> Json:
+def at(node: str, name: str, port: int, *, host_port: int = 0, probe: Json | None = None, **spec: Any) -> Json:
     """A pod that serves on `port` of that node's or of its own address."""
     ports = [{"containerPort": port, **({"hostPort": host_port} if host_port else {})}]
-    script = f"mkdir -p /tmp/www; echo {name} > /tmp/www/index.html; exec httpd -f -p {port} -h /tmp/www"
+    script = (
+        f"mkdir -p /tmp/www; echo {name} > /tmp/www/index.html; > /tmp/www/ready; exec httpd -f -p {port} -h /tmp/www"
+    )
     container = {
         "name": "other",
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", script],
         "ports": ports,
+        **({"readinessProbe": probe} if probe else {}),
     }
     return {
         "metadata": {"name": name, "labels": {"app": name.partition("-")[0]}},
