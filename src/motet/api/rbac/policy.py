@@ -49,7 +49,7 @@ _EDITED: tuple[_Line, ...] = (
     (_WRITE, "policy", "poddisruptionbudgets"),
     (_WRITE, "networking.k8s.io", "ingresses networkpolicies"),
     (f"{_READ} {_WRITE}", "coordination.k8s.io", "leases"),
-    (_WRITE, "motet.dev", "apps apps/scale"),
+    (_WRITE, "motet.dev", "apps apps/scale networks"),
 )
 
 _VIEWED: tuple[_Line, ...] = (
