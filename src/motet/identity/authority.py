@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -30,6 +30,7 @@ NODE_GROUP = "system:nodes"
 NODE_USER_PREFIX = "system:node:"
 
 _ROOT_LIFETIME = timedelta(days=3650)
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _LEAF_LIFETIME = timedelta(days=365)
 # How long a node's certificate is good for. What ends a node's access is the end of its Node, not this.
 NODE_LIFETIME = timedelta(days=90)
@@ -144,9 +145,10 @@ class Authority:
         *,
         sans: Sequence[str] = (),
         lifetime: timedelta = _LEAF_LIFETIME,
+        key: PrivateKey | None = None,
     ) -> Certificate:
-        """Sign a new key pair for both ends of TLS. `sans` are DNS names and IP addresses."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """Sign a key pair, a new one unless given, for both ends of TLS. `sans` are DNS names and IP addresses."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         signed = self.sign(key.public_key(), common_name, organizations, sans=sans, lifetime=lifetime)
         return Certificate(signed, _pem_key(key))
 
@@ -253,7 +255,12 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _pem_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_for_any_client() -> rsa.RSAPrivateKey:
+    """For certificates that people give to clients of theirs: Java's read RSA keys and, without an extra library, no others."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+def _pem_key(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

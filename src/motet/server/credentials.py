@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from motet.base.files import write_atomically
 from motet.identity import kubeconfig
-from motet.identity.authority import ADMIN_GROUP, Authority, Certificate, covers
+from motet.identity.authority import (
+    ADMIN_GROUP,
+    Authority,
+    Certificate,
+    PrivateKey,
+    covers,
+    key_for_any_client,
+)
 from motet.server.config import ServerConfig
 
 # The API server's name when it calls an agent.
@@ -34,7 +42,9 @@ def prepare(config: ServerConfig, now: datetime) -> Credentials:
     life = config.certificate_lifetime
     server = _keep(authority, config.pki, "server", "motet-server", (), config.subject_names, now, life)
     api = _keep(authority, config.pki, "api", API_USER, (ADMIN_GROUP,), (), now, life)
-    admin = _keep(authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now, ADMIN_LIFETIME)
+    admin = _keep(
+        authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now, ADMIN_LIFETIME, make_key=key_for_any_client
+    )
     pair = Certificate(admin[0].read_bytes(), admin[1].read_bytes())
     content = kubeconfig.render(config.url, authority.bundle, pair)
     if not config.kubeconfig.exists() or config.kubeconfig.read_bytes() != content:
@@ -54,8 +64,10 @@ def _keep(
     sans: tuple[str, ...],
     now: datetime,
     lifetime: timedelta,
+    make_key: Callable[[], PrivateKey] | None = None,
 ) -> tuple[Path, Path]:
     certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
     if certificate.exists() and key.exists() and covers(certificate.read_bytes(), sans, by=authority, at=now):
         return certificate, key
-    return authority.issue(user, groups, sans=sans, lifetime=lifetime).write(directory, name)
+    pair = authority.issue(user, groups, sans=sans, lifetime=lifetime, key=make_key() if make_key else None)
+    return pair.write(directory, name)

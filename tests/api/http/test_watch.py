@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from tests.api.http.conftest import Api
 
-from motet.api.http import watch
+from motet.api.http import watch, watchstreams
 from motet.api.users import CONTROLLERS
 from motet.kinds import configmap
 
@@ -166,7 +166,7 @@ async def test_a_watcher_that_does_not_keep_up_is_cut(api: Api, monkeypatch: pyt
     async with watching(api, f"{CONFIGMAPS}?watch=1") as lines:
         await create(api, "a")
         assert await lines.take(1) == [("ADDED", "a")]
-        monkeypatch.setattr(watch, "_MOST_UNREAD", -1)
+        monkeypatch.setattr(watchstreams, "MOST_UNREAD", -1)
         await create(api, "b")
         with pytest.raises(aiohttp.ClientError):
             await asyncio.wait_for(lines.answer.content.read(), 5)
@@ -213,3 +213,46 @@ async def test_a_wrong_question_is_answered_before_anything_is_streamed(api: Api
     code, status = await api.ask("GET", f"{CONFIGMAPS}?watch=1&{query}")
     assert code in (400, 422)
     assert status["kind"] == "Status"
+
+
+@contextlib.asynccontextmanager
+async def talking(api: Api, path: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A watch over a WebSocket."""
+    async with api.session() as session, session.ws_connect(path) as socket:
+        yield socket
+
+
+async def test_a_watch_may_be_a_websocket_with_a_message_for_each_event(api: Api) -> None:
+    await create(api, "a")
+    async with talking(api, f"{CONFIGMAPS}?watch=1") as socket:
+        first = await socket.receive_json(timeout=5)
+        assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "a")
+        await api.ask("POST", CONFIGMAPS, {"metadata": {"name": "large"}, "data": {"k": "v" * 70_000}})
+        large = await socket.receive_json(timeout=5)
+        assert len(large["object"]["data"]["k"]) == 70_000
+        await api.ask("DELETE", f"{CONFIGMAPS}/a")
+        assert (await socket.receive_json(timeout=5))["type"] == "DELETED"
+
+
+async def test_a_websocket_that_says_good_bye_ends_its_watch(api: Api) -> None:
+    async with talking(api, f"{CONFIGMAPS}?watch=1"):
+        await until_watches(api, 1)
+    await until_watches(api, 0)
+
+
+async def test_one_event_reaches_both_kinds_of_watchers(api: Api) -> None:
+    async with talking(api, f"{CONFIGMAPS}?watch=1") as socket, watching(api, f"{CONFIGMAPS}?watch=1") as lines:
+        await until_watches(api, 2)
+        await create(api, "a")
+        assert (await socket.receive_json(timeout=5))["object"] == (await lines.next())["object"]
+
+
+async def test_a_websocket_ends_when_its_time_is_over(api: Api) -> None:
+    async with talking(api, f"{CONFIGMAPS}?watch=1&timeoutSeconds=1") as socket:
+        assert (await socket.receive(timeout=5)).type == aiohttp.WSMsgType.CLOSE
+
+
+async def until_watches(api: Api, number: int) -> None:
+    async with asyncio.timeout(5):
+        while api.server._watches.active != number:
+            await asyncio.sleep(0.01)

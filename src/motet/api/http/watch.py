@@ -1,5 +1,5 @@
-"""Watches over HTTP: one chunked answer, a line of JSON for each event (Kubernetes API concepts, "Efficient detection
-of changes").
+"""Watches: one chunked answer, a line of JSON for each event, or a WebSocket with a message for each (Kubernetes API concepts,
+"Efficient detection of changes").
 
 Events come from the cache already encoded, one bytes object shared by every watcher, and go straight to the transport.
 A client that does not keep up is first waited for, then cut: it lists again and misses nothing.
@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aiohttp import web
 
-from motet.api.http import answers, parameters, tables
+from motet.api.http import answers, parameters, tables, watchstreams
 from motet.api.http.calls import ResourceCall
 from motet.api.http.negotiate import Form
+from motet.api.http.watchstreams import HttpStream, SocketStream, Stream
 from motet.api.registry import Registry
 from motet.api.watching import Events
 from motet.base.clock import Clock
@@ -28,10 +29,6 @@ from motet.store.engine import Compacted
 # A watch without timeoutSeconds ends by itself some time in this range (seconds), so that clients spread over managers.
 _LIFETIME = (1800.0, 3600.0)
 _BOOKMARK_EVERY = 60.0
-# Seconds a client may leave a full buffer unread before it is cut.
-_STALLED_AFTER = 30.0
-# Bytes that may wait for a client before it is cut.
-_MOST_UNREAD = 16 * 1024 * 1024
 # Initial events are joined into chunks of about this many bytes.
 _CHUNK = 64 * 1024
 
@@ -45,8 +42,8 @@ class Watches:
         self._registry = registry
         self._clock = clock
         self._active: set[Events] = set()
-        # The chunk made last: when one event goes to many watchers it is framed once.
-        self._framed: tuple[bytes, bytes] = (b"", b"")
+        # When one event goes to many watchers it is framed once for each way of framing.
+        self._shared = {each: _Framed(each.frame) for each in (HttpStream, SocketStream)}
 
     @property
     def active(self) -> int:
@@ -66,10 +63,10 @@ class Watches:
         bookmarks = parameters.flag(query, "allowWatchBookmarks")
         shown = tables.include(query.get("includeObject", ""))
         encode = _encoder(call.kind, form, shown, self._clock)
-        stream = _Stream(call.request, form.content_type)
+        stream = watchstreams.stream(call.request, form.content_type)
         if encode is None and call.kind.versions is not None and call.kind.versions.waits:
             encode = _plain_line  # documents have to be converted first, which cannot be done inside the cache's turn
-        direct = _Direct(stream, self._frame_shared) if encode is None else None
+        direct = _Direct(stream, self._shared[type(stream)].frame) if encode is None else None
         try:
             watch = await self._registry.watch(
                 call.kind, call.namespace, call.user, options, deliver=direct.deliver if direct else None
@@ -81,8 +78,8 @@ class Watches:
         timers = _Timers(stream, events, timeout, lambda: _bookmark(call.kind, events.revision, form))
         try:
             await stream.open()
-            for chunk in _initial(watch.initial, encode):
-                await stream.send(chunk)
+            for lines in _initial(watch.initial, encode):
+                await stream.send(*lines)
             watch.initial = ()
             if watch.bookmark_initial:
                 await stream.send(_bookmark(call.kind, watch.revision, form, initial_end=True))
@@ -94,26 +91,36 @@ class Watches:
             expired = Expired(f"too old resource version: {error.asked} ({error.oldest})")
             await stream.send(_error_line(expired))
         except ApiError as error:
-            if not stream.response.prepared:
+            if not stream.opened:
                 raise
             await stream.send(_error_line(error))
         finally:
             timers.stop()
+            stream.release()
             self._active.discard(events)
             events.close()
         await stream.close()
         return stream.response
 
-    def _frame_shared(self, batch: Sequence[WatchEvent]) -> bytes:
+
+class _Framed:
+    """Frames lines, and remembers what it made last."""
+
+    def __init__(self, frame: Callable[[Sequence[bytes]], bytes]) -> None:
+        self._frame = frame
+        self._line = b""
+        self._made = b""
+
+    def frame(self, batch: Sequence[WatchEvent]) -> bytes:
         if len(batch) > 1:
-            return _framed(b"".join([event.line for event in batch]))
+            return self._frame([event.line for event in batch])
         line = batch[0].line
-        if self._framed[0] is not line:
-            self._framed = (line, _framed(line))
-        return self._framed[1]
+        if self._line is not line:
+            self._line, self._made = line, self._frame((line,))
+        return self._made
 
 
-async def _follow(events: Events, stream: _Stream, encode: Encoder | None) -> None:
+async def _follow(events: Events, stream: Stream, encode: Encoder | None) -> None:
     """Send every event until the subscription ends or the client leaves.
 
     Without an encoder the events are delivered past us, and this only waits for the end.
@@ -121,7 +128,7 @@ async def _follow(events: Events, stream: _Stream, encode: Encoder | None) -> No
     try:
         async for batch in events:
             assert encode is not None
-            await stream.send(b"".join([encode(event.type, event.document) for event in batch]))
+            await stream.send(*[encode(event.type, event.document) for event in batch])
             if not stream.is_open:
                 return
     except SlowSubscriber:
@@ -134,7 +141,7 @@ class _Direct:
     Only for shared lines, whose making cannot fail. What comes before the initial events are out is held back.
     """
 
-    def __init__(self, stream: _Stream, frame: Callable[[Sequence[WatchEvent]], bytes]) -> None:
+    def __init__(self, stream: Stream, frame: Callable[[Sequence[WatchEvent]], bytes]) -> None:
         self._stream = stream
         self._frame = frame
         self._held: list[Sequence[WatchEvent]] | None = []
@@ -147,7 +154,7 @@ class _Direct:
             return
         self._held.append(batch)
         self._held_size += sum(len(event.line) for event in batch)
-        if self._held_size > _MOST_UNREAD:
+        if self._held_size > watchstreams.MOST_UNREAD:
             self._stream.abort()
 
     async def go_live(self, events: Events) -> None:
@@ -160,64 +167,12 @@ class _Direct:
         await events.catch_up()
 
 
-class _Stream:
-    """The chunked answer. Written past aiohttp's writer: an idle watch then costs a connection and little more."""
-
-    def __init__(self, request: web.BaseRequest, content_type: str) -> None:
-        self._request = request
-        self.response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
-
-    async def open(self) -> None:
-        self.response.enable_chunked_encoding()
-        await self.response.prepare(self._request)
-
-    @property
-    def is_open(self) -> bool:
-        transport = self._request.transport
-        return transport is not None and not transport.is_closing()
-
-    async def send(self, data: bytes) -> None:
-        await self.send_framed(_framed(data))
-
-    async def send_framed(self, chunk: bytes) -> None:
-        """Write, and wait while the client's buffer is full; a client that does not read for long is cut."""
-        self.write_now(chunk)
-        if not self.is_open or not self._request.protocol.writing_paused:
-            return
-        try:
-            async with asyncio.timeout(_STALLED_AFTER):
-                await self._request.writer.drain()
-        except TimeoutError:
-            self.abort()
-
-    def write_now(self, chunk: bytes) -> None:
-        transport = self._request.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(chunk)
-
-    def cut_if_slow(self) -> None:
-        """Cut the connection when the client has left too much unread."""
-        transport = self._request.transport
-        if transport is not None and transport.get_write_buffer_size() > _MOST_UNREAD:
-            self.abort()
-
-    def abort(self) -> None:
-        """Cut the connection, unsent data and all."""
-        transport = self._request.transport
-        if transport is not None:
-            transport.abort()
-
-    async def close(self) -> None:
-        if self.is_open:
-            await self.response.write_eof()
-
-
 class _Timers:
     """Writes the bookmarks of one watch and ends it in time. Neither disturbs the reading of events: a bookmark says how
     far everything has been sent, and the end closes the subscription.
     """
 
-    def __init__(self, stream: _Stream, events: Events, timeout: float, bookmark: Callable[[], bytes]) -> None:
+    def __init__(self, stream: Stream, events: Events, timeout: float, bookmark: Callable[[], bytes]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stream = stream
         self._events = events
@@ -240,19 +195,14 @@ class _Timers:
 
     def _due(self) -> None:
         if self._bookmarks:
-            self._stream.write_now(_framed(self._bookmark()))
+            self._stream.write_now(self._stream.frame((self._bookmark(),)))
         if self._loop.time() >= self._ends:
             self._events.close()
         else:
             self._next(_BOOKMARK_EVERY)
 
 
-def _framed(data: bytes) -> bytes:
-    """One chunk of the chunked transfer coding (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def _initial(documents: Iterable[Document], encode: Encoder | None) -> Iterable[bytes]:
+def _initial(documents: Iterable[Document], encode: Encoder | None) -> Iterable[list[bytes]]:
     parts: list[bytes] = []
     size = 0
     for document in documents:
@@ -260,10 +210,10 @@ def _initial(documents: Iterable[Document], encode: Encoder | None) -> Iterable[
         parts.append(line)
         size += len(line)
         if size >= _CHUNK:
-            yield b"".join(parts)
+            yield parts
             parts, size = [], 0
     if parts:
-        yield b"".join(parts)
+        yield parts
 
 
 def _encoder(kind: Kind, form: Form, shown: tables.Include, clock: Clock) -> Encoder | None:
