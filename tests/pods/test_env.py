@@ -33,7 +33,7 @@ class Given:
     async def volume(self, name: str) -> VolumeView | None:
         return None
 
-    async def services(self, namespace: str) -> Sequence[ServiceView]:
+    async def services(self, namespace: str, *, wait: bool = True) -> Sequence[ServiceView]:
         return [service for service in self.known_services if service.metadata.namespace == namespace]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from motet.pods import eviction
 from motet.pods.eviction import Amount, State, Threshold, Usage, assess, over_limits, parse, rank, words
 from motet.pods.spec import Pod
-from support.pods import app, pod
+from support.pods import UID, app, pod
 
 MIB = 1 << 20
 HARD = parse("memory.available<100Mi")
@@ -96,7 +96,7 @@ def test_processes_go_by_priority_and_number():
 
 
 def test_what_the_cluster_cannot_do_without_stays():
-    static = consumer("static", 100, meta={"annotations": {"kubernetes.io/config.source": "file"}})
+    static = consumer("static", 100, meta={"annotations": {"kubernetes.io/config.hash": UID}})
     assert names("memory", consumer("critical", 100, priority=2_000_000_000), static) == []
 
 

@@ -35,7 +35,7 @@ class Storage:
     async def volume(self, name: str) -> VolumeView | None:
         return msgspec.convert(self.backing[name], VolumeView) if name in self.backing else None
 
-    async def services(self, namespace: str) -> list[Any]:
+    async def services(self, namespace: str, *, wait: bool = True) -> list[Any]:
         return []
 
     async def token(self, pod: Pod, wanted: TokenProjection) -> bytes:

@@ -48,6 +48,7 @@ from motet.pods.images import Images
 from motet.pods.isolation import Isolation, recall
 from motet.pods.manager import Manager
 from motet.pods.sources import ApiSources
+from motet.pods.statics import StaticPods
 from motet.pods.volumes import Volumes
 from motet.runtime.cgroups import Cgroups
 from motet.runtime.containerd import Containerd
@@ -181,12 +182,15 @@ async def _run_parts(
     volumes = LocalVolumes(client, clock, config.node_name, config.volumes_dir, config.pods_dir)
     node.pressures = lambda: manager.pressures
     tidy = Tidy.of(config, manager, tools, clock, node.tell)
+    static = StaticPods(config.manifests, config.node_name, manager, client, clock, lambda: node.uid)
+    manager.static_source = static.found
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "the node's network": net.run,
         "events": tools.recorder.run,
         "pods": manager.run,
         "heartbeats": node.run,
         "local volumes": volumes.run,
+        "static pods": static.run,
         "unused images": tidy.images.run,
         "figures": sampler.run,
         "eviction": tidy.evictor.run,

@@ -186,6 +186,11 @@ class NodeAgent:
         self.starting = "the agent is starting"
 
     @property
+    def uid(self) -> str:
+        """Of the Node; empty while it has not been seen."""
+        return self._uid
+
+    @property
     def machine(self) -> Machine:
         return self._machine
 

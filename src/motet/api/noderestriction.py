@@ -6,10 +6,11 @@ other people's pods, taints, events in another's name.
 
 from __future__ import annotations
 
-from motet.api.admission import Plugin, Request, refusal
+from motet.api.admission import Plugin, Request, is_mirror, refusal
 from motet.api.users import NODE_PREFIX, NODES
 from motet.kinds.kind import Json
 from motet.kinds.node import WIREGUARD_KEY
+from motet.kinds.podspec.mirror import MIRROR
 
 # What an agent tells of its machine.
 _OWN_LABELS = frozenset({"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"})
@@ -24,6 +25,8 @@ def node_restriction(request: Request) -> None:
     match request.kind.resource:
         case "core/nodes":
             _own_node(request)
+        case "core/pods" if request.verb == "CREATE":
+            _only_reflections(request, node)
         case "core/pods":
             _only_status(request)
         case "core/persistentvolumes":
@@ -58,6 +61,33 @@ def _own_key(request: Request, was: Json, now: Json) -> None:
     for other in request.lookup("core/nodes"):
         if other.name != request.name and (other.meta.annotations or {}).get(WIREGUARD_KEY) == key:
             raise refusal(request, f"metadata.annotations[{WIREGUARD_KEY}]: it is the key of another node")
+
+
+def _only_reflections(request: Request, node: str) -> None:
+    """A node makes no pods; it shows those that it runs of its own accord."""
+    pod = request.new or {}
+    # Only those are certain to be here in full.
+    if not is_mirror(pod):
+        why = f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
+        raise refusal(request, why)
+    spec, owners = pod.get("spec") or {}, (pod.get("metadata") or {}).get("ownerReferences") or ()
+    if spec.get("nodeName") != node:
+        raise refusal(request, f'node "{node}" can only create pods with spec.nodeName set to itself')
+    if [(owner.get("kind"), owner.get("name"), owner.get("uid")) for owner in owners] != [
+        ("Node", node, _uid_of(request, node))
+    ]:
+        raise refusal(request, f'node "{node}" can only create pods with an owner reference set to itself')
+    if spec.get("serviceAccountName"):
+        raise refusal(request, f'node "{node}" can not create pods that reference a service account')
+    for volume in spec.get("volumes") or ():
+        for source in ("configMap", "persistentVolumeClaim", "projected", "secret"):
+            if volume.get(source):
+                raise refusal(request, f'node "{node}" can not create pods with a volume of {source}')
+
+
+def _uid_of(request: Request, node: str) -> str:
+    found = request.lookup("core/nodes").get(node)
+    return found.meta.uid if found is not None else ""
 
 
 def _only_status(request: Request) -> None:
@@ -110,4 +140,5 @@ NODE_RESTRICTION = (
         resources=("coordination.k8s.io/leases", "core/events", "events.k8s.io/events"),
         verbs=("CREATE",),
     ),
+    Plugin("NodeRestriction", node_restriction, resources=("core/pods",), verbs=("CREATE",), template_safe=True),
 )

@@ -114,10 +114,13 @@ async def _from(pod: Pod, source: EnvFrom, sources: Sources) -> dict[str, str]:
 async def _services(pod: Pod, sources: Sources) -> dict[str, str]:
     """`FOO_SERVICE_HOST` and the older Docker-link forms, for services of the namespace and always the API server's."""
     linked = pod.spec.enable_service_links is not False
-    found = {service.metadata.name: service for service in await sources.services("default")
+    # What the node runs of its own accord does not wait for an API that it may be there to serve.
+    wait = not pod.static
+    found = {service.metadata.name: service for service in await sources.services("default", wait=wait)
              if service.metadata.name == "kubernetes"}  # fmt: skip
     if linked:
-        found.update((service.metadata.name, service) for service in await sources.services(pod.metadata.namespace))
+        own = await sources.services(pod.metadata.namespace, wait=wait)
+        found.update((service.metadata.name, service) for service in own)
     variables: dict[str, str] = {}
     for service in sorted(found.values(), key=lambda service: service.metadata.name):
         if service.spec.cluster_ip not in ("", "None") and service.spec.ports:

@@ -27,7 +27,6 @@ SIGNALS = {
 CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure")
 # Pods of at least this priority are never evicted.
 SYSTEM_CRITICAL = 2_000_000_000
-STATIC = "kubernetes.io/config.source"
 
 _THRESHOLD = re.compile(r"\s*([\w.]+)\s*<\s*([^<\s]+)\s*")
 
@@ -150,7 +149,7 @@ class Usage:
 
 def evictable(pod: Pod) -> bool:
     """Never what the node runs of its own accord, nor what the cluster cannot do without."""
-    return (pod.spec.priority or 0) < SYSTEM_CRITICAL and STATIC not in (pod.metadata.annotations or {})
+    return (pod.spec.priority or 0) < SYSTEM_CRITICAL and not pod.static
 
 
 def rank(resource: str, pods: Sequence[tuple[Pod, Usage]]) -> list[tuple[Pod, Usage]]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from motet.base.selectors import FieldSelector, FieldTerm
 from motet.base.supervise import forever
+from motet.base.timestamps import format_time
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
+from motet.kinds.podspec.mirror import MIRROR
 from motet.pods import logs, resources
 from motet.pods.admission import Neighbours, host_ports
 from motet.pods.config import PodsConfig
@@ -25,7 +27,7 @@ from motet.pods.resizing import Room
 from motet.pods.spec import Pod, PodSpec, quiet
 from motet.pods.worker import Worker
 from motet.runtime.interface import EventKind, RuntimeFailure
-from motet.store.document import Document, Meta
+from motet.store.document import Document, Meta, encode
 from motet.store.table import Table
 
 _log = logging.getLogger("motet.pods")
@@ -47,6 +49,9 @@ class Manager:
         self._workers: dict[str, Worker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._static: dict[str, Document] = {}
+        # Whence the pods that the node runs of its own accord; asked before anything is taken for an orphan.
+        self.static_source: Callable[[], list[Document]] = list
         self._table: Table | None = None
         # Conditions of the node that hold just now (MemoryPressure, ...).
         self.pressures: frozenset[str] = frozenset()
@@ -57,6 +62,8 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(forever("pod status writer", self._statuses.run, log=_log, clock=clock))
+            group.create_task(forever("runtime events", self._events, log=_log, clock=clock))
+            self.run_static(self.static_source())
             node = self._tools.config.place.node_name
             mine = FieldSelector((FieldTerm("spec.nodeName", node),))
             table = self._table = await self._client.table(pod_kind.KIND, fields=mine)
@@ -65,7 +72,6 @@ class Manager:
                 for document in table:
                     self._look_after(document)
                 for name, run in (
-                    ("runtime events", self._events),
                     ("tidying", self._tidy),
                     ("log rotation", self._rotate),
                 ):
@@ -117,23 +123,69 @@ class Manager:
 
     # --- workers ------------------------------------------------------------------------------------------------------
 
+    def run_static(self, documents: Iterable[Document]) -> None:
+        """These, and no others, are the pods that the node runs of its own accord."""
+        if self._group is None:
+            return
+        wanted = {document.meta.uid: document for document in documents}
+        for uid in self._static.keys() - wanted.keys():
+            self._end_static(uid)
+        for uid, document in wanted.items():
+            if uid not in self._workers:
+                self._static[uid] = document
+                self._employ(uid, document, document.view(Pod), static=True)
+
+    def _end_static(self, uid: str) -> None:
+        document = self._static.pop(uid)
+        worker = self._workers.get(uid)
+        if worker is not None:
+            body = document.decode()
+            now = format_time(self._tools.clock.now())
+            grace = worker.pod.grace
+            body["metadata"].update(deletionTimestamp=now, deletionGracePeriodSeconds=grace)
+            worker.update(Document.stored(str(document.key), encode(body), document.revision + 1))
+
+    def static(self) -> list[Document]:
+        """The pods that the node runs of its own accord."""
+        return list(self._static.values())
+
+    def reflections(self) -> list[Document]:
+        """What the API shows of static pods, those that are no more included."""
+        return [document for document in self.documents() if is_reflection(document)]
+
+    def _reflect(self, old: Document | None, new: Document | None) -> None:
+        """Tell a static pod's worker what the API shows of it."""
+        of = new or old
+        uid = (of.meta.annotations or {}).get(MIRROR, "") if of is not None else ""
+        worker = self._workers.get(uid)
+        if worker is not None and uid in self._static:
+            worker.reflected(new)
+
     def _changed(self, old: Document | None, new: Document | None) -> None:
+        if is_reflection(new or old):
+            self._reflect(old, new)
+            return
         if old is not None and (new is None or new.meta.uid != old.meta.uid) and old.meta.uid in self._workers:
             self._workers[old.meta.uid].abandon()
         if new is not None:
             self._look_after(new)
 
     def _look_after(self, document: Document) -> None:
+        if is_reflection(document):
+            self._reflect(None, document)
+            return
         worker = self._workers.get(document.meta.uid)
         if worker is not None:
             worker.update(document)
         else:
             self._employ(document.meta.uid, document, document.view(Pod))
 
-    def _employ(self, uid: str, document: Document | None, pod: Pod) -> None:
+    def _employ(self, uid: str, document: Document | None, pod: Pod, *, static: bool = False) -> None:
         if self._group is None:
             return
-        worker = Worker(document, pod, self._tools, self.view, self._statuses, self._starts, self._neighbours)
+        worker = Worker(
+            document, pod, self._tools, self.view, self._statuses, self._starts, self._neighbours, static=static
+        )
         self._workers[uid] = worker
         self._tasks[uid] = self._group.create_task(self._keep_working(uid, worker), name=f"pod {pod.address}")
 
@@ -211,6 +263,11 @@ class Manager:
                             await runtime.reopen_log(container.id)
                 except (RuntimeFailure, OSError) as error:
                     _log.warning("rotating the logs of pod %s: %s", uid, error)
+
+
+def is_reflection(document: Document | None) -> bool:
+    """Whether this is what the API shows of a static pod."""
+    return document is not None and MIRROR in (document.meta.annotations or {})
 
 
 def _orphan(uid: str, observed: Observed) -> Pod:

@@ -110,7 +110,7 @@ class Sources(Protocol):
 
     async def volume(self, name: str) -> VolumeView | None: ...
 
-    async def services(self, namespace: str) -> Sequence[ServiceView]: ...
+    async def services(self, namespace: str, *, wait: bool = True) -> Sequence[ServiceView]: ...
 
     async def runtime_handler(self, name: str) -> str | None: ...
 
@@ -149,7 +149,10 @@ class ApiSources:
         document = await self._get(persistentvolume.KIND, "", name)
         return None if document is None else document.view(VolumeView)
 
-    async def services(self, namespace: str) -> Sequence[ServiceView]:
+    async def services(self, namespace: str, *, wait: bool = True) -> Sequence[ServiceView]:
+        """Without `wait`, none as long as none have been heard of."""
+        if self._services is None and not wait:
+            return ()
         async with self._services_lock:
             if self._services is None:
                 self._services = await self._client.table(service.KIND)

@@ -14,6 +14,7 @@ import msgspec
 from motet.store.document import Meta
 
 Quantity = str | int | float
+STATIC_HASH = "kubernetes.io/config.hash"
 IntOrString = int | str
 
 
@@ -441,6 +442,11 @@ class Pod(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     def grace(self) -> int:
         """Seconds between being asked to stop and being killed, outside a deletion."""
         return 30 if self.spec.termination_grace_period_seconds is None else self.spec.termination_grace_period_seconds
+
+    @property
+    def static(self) -> bool:
+        """Whether the node runs it of its own accord. Its uid is in its annotations, and nobody else can choose a uid."""
+        return (self.metadata.annotations or {}).get(STATIC_HASH) == self.metadata.uid
 
     @property
     def address(self) -> str:

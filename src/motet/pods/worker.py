@@ -71,9 +71,12 @@ class Worker:
 
     def __init__(
         self, document: Document | None, pod: Pod, tools: Tools, view: RuntimeView, statuses: StatusWriter,
-        starts: asyncio.Semaphore, neighbours: Callable[[str], Neighbours],
+        starts: asyncio.Semaphore, neighbours: Callable[[str], Neighbours], *, static: bool = False,
     ) -> None:  # fmt: skip
         self._document = document
+        # What the API has of it: of a static pod only a reflection, which may be missing.
+        self._shown = None if static else document
+        self._static = static
         self.pod = pod
         self._tools = tools
         self._view = view
@@ -112,9 +115,20 @@ class Worker:
         """The API has a newer version of the pod."""
         was_deleting = self.pod.metadata.deletion_timestamp is not None
         self._document, self.pod = document, document.view(Pod)
+        if not self._static:
+            self._shown = document
         meta = self.pod.metadata
         if meta.deletion_timestamp is not None:
             self._break_off(meta.deletion_grace_period_seconds, first=not was_deleting)
+        self.wake()
+
+    def reflected(self, shown: Document | None) -> None:
+        """The API shows a static pod so now, or no more."""
+        if shown is not None:
+            self.pod = msgspec.structs.replace(self.pod, status=shown.view(Pod).status)
+        elif self._shown is not None:
+            self._statuses.forget(self._shown.meta.uid)
+        self._shown = shown
         self.wake()
 
     def abandon(self) -> None:
@@ -220,7 +234,7 @@ class Worker:
         if sandbox is None or not sandbox.ips or sandbox.id in self._stopped:
             self._tools.isolation.dismiss(self.pod.metadata.uid)
         elif sandbox.ready and self._document is not None and not self.pod.spec.host_network:
-            self._tools.isolation.admit(self._document, sandbox.ips[0], sandbox.id)
+            self._tools.isolation.admit(self._shown or self._document, sandbox.ips[0], sandbox.id)
 
     def _known(self) -> Pod:
         """The pod with what has been worked out about it but may not have come back from the API yet."""
@@ -348,9 +362,10 @@ class Worker:
                 await execute.cleanup(tools, pod, everything=step.everything)
                 self._prepared, self._cleaned, self._removed = False, True, step.everything
             case FinishDeletion():
-                if not self._gone:
+                if not self._gone and not self._static:
                     await execute.finish_deletion(tools, pod)
-                self._statuses.forget(pod.metadata.uid)
+                if self._shown is not None:
+                    self._statuses.forget(self._shown.meta.uid)
                 self.finished = True
             case _:
                 raise TypeError(f"no way to carry out {step}")
@@ -364,10 +379,10 @@ class Worker:
 
     async def _last_words_said(self, pod: Pod) -> None:
         """Whoever watches a deletion sees the containers' ends before the pod is gone; but not for ever."""
-        if self._gone:
+        if self._gone or self._shown is None:
             return
         try:
-            await asyncio.wait_for(self._statuses.flush(pod.metadata.uid), 5.0)
+            await asyncio.wait_for(self._statuses.flush(self._shown.meta.uid), 5.0)
         except TimeoutError:
             _log.debug("the last status of pod %s could not be written in time", pod.address)
 
@@ -397,7 +412,8 @@ class Worker:
         if over and not observed.containers:
             return
         self._status = compute(pod, observed, records, now, Host(self._tools.config.place.host_ips))
-        self._statuses.set(self._document, self._status)
+        if self._shown is not None:
+            self._statuses.set(self._shown, self._status)
         for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
             for status in self._status.get(kind, ()):
                 self._telling.waiting(pod, status, self._failures)

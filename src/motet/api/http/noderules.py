@@ -65,7 +65,7 @@ class NodeRules:
         self._rules: Mapping[tuple[str, str], tuple[frozenset[str], Callable[[str, Attributes], Decision]]] = {
             ("", "nodes"): (_READ | {"update", "patch"}, self._node),
             ("", "nodes/status"): (_STATUS, self._node),
-            ("", "pods"): (_READ | {"delete"}, self._pod),
+            ("", "pods"): (_READ | {"create", "delete"}, self._pod),
             ("", "pods/status"): (_STATUS, self._pod),
             ("", "pods/eviction"): (frozenset({"create"}), self._pod),
             ("", "configmaps"): (_READ, self._used),
@@ -97,6 +97,9 @@ class NodeRules:
     def _pod(self, node: str, asked: Attributes) -> Decision:
         if asked.verb in ("list", "watch") and not asked.name:
             return _narrowed(asked, "spec.nodeName", node)
+        if asked.verb == "create" and not asked.subresource:
+            # Only reflections of what it runs of its own accord, which NodeRestriction sees to.
+            return Decision(True, _ALLOWED)
         where = self._graph.node_of(asked.namespace, asked.name) if asked.name else ""
         if where is None:
             return Decision(False, missing=True)
