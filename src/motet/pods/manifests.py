@@ -20,6 +20,7 @@ from motet.base import names
 from motet.base.errors import ApiError, FieldError
 from motet.base.timestamps import format_time
 from motet.kinds import pod as pod_kind
+from motet.kinds import priorityclass
 from motet.kinds.podspec.mirror import MIRROR
 from motet.kinds.schema import validate
 from motet.pods.spec import STATIC_HASH
@@ -102,12 +103,21 @@ def pod(document: Json, node: str, source: str, changed: float) -> Document:
     )
     spec["nodeName"] = node
     pod_kind.default(document)
-    pod_kind.give_priority(spec)
+    _give_priority(spec)
     spec["tolerations"] = [*(spec.get("tolerations") or ()), _STAYS]
     _check(document)
     return Document.stored(
         str(Key(pod_kind.KIND.resource, namespace, f"{metadata['name']}-{node}")), encode(document), 0
     )
+
+
+def _give_priority(spec: Json) -> None:
+    """Of the classes that every cluster has; the others are in the API. Without one they count as the cluster's dearest."""
+    name = spec.pop("priorityClassName", None) or "system-node-critical"
+    if name not in priorityclass.SYSTEM:
+        known = ", ".join(sorted(priorityclass.SYSTEM))
+        raise ValueError(f"spec.priorityClassName: a static pod can only have one of {known}")
+    spec.update(priorityClassName=name, priority=priorityclass.SYSTEM[name], preemptionPolicy=priorityclass.PREEMPT)
 
 
 def _references(spec: Json) -> Iterator[str]:
