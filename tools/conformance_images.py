@@ -22,6 +22,8 @@ from types import ModuleType
 # Beside those of the kit: image (last part of its name) -> programs.
 MORE_TOOLS = {"agnhost": ("nc", "getent"), "jessie-dnsutils": ("getent",)}
 SAMPLE = "sample-apiserver"
+# Where the web servers have their pages: specs take one away to see a probe fail.
+PAGES = {"httpd": "/usr/local/apache2/htdocs", "nginx": "/usr/share/nginx/html"}
 # Says who it runs as; set-user-id root, so that the answer tells whether privileges can be gained.
 WHO = "nonewprivs"
 WHO_SOURCE = """#include <stdio.h>
@@ -62,6 +64,12 @@ def main() -> None:
     images = load(kit)
     for name, tools in MORE_TOOLS.items():
         images.KINDS[name] = {**images.KINDS[name], "tools": [*images.KINDS[name].get("tools", ()), *tools]}
+    for name, folder in PAGES.items():
+        texts = images.KINDS[name]["texts"].items()
+        images.KINDS[name] = {
+            **images.KINDS[name],
+            "texts": {where: text.replace("/srv", folder) for where, text in texts},
+        }
     # What agnhost's `porter` serves TLS with.
     porter = programs.parent / "gopath/src/k8s.io/kubernetes/test/images/agnhost/porter"
     pair = {name: str(porter / name) for name in ("localhost.crt", "localhost.key") if (porter / name).exists()}

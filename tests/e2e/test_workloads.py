@@ -1,7 +1,7 @@
 """The other workloads on real containers, with kubectl's words for them."""
 
 from e2e.cluster import IMAGE, until
-from e2e.space import WEB, Space, pause, service, shell
+from e2e.space import WEB, Space, deployment, pause, service, shell
 
 
 def template(name: str, *containers, **spec):
@@ -107,3 +107,14 @@ def test_a_cron_job_makes_jobs_and_is_asked_for_one_at_once(space: Space) -> Non
     space.kubectl("wait", "--for=condition=Complete", "job/now", "--timeout=60s", timeout=70)
     assert space.kubectl("logs", "job/now") == "tick\n"
     assert "@every 3s" in space.kubectl("get", "cronjobs")
+
+
+def test_a_busy_deployment_grows_by_itself(space: Space) -> None:
+    resources = {"requests": {"cpu": "50m"}, "limits": {"cpu": "200m"}}
+    space.apply(deployment("busy", 1, shell("while :; do :; done", resources=resources)))
+    space.kubectl("autoscale", "deployment", "busy", "--cpu=50%", "--min=1", "--max=2")
+    space.wait("autoscaling/v2/horizontalpodautoscalers", "busy", lambda it: it["status"]["desiredReplicas"] == 2, 90)
+    space.wait("apps/v1/deployments", "busy", lambda found: found["spec"]["replicas"] == 2)
+    assert "Deployment/busy" in space.kubectl("get", "hpa", "busy")
+    old = space.get("autoscaling/v1/horizontalpodautoscalers", "busy")
+    assert old["spec"]["targetCPUUtilizationPercentage"] == 50

@@ -16,6 +16,7 @@ from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.app import Apps
+from motet.controllers.autoscaler import Autoscalers, PodMetrics, no_metrics
 from motet.controllers.budgets import DisruptionBudgets
 from motet.controllers.certificates.loop import Certificates
 from motet.controllers.clusterroles import AggregatedRoles
@@ -67,6 +68,7 @@ class ControllersConfig:
     volumes_directory: str = "/var/lib/motet/volumes"
     node_grace: float = 40.0
     pod_gc: PodGcConfig = PodGcConfig()
+    pod_metrics: PodMetrics = no_metrics
 
 
 async def run_all(
@@ -100,6 +102,9 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "cronjob": CronJobs(client, clock, events("cronjob-controller")).run,
         "job-tracking": JobTracking(client, clock).run,
         "ttl-after-finished": TtlAfterFinished(client, clock).run,
+        "autoscaler": Autoscalers(
+            client, clock, events("horizontal-pod-autoscaler"), catalogue, config.pod_metrics
+        ).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
         "custom-resources": CustomResources(client, clock, catalogue).run,

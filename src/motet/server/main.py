@@ -12,6 +12,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from motet.api import bootstrap, priority
@@ -131,6 +132,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
         tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
         settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
+        settings = replace(settings, pod_metrics=server.usage.pods)
         _start_control_loops(tasks, settings, registry, clock)
         yield server
 

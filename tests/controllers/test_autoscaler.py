@@ -1,0 +1,109 @@
+"""HorizontalPodAutoscalers on a real kernel, with metrics made up and a clock that moves when it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.controllers.world import World, kubelet, world
+
+from motet.base import timestamps
+from motet.base.clock import FakeClock
+from motet.base.selectors import Selector
+from motet.controllers.autoscaler import Autoscalers
+from motet.controllers.replicaset import ReplicaSets
+from motet.kinds import event, horizontalpodautoscaler, pod, replicaset
+
+KIND = horizontalpodautoscaler.KIND
+
+
+class Meter:
+    """What every pod uses, in millicores."""
+
+    def __init__(self) -> None:
+        self.millicores = 100
+        self.it: World
+
+    async def pods(self, namespace: str, selector: Selector) -> Sequence[Mapping[str, Any]]:
+        stamp = timestamps.format_time(self.it.clock.now())
+        usage = {"name": "c", "usage": {"cpu": f"{self.millicores}m"}}
+        return [
+            {"metadata": each["metadata"], "timestamp": stamp, "window": "15.000s", "containers": [usage]}
+            for each in self.it.all(pod.KIND)
+        ]
+
+    async def autoscalers(self, it: World) -> None:
+        self.it = it
+        await Autoscalers(it.client, it.clock, it.events, it.registry.catalogue, self.pods).run()
+
+
+async def replicasets(it: World) -> None:
+    await ReplicaSets(it.client, it.clock, it.events).run()
+
+
+def web(replicas: int = 2) -> dict[str, Any]:
+    labels = {"app": "web"}
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": "web"}, "spec": spec}
+
+
+def autoscaler(name: str = "web", kind: str = "ReplicaSet") -> dict[str, Any]:
+    target = {"apiVersion": "apps/v1", "kind": kind, "name": name}
+    resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+    metrics = [{"type": "Resource", "resource": resource}]
+    return {"metadata": {"name": "web"}, "spec": {"scaleTargetRef": target, "maxReplicas": 8, "metrics": metrics}}
+
+
+def status(it: World) -> dict[str, Any]:
+    return (it.get(KIND, "web") or {}).get("status") or {}
+
+
+def replicas(it: World) -> int:
+    return int((it.get(replicaset.KIND, "web") or {})["spec"]["replicas"])
+
+
+async def test_a_busy_set_grows_and_a_quiet_one_shrinks_when_it_has_been_quiet_for_a_while(tmp_path: Path) -> None:
+    meter, clock = Meter(), FakeClock()
+    async with world(tmp_path, meter.autoscalers, replicasets, kubelet, clock=clock) as it:
+        await it.create(replicaset.KIND, web(2))
+        await clock.advance(1)
+        await it.until(lambda: (it.get(replicaset.KIND, "web") or {})["status"].get("replicas") == 2)
+        for each in it.all(pod.KIND):  # they have been running for a while
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2025-12-31T23:00:00Z"}
+            about = {"phase": "Running", "startTime": "2025-12-31T22:00:00Z", "conditions": [ready]}
+            await it.status(pod.KIND, each["metadata"]["name"], about)
+        await it.create(KIND, autoscaler())
+        await it.until(lambda: replicas(it) == 4)
+        await it.until(lambda: status(it).get("desiredReplicas") == 4)
+        assert status(it)["currentMetrics"][0]["resource"]["current"] == {
+            "averageValue": "100m",
+            "averageUtilization": 100,
+        }
+        meter.millicores = 10
+        await clock.advance(330)
+        await it.until(lambda: replicas(it) == 1)
+        await it.events.flush()
+        assert "SuccessfulRescale" in {each["reason"] for each in it.all(event.KIND)}
+
+
+async def test_a_target_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    meter = Meter()
+    async with world(tmp_path, meter.autoscalers) as it:
+        await it.create(KIND, autoscaler("nobody"))
+        (condition,) = await it.until(lambda: status(it).get("conditions"))
+        assert (condition["type"], condition["status"], condition["reason"]) == (
+            "AbleToScale",
+            "False",
+            "FailedGetScale",
+        )
+
+
+async def test_a_kind_that_cannot_be_scaled_is_refused_in_words(tmp_path: Path) -> None:
+    meter = Meter()
+    async with world(tmp_path, meter.autoscalers) as it:
+        await it.create(KIND, autoscaler(kind="Nonsense"))
+        (condition,) = await it.until(lambda: status(it).get("conditions"))
+        assert 'no matches for kind "Nonsense" in group "apps"' in condition["message"]
