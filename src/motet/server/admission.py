@@ -9,6 +9,7 @@ from motet.api.http.authorize import Authorizer
 from motet.api.limitranges import LIMIT_RANGER
 from motet.api.networks import NETWORKS
 from motet.api.noderestriction import NODE_RESTRICTION
+from motet.api.podsecurity.admission import POD_SECURITY
 from motet.api.priority import PRIORITY
 from motet.api.rbac import escalation
 from motet.api.rbac.index import RbacIndex
@@ -32,6 +33,7 @@ def plugins(rbac: RbacIndex, authorizer: Authorizer, clock: Clock) -> tuple[Plug
         *RUNTIME_CLASS,
         *LIMIT_RANGER,
         *NODE_RESTRICTION,
+        *POD_SECURITY,
         *escalation.plugins(rbac, may),
         *certificates.plugins(may, clock),
     )
