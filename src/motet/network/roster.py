@@ -98,6 +98,11 @@ class Roster:
         return not self._networks and not any(pod.networks for pod in self.own())
 
     @property
+    def knows_everyone(self) -> bool:
+        """Whether the pods of other nodes have been told yet; without the API they are not."""
+        return self._pods is not None
+
+    @property
     def networks(self) -> Mapping[NetworkKey, NetworkSpec]:
         return {
             NetworkKey(document.namespace, document.name): document.view(NetworkView).spec

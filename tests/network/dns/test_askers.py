@@ -21,9 +21,11 @@ from tests.network.lab import config
 from motet.kinds import endpointslice, network, podaddress, service
 from motet.kinds import pod as pod_kind
 from motet.kinds.attachments import ANNOTATION
+from motet.kinds.kind import Kind
 from motet.network.dns import wire
 from motet.network.dns.loop import Dns
 from motet.network.roster import Roster
+from motet.store.table import Table
 from support.fake_client import FakeClient
 
 Json = dict[str, Any]
@@ -159,3 +161,20 @@ async def test_without_networks_everybody_sees_everything(node: Node) -> None:
     for name in ("front", "back", "inner"):
         await node.client.delete(network.KIND, name, "default")
     await node.known(PLAIN, "web.default.svc", {PLAIN})
+
+
+async def test_names_go_on_while_the_api_does_not_tell_of_any_pod(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that begins while the manager is away knows its own pods, and of services what was known last."""
+    table = node.client.table
+
+    async def away(kind: Kind, *where: str, **how: Any) -> Table:
+        if kind is podaddress.KIND:
+            await asyncio.Event().wait()
+        return await table(kind, *where, **how)
+
+    monkeypatch.setattr(node.client, "table", away)
+    node.roster._pods = None
+    await node.enter(FRONT, "front")
+    await serve(node, "far", "127.0.8.99", networks="front=alias")
+    for name in ("far", "alias", "tasks.far"):
+        await node.known(FRONT, f"{name}.default.svc", {"127.0.8.99"})

@@ -21,8 +21,11 @@ from motet.network.policy.views import Pod
 from motet.network.proxy.desired import is_ready
 from motet.network.proxy.views import Endpoint, ServiceView, SliceView
 
-# The pod that has an address; None for an address that no pod has.
+# The pod that has an address, or SOMEBODY; None for an address that no pod has.
 WhoIs = Callable[[str], Pod | None]
+# A pod of which nothing is known yet, as when the API is away. It counts as one on no Network, but for a service that says
+# itself where its pods are.
+SOMEBODY = Pod("", "", {})
 TASKS = "tasks"
 
 
@@ -75,7 +78,7 @@ def told(named: Named, audience: Audience, who: WhoIs, domain: str) -> Told:
     """What one audience is told of a service. Raises ValueError for what makes no sense."""
     if not _knows(named, audience, who):
         return Told()
-    seen = replace(named, slices=[_reachable(part, audience, who) for part in named.slices])
+    seen = replace(named, slices=[_reachable(part, named, audience, who) for part in named.slices])
     found = Told(everything(seen, domain))
     if not audience.networks or named.service.spec.type == "ExternalName":
         return found
@@ -135,8 +138,12 @@ def _meet(pod: Pod, audience: Audience) -> bool:
     return bool(pod.networks.keys() & audience.networks) if audience.networks else not pod.networks
 
 
-def _reachable(part: SliceView, audience: Audience, who: WhoIs) -> SliceView:
+def _reachable(part: SliceView, named: Named, audience: Audience, who: WhoIs) -> SliceView:
+    def reached(address: str) -> bool:
+        pod = who(address)
+        return pod is None or _meet(pod, audience) or (pod is SOMEBODY and bool(named.networks))
+
     def reaches(end: Endpoint) -> bool:
-        return all((pod := who(address)) is None or _meet(pod, audience) for address in end.addresses)
+        return all(map(reached, end.addresses))
 
     return msgspec.structs.replace(part, endpoints=tuple(end for end in part.endpoints or () if reaches(end)))

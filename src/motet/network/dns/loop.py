@@ -18,7 +18,7 @@ from motet.client.interface import Client
 from motet.kinds import attachments, endpointslice, service
 from motet.kinds.network import NetworkSpec
 from motet.network.config import NetworkConfig
-from motet.network.dns.audience import Audience, Named, Told, audience_of, everything, told, told_of_pod
+from motet.network.dns.audience import SOMEBODY, Audience, Named, Told, audience_of, everything, told, told_of_pod
 from motet.network.dns.forward import Forwarder, ResolvConf
 from motet.network.dns.server import DnsServer
 from motet.network.dns.view import View
@@ -65,6 +65,7 @@ class Dns:
         self._views: dict[Audience, View] = {}
         self._seen = -1
         self._own: object = None
+        self._rousing: asyncio.Task[None] | None = None
         self._dirty: set[Name] = set()
         self._wake = asyncio.Event()
         self._services: Table
@@ -91,7 +92,7 @@ class Dns:
                     await self._wake.wait()
                     self._wake.clear()
                     if not self._roster.idle:
-                        await self._roster.awake()
+                        self._rouse()
                         if self._seen != self._roster.revision:
                             await asyncio.sleep(_GATHER_SECONDS)
                             self._follow_roster()
@@ -101,6 +102,14 @@ class Dns:
         finally:
             for end in ends:
                 end()
+            if self._rousing is not None:
+                self._rousing.cancel()
+                await asyncio.gather(self._rousing, return_exceptions=True)
+
+    def _rouse(self) -> None:
+        """Have the roster learn everybody, and answer meanwhile from what is known: the API may be away for long."""
+        if not self._roster.knows_everyone and (self._rousing is None or self._rousing.done()):
+            self._rousing = asyncio.create_task(self._roster.awake(), name="the pods of other nodes")
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -241,10 +250,10 @@ class _People:
         return moved
 
     def who(self, address: str) -> Pod | None:
-        """An address of the pods' that nobody is known to have yet is a pod's on no Network."""
+        """An address of the pods' that nobody is known to have yet is somebody's."""
         found = self._pods.get(address)
         if found is None and is_ipv4(address) and parsed(address) in self._all_pods:
-            return Pod(address, "", {})
+            return SOMEBODY
         return found
 
     def behind(self, address: str) -> set[Name]:
