@@ -27,6 +27,7 @@ _VERBS = {
     "join-token": "motet.cli.join_token",
     "node": "motet.cli.node",
     "ca": "motet.cli.ca",
+    "secrets": "motet.cli.secrets",
     "server": "motet.cli.server",
     "agent": "motet.cli.agent",
     "kubeconfig": "motet.cli.kubeconfig",

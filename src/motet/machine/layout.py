@@ -126,6 +126,11 @@ class Machine:
         return self.server_dir / "pki"
 
     @property
+    def secret_keys(self) -> Path:
+        """What the manager encrypts secrets with in its store."""
+        return self.server_dir / "secrets.keys"
+
+    @property
     def token_keys(self) -> Path:
         """The manager's keys of service-account tokens."""
         return self.pki / "service-accounts"

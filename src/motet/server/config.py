@@ -52,6 +52,11 @@ class ServerConfig:
         return self.pki / "service-accounts"
 
     @property
+    def secret_keys(self) -> Path:
+        """What secrets are encrypted with in the store."""
+        return self.data_dir / "secrets.keys"
+
+    @property
     def issuer(self) -> str:
         """Who issues service-account tokens, and the audience that stands for the API server."""
         return f"https://kubernetes.default.svc.{self.domain}"

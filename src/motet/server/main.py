@@ -48,10 +48,11 @@ from motet.identity.signing import CurrentRing
 from motet.kinds import node, serviceaccount
 from motet.kinds.catalogue import KINDS, Catalogue
 from motet.scheduler.loop import Scheduler
-from motet.server import credentials, history
+from motet.server import atrest, credentials, history
 from motet.server.admission import plugins
 from motet.server.config import ServerConfig
 from motet.store.cache import Cache
+from motet.store.sealing import Keys, Sealer
 from motet.store.sqlite import SqliteStore
 
 _log = logging.getLogger(__name__)
@@ -71,10 +72,12 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
     clock = clock or SystemClock()
     gc.set_threshold(_COLLECT_AFTER, 50, 50)
     async with contextlib.AsyncExitStack() as stack:
-        store = SqliteStore(config.store, synchronous=config.synchronous)
+        sealer = Sealer(Keys.new())
+        store = SqliteStore(config.store, synchronous=config.synchronous, sealer=sealer)
         # First of all: a second manager on the same directory is refused here, before it writes a line.
         await store.open()
         stack.push_async_callback(store.close)
+        sealer.use(Keys.load_or_create(config.secret_keys))
         files = credentials.prepare(config, clock.now())
         catalogue = Catalogue(KINDS)
         cache = Cache(store, resources(catalogue))
@@ -128,6 +131,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         await server.start()
         stack.push_async_callback(server.stop)
         tasks = await stack.enter_async_context(_Background())
+        tasks.keep("encryption of secrets", lambda: atrest.keep(store, sealer, config.secret_keys, clock))
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
         tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))

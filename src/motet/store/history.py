@@ -14,6 +14,7 @@ from typing import Any
 
 from motet.store.engine import Entry, Event
 from motet.store.layout import damaged, first_id, revision_of, translate
+from motet.store.sealing import Sealer
 
 # SQLite takes thousands of parameters; a few hundred already make the cost per row flat.
 _ROWS_AT_ONCE = 400
@@ -24,8 +25,9 @@ IndexEntry = tuple[int, int]  # row id, revision of the key's first write
 class History:
     """Questions to the log. Every method is quick enough for the event loop; long ranges are for the caller to slice."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sealer: Sealer | None = None) -> None:
         self._path = path
+        self._sealer = sealer
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         self._connection.execute("PRAGMA query_only=ON")
 
@@ -64,8 +66,7 @@ class History:
             marks = ",".join("?" * len(chunk))
             rows = self._query(f"SELECT id, key, created, crc, value FROM log WHERE id IN ({marks})", chunk)  # noqa: S608
             for row_id, key, created, crc, value in rows:
-                self._verify(key, value, crc)
-                found[row_id] = Entry(key, value, created, revision_of(row_id))
+                found[row_id] = Entry(key, self._read(key, value, crc), created, revision_of(row_id))
         return [found[row_id] for row_id in row_ids if row_id in found]
 
     def touched(self, prefix: str, after: int, until: int) -> dict[str, int]:
@@ -87,14 +88,15 @@ class History:
         )
         events: list[Event] = []
         for row_id, key, created, crc, value, old_crc, old_value in rows:
-            self._verify(key, value, crc)
-            self._verify(key, old_value, old_crc)
-            events.append(Event(key, value, old_value, created, revision_of(row_id)))
+            old = None if old_value is None else self._read(key, old_value, old_crc)
+            new = None if value is None else self._read(key, value, crc)
+            events.append(Event(key, new, old, created, revision_of(row_id)))
         return events
 
-    def _verify(self, key: str, value: bytes | None, crc: int) -> None:
-        if value is not None and zlib.crc32(value) != crc:
+    def _read(self, key: str, stored: bytes, crc: int) -> bytes:
+        if zlib.crc32(stored) != crc:
             raise damaged(self._path, f"the value of {key} does not match its checksum")
+        return self._sealer.open(key, stored) if self._sealer is not None else stored
 
     def _query(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
         try:

@@ -85,6 +85,8 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint=1000")
         connection.execute(f"PRAGMA journal_size_limit={64 * 1024 * 1024}")
         connection.execute("PRAGMA temp_store=MEMORY")
+        # What is deleted or overwritten is zeros on the disk, so that no secret outlives its object.
+        connection.execute("PRAGMA secure_delete=ON")
     except BaseException:
         connection.close()
         raise

@@ -39,6 +39,7 @@ from motet.store.hold import Hold
 from motet.store.journal import BATCH_ROWS
 from motet.store.layout import MOST_CHANGES, first_id, revision_of, translate
 from motet.store.ordering import SortedKeys
+from motet.store.sealing import Sealer
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -52,11 +53,14 @@ class SqliteStore:
     of the process, and power loss may take the last moments but never consistency.
     """
 
-    def __init__(self, path: str | os.PathLike[str], synchronous: Synchronous = "FULL") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], synchronous: Synchronous = "FULL", *, sealer: Sealer | None = None
+    ) -> None:
         if synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous must be FULL or NORMAL, not {synchronous!r}")
         self.path = Path(path)
         self._synchronous: Synchronous = synchronous
+        self._sealer = sealer
         self._hold = Hold(self.path.with_name(self.path.name + ".lock"))
         self._open = False
         self._closing = False
@@ -88,7 +92,7 @@ class SqliteStore:
                 connection = layout.connect(self.path, self._synchronous)
                 undo.callback(connection.close)
                 layout.prepare(connection, self.path, exists=exists)
-                self._history = History(self.path)
+                self._history = History(self.path, self._sealer)
                 undo.callback(self._history.close)
                 self._load()
             except sqlite3.Error as error:
@@ -190,13 +194,14 @@ class SqliteStore:
             if value is None:
                 if entry is None:
                     continue
-                created, crc = entry[1], 0
+                created, crc, stored = entry[1], 0, None
                 self._head[change.key] = (-row_id, created)
             else:
-                created, crc = entry[1] if entry else revision, zlib.crc32(value)
+                stored = self._sealer.seal(change.key, value) if self._sealer is not None else value
+                created, crc = entry[1] if entry else revision, zlib.crc32(stored)
                 self._head[change.key] = (row_id, created)
-                size += len(value)
-            rows += (row_id, change.key, created, entry[0] if entry else 0, crc, value)
+                size += len(stored)
+            rows += (row_id, change.key, created, entry[0] if entry else 0, crc, stored)
             written.append((change.key, value, created, row_id))
             row_id += 1
         if written:
@@ -398,6 +403,26 @@ class SqliteStore:
             start, until = self._swept, min(self._swept + _SLICE, self._compacted)
             await self._chore(lambda connection, start=start, until=until: journal.sweep(connection, start, until))  # type: ignore[misc]
             self._swept = max(self._swept, until)
+
+    async def reseal(self) -> int:
+        """Seal anew what is not sealed with the newest key, and leave nothing of the old form in the file; how many
+        values there were. Raises StoreError.
+        """
+        self._check_open()
+        if self._sealer is None:
+            return 0
+        changed = position = 0
+        while True:
+            job = journal.Resealing(self._sealer, position)
+            await self._chore(job)
+            changed += job.changed
+            if job.reached is None:
+                break
+            position = job.reached
+        # What was overwritten is zeros in the file; the write-ahead log still holds how it got there. Afterwards all of it is
+        # durable, also with NORMAL: the older keys may go.
+        await self._chore(journal.empty_log)
+        return changed
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a complete copy, as of now, to `path` while the store goes on working. Raises StoreError."""
