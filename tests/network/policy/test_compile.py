@@ -98,6 +98,14 @@ def test_a_named_port_of_an_egress_rule_is_the_peers() -> None:
     assert not out_of_client(rule, peer="198.51.100.1", port=8080)
 
 
+def test_a_named_port_is_the_peers_own_where_a_block_means_it_too() -> None:
+    block = {"ipBlock": {"cidr": "10.42.0.0/24", "except": ["10.42.0.128/25"]}}
+    rule = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [block], "ports": [{"port": "http"}]}]}
+    assert out_of_client(rule, peer=WEB.address, port=8080)
+    assert not out_of_client(rule, peer=WEB.address, port=80)
+    assert not out_of_client(rule, peer="10.42.0.9", port=8080)
+
+
 def test_a_range_of_ports_includes_both_ends() -> None:
     rule = {"podSelector": {}, "ingress": [{"ports": [{"port": 8000, "endPort": 8080}]}]}
     found = [port for port in (7999, 8000, 8080, 8081) if into_web(rule, peer=FAR.address, port=port)]

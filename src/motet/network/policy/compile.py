@@ -115,10 +115,11 @@ class _World:
                     return [found for port in rule.ports or () for found in _ports(port, named)]
 
                 peers = rule.peers
-                if not peers and any(isinstance(port.port, str) for port in rule.ports or ()):
+                if any(isinstance(port.port, str) for port in rule.ports or ()):
                     # A name means nothing for the world outside, and something else for every pod.
-                    parts_of_pods = (PeerView(namespace_selector={}),)
-                    self._add(parts, namespace, parts_of_pods, ports_of, True)
+                    if not peers:
+                        self._add(parts, namespace, (PeerView(namespace_selector={}),), ports_of, True)
+                    self._add_pods_in_blocks(parts, peers or (), ports_of)
                 self._add(parts, namespace, peers, ports_of, bool(rule.ports))
             self._answers[key] = parts.allowed()
         return self._answers[key]
@@ -140,6 +141,16 @@ class _World:
                 continue
             for pod in self._peers(namespace, peer):
                 parts.add_pod(pod.address, ports_of(pod) if limited else [ALL_PORTS])
+
+    def _add_pods_in_blocks(self, parts: _Parts, peers: Iterable[PeerView], ports_of: _PortsOf) -> None:
+        """Pods whose addresses are meant by blocks, each with ports of its own."""
+        for peer in peers:
+            if peer.ip_block is None:
+                continue
+            found = _block(peer.ip_block.cidr, peer.ip_block.excepted or ())
+            for pod in self.pods:
+                if any(low <= int(IPv4Address(pod.address)) <= high for low, high in found):
+                    parts.add_pod(pod.address, ports_of(pod))
 
     def _peers(self, namespace: str, peer: PeerView) -> list[Pod]:
         """The pods that a peer's selectors mean, in a policy of `namespace`."""
