@@ -33,6 +33,8 @@ from motet.runtime.interface import Container, ContainerState, Runtime, RuntimeF
 
 _log = logging.getLogger("motet.agent.server")
 _ADMINISTRATORS = "system:masters"
+# Rates over less than this many seconds jump about.
+_SHORTEST_WINDOW = 5.0
 _LONGEST_LINE = 128 * 1024
 
 
@@ -125,10 +127,11 @@ class AgentServer:
         return pod
 
     async def _looks(self) -> tuple[Look, Look | None]:
-        """The last look at the node, and one before it for rates."""
-        if self._sampler.last is None:
-            return await self._sampler.look(), None
-        return self._sampler.last, self._sampler.before
+        """A look at the node now, so that the youngest pods are in it, and one before it for rates."""
+        now, last = await self._sampler.look(), self._sampler.last
+        if last is not None and now.at - last.at < _SHORTEST_WINDOW:
+            return now, self._sampler.before
+        return now, last
 
     async def _summary(self) -> dict[str, Any]:
         now, before = await self._looks()
