@@ -193,7 +193,7 @@ def test_a_failed_liveness_probe_kills_with_the_grace_of_the_probe():
     records = Records(prepared=True, health={"app-0": Health(failed="Container app failed liveness probe", grace=3)})
     step = decide(pod(), Observed((sandbox(),), (container(),)), records, START).step
     assert isinstance(step, StopContainers)
-    assert (step.grace, step.message) == (3, "Container app failed liveness probe")
+    assert (step.grace, step.message) == (3, "Container app failed liveness probe, will be restarted")
 
 
 def test_a_dead_sandbox_is_replaced_and_its_containers_start_again():

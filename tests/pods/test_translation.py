@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,22 @@ def test_privileges_are_given_when_asked_for():
     assert not secure({"privileged": True}).no_new_privileges
     assert secure({"capabilities": {"add": ["CAP_NET_ADMIN"], "drop": ["all"]}}).add_capabilities == ("NET_ADMIN",)
     assert secure({"seccompProfile": {"type": "Unconfined"}}).seccomp == "unconfined"
+
+
+def test_a_seccomp_profile_of_the_node_is_found_below_its_directory(tmp_path: Path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "strict.json").write_text("{}")
+    wanted = pod(app(securityContext={"seccompProfile": {"type": "Localhost", "localhostProfile": "deep/strict.json"}}))
+    container = wanted.spec.containers[0]
+    assert security.of(wanted, container, None, tmp_path).seccomp == f"localhost{tmp_path}/deep/strict.json"
+    with pytest.raises(ConfigError, match="there is no file"):
+        security.of(wanted, container, None, tmp_path / "other")
+
+
+def test_resources_of_the_pod_as_a_whole_decide_its_quality():
+    both = {"cpu": "1", "memory": "1Gi"}
+    assert resources.qos_class(pod(resources={"limits": both})) == "Guaranteed"
+    assert resources.of_pod(pod(resources={"requests": {"cpu": "2"}})).cpu_shares == 2048
 
 
 def test_the_container_overrides_the_pod_and_the_pod_the_image():

@@ -229,6 +229,7 @@ def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock:
         starts_at_once=max(4, 2 * found.cpus),
         most_pods=config.max_pods,
         rotate_logs_at=config.rotate_logs_at,
+        seccomp_profiles=config.data_dir / "seccomp",
         kept_logs=config.kept_logs,
         unsafe_sysctls=config.unsafe_sysctls,
     )

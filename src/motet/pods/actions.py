@@ -6,11 +6,13 @@ Probes and lifecycle hooks share them. Each returns an `Answer` and never raises
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
 import grpc
+from yarl import URL
 
 from motet.pods.spec import ContainerSpec, HttpGet, IntOrString, TcpSocket
 from motet.runtime.interface import Runtime, RuntimeFailure
@@ -18,6 +20,10 @@ from motet.runtime.interface import Runtime, RuntimeFailure
 _AGENT = "kube-probe/1.37"
 _MOST_OUTPUT = 10 * 1024
 _SERVING = 1
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 10
+# The whole of a probe has its limit.
+_NO_LIMIT = aiohttp.ClientTimeout(total=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Answer:
     ok: bool
     output: str = ""
     unknown: bool = False
+    # Well, but with something to be said about it.
+    warning: str = ""
 
 
 def port_number(container: ContainerSpec, port: IntOrString) -> int | None:
@@ -78,18 +86,31 @@ class Actions:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         try:
-            limit = aiohttp.ClientTimeout(total=timeout)
-            async with self._session.get(
-                url, headers=headers, timeout=limit, ssl=False, allow_redirects=False
-            ) as answer:
-                body = await answer.content.read(_MOST_OUTPUT)
-                if 200 <= answer.status < 400:
-                    return Answer(True, body.decode(errors="replace"))
-                return Answer(False, f"HTTP probe failed with statuscode: {answer.status}")
+            async with asyncio.timeout(timeout):
+                return await self._follow(URL(url), headers)
         except TimeoutError:
             return Answer(False, f'Get "{url}": context deadline exceeded (no answer within {timeout:g}s)')
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(False, f'Get "{url}": {error}')
+
+    async def _follow(self, url: URL, headers: Mapping[str, str]) -> Answer:
+        """GET, redirects on the same host included; one that leads elsewhere is well, but told (as upstream)."""
+        assert self._session is not None
+        for _ in range(_MOST_REDIRECTS + 1):
+            async with self._session.get(
+                url, headers=headers, timeout=_NO_LIMIT, ssl=False, allow_redirects=False
+            ) as answer:
+                body = (await answer.content.read(_MOST_OUTPUT)).decode(errors="replace")
+                location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
+                if not location:
+                    if 200 <= answer.status < 400:
+                        return Answer(True, body)
+                    return Answer(False, f"HTTP probe failed with statuscode: {answer.status}")
+            there = url.join(URL(location))
+            if there.host != url.host:
+                return Answer(True, body, warning=f"Probe terminated redirects, Response body: {body}")
+            url = there
+        return Answer(False, f"stopped after {_MOST_REDIRECTS} redirects")
 
     async def tcp(self, container: ContainerSpec, action: TcpSocket, pod_ip: str, timeout: float) -> Answer:
         """Connect; being let in is well."""
@@ -102,7 +123,8 @@ class Actions:
         except TimeoutError:
             return Answer(False, f"dial tcp {host}:{port}: i/o timeout")
         except OSError as error:
-            return Answer(False, f"dial tcp {host}:{port}: {error.strerror or error}")
+            why = f"connect: {os.strerror(error.errno).lower()}" if error.errno else str(error)
+            return Answer(False, f"dial tcp {host}:{port}: {why}")
         writer.close()
         return Answer(True)
 

@@ -25,5 +25,6 @@ class PodsConfig:
     rotate_logs_at: int = 10 * 1024 * 1024
     kept_logs: int = 5
     most_pods: int = 110
+    seccomp_profiles: Path = Path("/var/lib/motet/agent/seccomp")
     # Sysctls beyond the safe ones that pods may set; `kernel.msg*` stands for all that begin so.
     unsafe_sysctls: tuple[str, ...] = ()

@@ -221,7 +221,8 @@ def _kill_unhealthy(pod: Pod, observed: Observed, records: Records) -> Step | No
         health = records.health.get(container.id, Health())
         if health.failed:
             grace = pod.grace if health.grace is None else health.grace
-            return _stop([container], grace, health.failed)
+            again = "" if pod.spec.restart_policy == "Never" else ", will be restarted"
+            return _stop([container], grace, health.failed + again)
     return None
 
 

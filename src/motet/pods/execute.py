@@ -193,7 +193,7 @@ async def create_container(
         raise RuntimeFailure(f"the pod has no container {step.container}", "CreateContainerError")
     config = tools.config
     image = await tools.images.present(step.image)
-    settings = security.of(pod, spec, image)
+    settings = security.of(pod, spec, image, config.seccomp_profiles)
     ips = pod_ips(pod, sandbox, config)
     variables = await env.of_container(pod, spec, tools.sources, config.place, ips)
     mounts = list(await tools.volumes.mounts(pod, spec, variables))

@@ -89,6 +89,8 @@ class Prober:
                 await self._clock.sleep(max(1, probe.period_seconds))
                 continue
             tally = tally.after(answer.ok)
+            if answer.warning:
+                self._say("Warning", "ProbeWarning", f"{kind} probe warning: {answer.warning}".rstrip())
             if not answer.ok:
                 self._say("Warning", "Unhealthy", f"{kind} probe failed: {answer.output}".rstrip())
             verdict = tally.verdict(probe)
@@ -108,7 +110,7 @@ class Prober:
         elif passed and kind == "Startup":
             health = replace(health, started=True, ready=self._container.readiness_probe is None)
         elif not passed:
-            message = f"Container {self._container.name} failed {kind.lower()} probe, will be restarted"
+            message = f"Container {self._container.name} failed {kind.lower()} probe"
             health = replace(health, failed=message, grace=probe.termination_grace_period_seconds)
         if health != self._health:
             self._health = health

@@ -18,6 +18,8 @@ _LEAST_QUOTA = 1000
 def qos_class(pod: Pod) -> str:
     """Guaranteed, Burstable or BestEffort."""
     requests, limits, full = _totals(pod)
+    if pod.spec.resources is not None and (pod.spec.resources.requests or pod.spec.resources.limits):
+        requests, limits, full = _of(pod.spec.resources)
     if not requests and not limits:
         return "BestEffort"
     return "Guaranteed" if full and requests == limits else "Burstable"
@@ -35,6 +37,13 @@ def _totals(pod: Pod) -> tuple[dict[str, int], dict[str, int], bool]:
                     totals[name] = totals.get(name, 0) + amount
         full = full and all(_amount(container.resources.limits, name) for name in _COUNTED)
     return requests, limits, full
+
+
+def _of(whole: ResourceList) -> tuple[dict[str, int], dict[str, int], bool]:
+    """The same as `_totals` of resources that are given for the pod as a whole."""
+    requests = {name: amount for name in _COUNTED if (amount := request(whole, name))}
+    limits = {name: amount for name in _COUNTED if (amount := limit(whole, name))}
+    return requests, limits, len(limits) == len(_COUNTED)
 
 
 def _amount(given: Mapping[str, Quantity] | None, name: str) -> int:
@@ -90,7 +99,7 @@ def oom_score(pod: Pod, container: ContainerSpec, node_memory: int) -> int:
 def of_pod(pod: Pod) -> Resources:
     """Limits on the whole pod: only what every container is limited in can be (init containers run one at a time)."""
     return Resources(
-        cpu_shares=shares(_pod_total(pod, "cpu", request)),
+        cpu_shares=shares(pod_request(pod, "cpu")),
         cpu_quota=quota(_pod_limit(pod, "cpu")),
         cpu_period=_PERIOD,
         memory_limit=_pod_limit(pod, "memory"),

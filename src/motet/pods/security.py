@@ -6,8 +6,12 @@ container is privileged or adds SYS_ADMIN (where upstream forces escalation on a
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from motet.pods.spec import ContainerSpec, Pod, SeccompProfile
 from motet.runtime.interface import Image, RuntimeFailure, Security
+
+_PROFILES = Path("/var/lib/motet/agent/seccomp")
 
 
 class ConfigError(RuntimeFailure):
@@ -17,8 +21,11 @@ class ConfigError(RuntimeFailure):
         super().__init__(message, "CreateContainerConfigError")
 
 
-def of(pod: Pod, container: ContainerSpec, image: Image | None) -> Security:
-    """The runtime's security settings. Raises ConfigError when runAsNonRoot cannot be honoured."""
+def of(pod: Pod, container: ContainerSpec, image: Image | None, profiles: Path = _PROFILES) -> Security:
+    """The runtime's security settings; `profiles` is where the node keeps seccomp profiles.
+
+    Raises ConfigError when runAsNonRoot cannot be honoured or a profile is not there.
+    """
     whole, own = pod.spec.security_context, container.security_context
     user = own.run_as_user if own.run_as_user is not None else whole.run_as_user
     group = own.run_as_group if own.run_as_group is not None else whole.run_as_group
@@ -44,7 +51,7 @@ def of(pod: Pod, container: ContainerSpec, image: Image | None) -> Security:
         no_new_privileges=_no_new_privileges(own.allow_privilege_escalation, privileged, added or ()),
         add_capabilities=_capabilities(added),
         drop_capabilities=_capabilities(dropped),
-        seccomp="unconfined" if privileged else _seccomp(own.seccomp_profile or whole.seccomp_profile),
+        seccomp="unconfined" if privileged else _seccomp(own.seccomp_profile or whole.seccomp_profile, profiles),
         masked_paths=() if own.proc_mount == "Unmasked" else None,
         readonly_paths=() if own.proc_mount == "Unmasked" else None,
     )
@@ -85,7 +92,7 @@ def _capabilities(names: tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(name.upper().removeprefix("CAP_") for name in names or ())
 
 
-def _seccomp(profile: SeccompProfile | None) -> str:
+def _seccomp(profile: SeccompProfile | None, profiles: Path) -> str:
     if profile is None or profile.type == "RuntimeDefault":
         return "runtime/default"
     if profile.type == "Unconfined":
@@ -94,4 +101,7 @@ def _seccomp(profile: SeccompProfile | None) -> str:
         raise ConfigError(
             f"seccomp localhostProfile {profile.localhost_profile!r} must be a path below the node's seccomp directory"
         )
-    return f"localhost/{profile.localhost_profile.lstrip('/')}"
+    path = profiles / profile.localhost_profile.lstrip("/")
+    if not path.is_file():
+        raise ConfigError(f"seccomp localhostProfile {profile.localhost_profile!r}: there is no file {path}")
+    return f"localhost{path}"

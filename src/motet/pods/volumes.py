@@ -156,7 +156,8 @@ class Volumes:
         if problem:
             raise MountFailure(volume.name, f"path {source.path} {problem}")
         if ours or backing.spec.local is not None:
-            _own(path, pod.spec.security_context.fs_group)
+            context = pod.spec.security_context
+            _own(path, context.fs_group, always=context.fs_group_change_policy != "OnRootMismatch")
         self._point(pod, volume, source.path)
 
     def _point(self, pod: Pod, volume: Volume, path: str) -> None:
@@ -379,9 +380,15 @@ def check_host_path(path: Path, kind: str) -> str:
         return f"cannot be used: {error.strerror}"
 
 
-def _own(path: Path, group: int | None) -> None:
-    """Give a writable volume to the pod's fsGroup: group ownership all the way down, new files inherit it."""
-    if group is None or (path.stat().st_gid == group and path.stat().st_mode & stat.S_ISGID):
+def _own(path: Path, group: int | None, *, always: bool = True) -> None:
+    """Give a writable volume to the pod's fsGroup: group ownership all the way down, new files inherit it.
+
+    Unless `always`, a volume whose root looks right already is left alone, however much there is in it.
+    """
+    if group is None:
+        return
+    found = path.stat()
+    if not always and found.st_gid == group and found.st_mode & stat.S_ISGID:
         return
     for directory, _, names in os.walk(path):
         for name in names:
