@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from motet.network.proxy import conntrack, sticky
-from motet.network.proxy.conntrack import Flow
+from motet.network.proxy.conntrack import Change, Flow
+from motet.network.proxy.desired import Address, Backends, Frontend
 from motet.network.proxy.listeners import listening
 
 LISTING = (
@@ -32,15 +33,42 @@ def test_spans_are_read_as_nft_prints_them(span: str, seconds: float) -> None:
 FLOW = Flow(("192.0.2.9", 4000), ("10.43.0.5", 53), ("10.42.0.2", 53))
 
 
+def leads(address: str, *endpoints: str) -> Change:
+    return Change(Frontend(address, "udp", 53), 7, frozenset((each, 53) for each in endpoints))
+
+
 def test_a_flow_is_stale_when_it_leads_to_none_of_its_endpoints() -> None:
-    assert conntrack.stale(FLOW, {("10.43.0.5", 53): {("10.42.0.3", 53)}}, set())
-    assert not conntrack.stale(FLOW, {("10.43.0.5", 53): {("10.42.0.2", 53)}}, set())
-    assert not conntrack.stale(FLOW, {("10.43.0.6", 53): set()}, set())
+    assert conntrack.stale(FLOW, leads("10.43.0.5", "10.42.0.3"), set())
+    assert not conntrack.stale(FLOW, leads("10.43.0.5", "10.42.0.2"), set())
+    assert not conntrack.stale(FLOW, leads("10.43.0.6"), set())
 
 
 def test_a_published_port_concerns_flows_to_this_nodes_addresses_only() -> None:
-    assert conntrack.stale(FLOW, {("", 53): set()}, {"10.43.0.5"})
-    assert not conntrack.stale(FLOW, {("", 53): set()}, {"192.0.2.1"})
+    assert conntrack.stale(FLOW, leads(""), {"10.43.0.5"})
+    assert not conntrack.stale(FLOW, leads(""), {"192.0.2.1"})
+
+
+ONE, OTHER = ("10.42.0.2", 53), ("10.42.0.3", 53)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "was", "now", "astray"),
+    [
+        ("udp", (ONE,), (OTHER,), True),
+        ("udp", (ONE,), (ONE, OTHER), False),
+        ("udp", (), (ONE,), True),
+        ("udp", (), (), False),
+        ("tcp", (ONE, OTHER), (ONE,), True),
+        ("tcp", (), (ONE,), False),
+        ("sctp", (ONE,), (OTHER,), False),
+    ],
+)
+def test_flows_may_go_astray_when_an_endpoint_goes(
+    protocol: str, was: tuple[Address, ...], now: tuple[Address, ...], astray: bool
+) -> None:
+    frontend = Frontend("10.43.0.5", protocol, 53)
+    found = conntrack.changes({frontend: Backends(now)}, {frontend: Backends(was)}, {frontend: 7})
+    assert found == ([Change(frontend, 7, frozenset(now))] if astray else [])
 
 
 def test_listening_sockets_are_found_and_connected_ones_are_not(tmp_path: Path) -> None:

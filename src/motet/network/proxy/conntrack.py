@@ -4,6 +4,9 @@ A UDP flow lives for as long as packets keep coming. So when a UDP frontend chan
 endpoints now are dropped, and the next packet starts afresh. A TCP connection to a vanished endpoint ends by itself; but one
 that was never answered, as on the way to a node that lost its power, keeps sending its SYN there, and whoever happens to use
 the same port next goes the same way. Those are dropped too: the next SYN, a second or two later, reaches a pod that lives.
+
+A busy node tracks hundreds of thousands of flows, and reading one takes longer than all else that a change costs. So the
+kernel is asked for those of one frontend only, by its mark or by where they were sent; and rules never wait for it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pyroute2 import IPRoute, NFCTSocket
@@ -32,47 +35,81 @@ class Flow(NamedTuple):
     protocol: int = socket.IPPROTO_UDP
 
 
-Allowed = dict[Address, set[Address]]
+class Change(NamedTuple):
+    """A frontend that leads to other endpoints now. Its connections bear `mark`."""
+
+    frontend: Frontend
+    mark: int
+    endpoints: frozenset[Address]
 
 
-async def forget(after: Mapping[Frontend, Backends], before: Mapping[Frontend, Backends | None]) -> None:
-    """Drop stale flows of the frontends in `before`, which lead to `after` now."""
-    allowed: dict[int, Allowed] = {}
+def changes(
+    after: Mapping[Frontend, Backends], before: Mapping[Frontend, Backends | None], marks: Mapping[Frontend, int]
+) -> list[Change]:
+    """What may have led flows astray; `marks` are of the frontends that there were before."""
+    found = []
     for frontend, old in before.items():
         new = after.get(frontend)
         was, now = (set(each.endpoints) if each else set() for each in (old, new))
         # Nothing goes astray if endpoints were only added to some.
-        udp = frontend.protocol == "udp" and bool(was - now or not was) and bool(was or now)
+        udp = frontend.protocol == "udp" and (was - now or not was) and (was or now)
         if udp or (frontend.protocol == "tcp" and was - now):
-            protocol = socket.IPPROTO_UDP if udp else socket.IPPROTO_TCP
-            allowed.setdefault(protocol, {}).setdefault((frontend.address, frontend.port), set()).update(now)
-    if allowed:
-        await asyncio.to_thread(_forget, allowed)
+            found.append(Change(frontend, marks.get(frontend, 0), frozenset(now)))
+    return found
 
 
-def stale(flow: Flow, allowed: Mapping[Address, set[Address]], local: set[str]) -> bool:
-    """Whether the flow belongs to one of these frontends and leads elsewhere."""
+def stale(flow: Flow, change: Change, local: set[str]) -> bool:
+    """Whether the flow belongs to that frontend and leads elsewhere."""
     address, port = flow.destination
-    endpoints = allowed.get((address, port))
-    if endpoints is None and address in local:
-        endpoints = allowed.get(("", port))
-    return endpoints is not None and flow.via not in endpoints
+    frontend = change.frontend
+    here = address == frontend.address or (not frontend.address and address in local)
+    return here and port == frontend.port and flow.via not in change.endpoints
 
 
-def _forget(allowed: Mapping[int, Allowed]) -> None:
-    anywhere = any(not address for each in allowed.values() for address, _ in each)
+class Forgetter:
+    """Drops stale flows, a little after the rules that made them stale."""
+
+    def __init__(self) -> None:
+        self._due: dict[Frontend, Change] = {}
+        self._wake = asyncio.Event()
+
+    def forget(self, found: Iterable[Change]) -> None:
+        for change in found:
+            self._due[change.frontend] = change
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            due, self._due = self._due, {}
+            await asyncio.to_thread(_forget, tuple(due.values()))
+
+
+def _forget(due: Iterable[Change]) -> None:
     try:
-        local = _local_addresses() if anywhere else set()
+        local = _local_addresses()
         with NFCTSocket() as conntrack:
-            # The kernel shows only what was never answered where that is all we need: there may be many that were.
-            all_of_them = socket.IPPROTO_UDP in allowed
-            entries = conntrack.dump() if all_of_them else conntrack.dump(status=0, status_mask=IPS_SEEN_REPLY)
-            flows = [flow for entry in entries if (flow := _flow(entry)) is not None]
-            for flow in flows:
-                if stale(flow, allowed.get(flow.protocol, {}), local):
-                    _delete(conntrack, flow)
+            for change in due:
+                for flow in list(_flows(conntrack, change)):
+                    if stale(flow, change, local):
+                        _delete(conntrack, flow)
     except (NetlinkError, OSError) as error:
         _log.warning("stale flows cannot be dropped: %s", error)
+
+
+def _flows(conntrack: NFCTSocket, change: Change) -> Iterator[Flow]:
+    """Of one frontend, and of TCP only those that were never answered (which kernels before 5.15 do not sort out)."""
+    frontend = change.frontend
+    if frontend.protocol == "tcp":
+        entries = conntrack.dump(mark=change.mark, status=0, status_mask=IPS_SEEN_REPLY)
+    else:
+        # A flow may be older than its frontend, and then has another mark or none.
+        address = {"daddr": frontend.address} if frontend.address else {}
+        sent = NFCTAttrTuple(proto=socket.IPPROTO_UDP, dport=frontend.port, **address)
+        entries = conntrack.dump(tuple_orig=sent)
+    return (flow for entry in entries if (flow := _flow(entry)) is not None)
 
 
 def _local_addresses() -> set[str]:

@@ -18,6 +18,7 @@ from motet.client.interface import Client
 from motet.kinds import endpointslice, node, pod, service
 from motet.network.config import NetworkConfig
 from motet.network.proxy import conntrack, desired, healthchecks, mesh, sticky
+from motet.network.proxy.conntrack import Forgetter
 from motet.network.proxy.desired import Backends, Frontend, Routes
 from motet.network.proxy.healthchecks import HealthChecks
 from motet.network.proxy.listeners import listening
@@ -57,6 +58,7 @@ class Proxy:
         self._nft = nft
         self._warn = warn
         self._checks = HealthChecks(self._tell)
+        self._forgetter = Forgetter()
         self._listeners = listeners
         # The slices as this node knows them, once it does.
         self.slices: Table | None = None
@@ -98,6 +100,7 @@ class Proxy:
             await self._rewrite()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._checks.run())
+                group.create_task(self._forgetter.run())
                 await self._work()
         finally:
             for end in ends:
@@ -165,6 +168,7 @@ class Proxy:
         if not touched:
             return
         before = {frontend: self._ruleset.get(frontend) for frontend in touched}
+        marks = {frontend: self._ruleset.number(frontend) for frontend, backends in before.items() if backends}
         unbound = self._bindings(before)
         added = self._answers(touched)
         commands = self._ruleset.change(touched - added.keys(), added)
@@ -177,7 +181,7 @@ class Proxy:
         except NftError as error:
             _log.error("%s; rewriting all rules", error)
             await self._rewrite()
-        await conntrack.forget(added, before)
+        self._forgetter.forget(conntrack.changes(added, before, marks))
         await self._unbind(unbound - self._bindings({frontend: self._ruleset.get(frontend) for frontend in touched}))
 
     async def _rewrite(self) -> None:
