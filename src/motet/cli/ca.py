@@ -39,13 +39,7 @@ def rotate(timeout: float, quiet: bool, data_dir: Path) -> None:
     Can be run again when it was interrupted: it goes on where it was. Kubeconfig files that were copied away, and join
     tokens, have to be fetched anew afterwards. Nodes that are away meanwhile have to join again.
     """
-    lifecycle.require_root()
-    machine = Machine(data_dir)
-    settings = machine.settings()
-    if settings is None:
-        raise MotetError(session.NOT_RUNNING)
-    if not settings.is_manager:
-        raise MotetError(lifecycle.only_a_worker(settings))
+    machine, settings = session.managed(data_dir)
     with chosen(quiet=quiet) as progress:
         token = session.run(_rotate(machine, settings, timeout, progress))
     click.echo(f"The root is new. Fetch kubeconfigs anew: motet kubeconfig. To add a machine:\n\n  {token}")
@@ -60,13 +54,7 @@ def rotate_token_key(forget_old: bool, data_dir: Path) -> None:
     What the old key signed still counts, until you run this again with --forget-old: an hour later no pod has such a
     token any more, and tokens in Secrets are made anew within five minutes of that.
     """
-    lifecycle.require_root()
-    machine = Machine(data_dir)
-    settings = machine.settings()
-    if settings is None:
-        raise MotetError(session.NOT_RUNNING)
-    if not settings.is_manager:
-        raise MotetError(lifecycle.only_a_worker(settings))
+    machine, _ = session.managed(data_dir)
     if forget_old:
         click.echo(f"{signing.forget(machine.token_keys)} old keys count no more.")
     else:

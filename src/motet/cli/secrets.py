@@ -11,7 +11,6 @@ from motet.base.errors import MotetError
 from motet.cli import session
 from motet.cli.options import data_dir_option
 from motet.machine import lifecycle
-from motet.machine.layout import Machine
 from motet.store.sealing import Keys
 
 _LOOK_EVERY = 0.2
@@ -30,13 +29,7 @@ def rotate_key(timeout: float, data_dir: Path) -> None:
 
     Copies of the state that were made before (motet backup) need the old key file; copy it away first if you keep them.
     """
-    lifecycle.require_root()
-    machine = Machine(data_dir)
-    settings = machine.settings()
-    if settings is None:
-        raise MotetError(session.NOT_RUNNING)
-    if not settings.is_manager:
-        raise MotetError(lifecycle.only_a_worker(settings))
+    machine, _ = session.managed(data_dir)
     path = machine.secret_keys
     try:
         keys = Keys.load(path).rotated()

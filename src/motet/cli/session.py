@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from motet.base.errors import MotetError, Unavailable
 from motet.client.remote import RemoteClient
 from motet.machine import lifecycle
-from motet.machine.layout import Machine
+from motet.machine.layout import Machine, Settings
 from motet.runtime.settings import ContainerdConfig
 
 Result = TypeVar("Result")
@@ -43,6 +43,18 @@ async def connected(data_dir: Path) -> AsyncIterator[RemoteClient]:
         raise MotetError(f"{NOT_RUNNING} ({error.message})") from error
     finally:
         await client.close()
+
+
+def managed(data_dir: Path) -> tuple[Machine, Settings]:
+    """This machine, for a verb that works on the manager's own files. Raises MotetError unless it is a manager and we are root."""
+    lifecycle.require_root()
+    machine = Machine(data_dir)
+    settings = machine.settings()
+    if settings is None:
+        raise MotetError(NOT_RUNNING)
+    if not settings.is_manager:
+        raise MotetError(lifecycle.only_a_worker(settings))
+    return machine, settings
 
 
 def containerd_socket(machine: Machine) -> Path:
