@@ -64,6 +64,7 @@ def test_privileges_are_given_when_asked_for():
     assert not secure({"privileged": True}).no_new_privileges
     assert secure({"capabilities": {"add": ["CAP_NET_ADMIN"], "drop": ["all"]}}).add_capabilities == ("NET_ADMIN",)
     assert secure({"seccompProfile": {"type": "Unconfined"}}).seccomp == "unconfined"
+    assert secure({"appArmorProfile": {"type": "Unconfined"}}).apparmor == "unconfined"
 
 
 def test_a_seccomp_profile_of_the_node_is_found_below_its_directory(tmp_path: Path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from motet.pods.spec import ContainerSpec, Pod, SeccompProfile
+from motet.pods.spec import AppArmorProfile, ContainerSpec, Pod, SeccompProfile
 from motet.runtime.interface import Image, RuntimeFailure, Security
 
 _PROFILES = Path("/var/lib/motet/agent/seccomp")
@@ -52,6 +52,7 @@ def of(pod: Pod, container: ContainerSpec, image: Image | None, profiles: Path =
         add_capabilities=_capabilities(added),
         drop_capabilities=_capabilities(dropped),
         seccomp="unconfined" if privileged else _seccomp(own.seccomp_profile or whole.seccomp_profile, profiles),
+        apparmor=_apparmor(own.app_armor_profile or whole.app_armor_profile),
         masked_paths=() if own.proc_mount == "Unmasked" else None,
         readonly_paths=() if own.proc_mount == "Unmasked" else None,
     )
@@ -90,6 +91,13 @@ def _no_new_privileges(allowed: bool | None, privileged: bool, added: tuple[str,
 
 def _capabilities(names: tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(name.upper().removeprefix("CAP_") for name in names or ())
+
+
+def _apparmor(profile: AppArmorProfile | None) -> str:
+    if profile is None:
+        return ""
+    local = f"localhost/{profile.localhost_profile or ''}"
+    return {"RuntimeDefault": "runtime/default", "Unconfined": "unconfined"}.get(profile.type, local)
 
 
 def _seccomp(profile: SeccompProfile | None, profiles: Path) -> str:

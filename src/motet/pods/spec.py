@@ -159,6 +159,11 @@ class SeccompProfile(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     localhost_profile: str | None = None
 
 
+class AppArmorProfile(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    type: str = "RuntimeDefault"
+    localhost_profile: str | None = None
+
+
 class SecurityContext(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     """A container's; the pod's has more and is `PodSecurityContext`."""
 
@@ -170,7 +175,7 @@ class SecurityContext(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     read_only_root_filesystem: bool | None = None
     capabilities: Capabilities | None = None
     seccomp_profile: SeccompProfile | None = None
-    app_armor_profile: dict[str, Any] | None = None
+    app_armor_profile: AppArmorProfile | None = None
     se_linux_options: dict[str, Any] | None = None
     windows_options: dict[str, Any] | None = None
     proc_mount: str | None = None
@@ -190,7 +195,7 @@ class PodSecurityContext(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     supplemental_groups: tuple[int, ...] | None = None
     supplemental_groups_policy: str | None = None
     seccomp_profile: SeccompProfile | None = None
-    app_armor_profile: dict[str, Any] | None = None
+    app_armor_profile: AppArmorProfile | None = None
     se_linux_options: dict[str, Any] | None = None
     windows_options: dict[str, Any] | None = None
     sysctls: tuple[Sysctl, ...] | None = None

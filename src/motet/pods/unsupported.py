@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SELINUX = Path("/sys/fs/selinux/enforce")
+APPARMOR = Path("/sys/kernel/security/apparmor/profiles")
 _VOLUMES = frozenset(
     ("name", "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "persistentVolumeClaim")
 )
@@ -84,7 +85,8 @@ def _security(context: Mapping[str, Any], path: str) -> Iterator[str]:
     # Without SELinux they mean nothing, there as here; where it is, containers would run without their label.
     if context.get("seLinuxOptions") and SELINUX.exists():
         yield f"{path}.seLinuxOptions"
-    if (context.get("appArmorProfile") or {}).get("type") == "Localhost":
+    # The others come to the same where there is no AppArmor.
+    if (context.get("appArmorProfile") or {}).get("type") == "Localhost" and not APPARMOR.exists():
         yield f"{path}.appArmorProfile.type=Localhost"
     if context.get("supplementalGroupsPolicy") == "Strict":
         yield f"{path}.supplementalGroupsPolicy=Strict"

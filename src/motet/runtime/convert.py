@@ -73,6 +73,13 @@ def _profile(word: str) -> Any:
     raise RuntimeFailure(f"seccomp profile {word!r} is none of runtime/default, unconfined, localhost/PATH")
 
 
+def _apparmor(word: str) -> Any:
+    if word.startswith("localhost/"):
+        name = word.removeprefix("localhost/")
+        return api.SecurityProfile(profile_type=api.SecurityProfile.Localhost, localhost_ref=name)
+    return _profile(word) if word else None
+
+
 def _namespaces(config: SandboxConfig, *, pid: Any, target: str = "") -> Any:
     return api.NamespaceOption(
         target_id=target,
@@ -163,6 +170,7 @@ def _security(config: ContainerConfig, sandbox: SandboxConfig) -> Any:
         masked_paths=() if wanted.privileged else masked,
         readonly_paths=() if wanted.privileged else readonly,
         seccomp=_profile("unconfined" if wanted.privileged else wanted.seccomp),
+        apparmor=_apparmor(wanted.apparmor),
     )
 
 

@@ -124,6 +124,8 @@ class Security:
     drop_capabilities: tuple[str, ...] = ()
     # runtime/default, unconfined, or localhost/PATH
     seccomp: str = "runtime/default"
+    # The same of AppArmor, where NAME is a loaded profile's; empty for the runtime's choice.
+    apparmor: str = ""
     masked_paths: tuple[str, ...] | None = None
     readonly_paths: tuple[str, ...] | None = None
 
