@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import selectors
+import shutil
 import socket
 import subprocess
 import threading
@@ -35,6 +36,13 @@ from motet.network.proxy.loop import Proxy
 from motet.network.proxy.mesh import NodeView
 from motet.network.proxy.nft import Nft
 from motet.network.proxy.ruleset import Ruleset, base
+from motet.network.wireguard import keys
+from motet.network.wireguard.config import WireguardConfig
+from motet.network.wireguard.decide import wanted
+from motet.network.wireguard.keys import Held, Pair
+from motet.network.wireguard.loop import synchronize as encrypt
+from motet.network.wireguard.userspace import Userspace
+from motet.runtime.cgroups import Cgroups
 from support.fake_client import FakeClient
 
 _CLONE_NEWNET = 0x40000000
@@ -77,6 +85,8 @@ class Lab:
         self.outside = f"{self.name}-out"
         self._servers = _Servers()
         self._names = [self.name]
+        self._pair: Pair | None = None
+        self._engine: Userspace | None = None
 
     def build(self) -> None:
         """The node, and a client at the other end of its cable."""
@@ -99,6 +109,11 @@ class Lab:
 
     def destroy(self) -> None:
         self._servers.close()
+        if self._engine is not None:
+            with inside(self.name):
+                self._engine.remove()
+            asyncio.run(Cgroups().remove(f"/{self.name}"))
+            shutil.rmtree(self._run)
         for name in self._names:
             ip(f"netns delete {name}")
         left = [name for name in self._names if Path(f"/run/netns/{name}").exists()]
@@ -184,6 +199,28 @@ class Lab:
         peers = tuple(Peer(each.node_name, each.address, each.pods) for each in others if each.address)
         with inside(self.name):
             synchronize(self.config, peers)
+            if self.config.encrypted:
+                self._encrypt(labs)
+
+    def encrypted(self, folder: Path) -> None:
+        """The node is one of an encrypted cluster."""
+        # A socket's path has room for 107 bytes only.
+        self._run = Path("/tmp", self.name)
+        wireguard = WireguardConfig.below(folder / self.name, self._run, cgroup_root=f"/{self.name}")
+        self.config = replace(self.config, encrypted=True, wireguard=wireguard)
+        self._pair, self._engine = keys.generate(), Userspace(wireguard)
+
+    def _encrypt(self, labs: Sequence[Lab]) -> None:
+        assert self._pair is not None
+        assert self._engine is not None
+        assert self.config.wireguard is not None
+        peers = (
+            Peer(one.config.node_name, one.config.address, one.config.pods, one._pair.public)
+            for one in labs
+            if one is not self and one._pair and one.config.address
+        )
+        peered = wanted(peers, self._pair.public, self.config.wireguard.port)
+        encrypt(self.config, self._engine, Held(self._pair, 0.0), peered, time.time())
 
     def program(self, routes: Routes, nodes: Mapping[str, Any]) -> None:
         """Write the rules of a node whose proxy does not run; `nodes` are documents by name."""
@@ -314,7 +351,7 @@ def node_document(of: Lab, answers_back: bool = True) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def labs(folder: Path, count: int) -> Iterator[list[Lab]]:
+def labs(folder: Path, count: int, *, encrypted: bool = False) -> Iterator[list[Lab]]:
     """Nodes that reach one another's pods, and a client, on one switch. This thread is in the first node's namespace."""
     switch = f"ms{uuid.uuid4().hex[:6]}"
     ip(f"netns add {switch}")
@@ -325,6 +362,8 @@ def labs(folder: Path, count: int) -> Iterator[list[Lab]]:
             made.append(one := Lab(folder, number))
             one.plug(switch, number)
             one.config = replace(one.config, address=IPv4Address(one.address))
+            if encrypted:
+                one.encrypted(folder)
         for one in made:
             with inside(one.name):
                 bridge.ensure(one.config)

@@ -39,8 +39,10 @@ def remove(nft: Nft, config: NetworkConfig) -> None:
 
 def _ways(config: NetworkConfig) -> list[str]:
     """From and to pods of this node, and those of others: published ports lead there too."""
-    tunnel = config.wireguard.device if config.encrypted and config.wireguard else config.overlay
-    return [f'{side} "{device}"' for device in (config.bridge, tunnel) for side in ("iifname", "oifname")]
+    secret = (config.wireguard.device,) if config.encrypted and config.wireguard else ()
+    return [
+        f'{side} "{device}"' for device in (config.bridge, config.overlay, *secret) for side in ("iifname", "oifname")
+    ]
 
 
 def _mark(config: NetworkConfig) -> str:

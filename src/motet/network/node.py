@@ -32,7 +32,7 @@ from motet.network.proxy.nft import Nft, NftError
 from motet.network.roster import Roster
 from motet.network.wireguard import decide, engine, links, userspace
 from motet.network.wireguard.kernel import remove_standing
-from motet.network.wireguard.loop import MAIN_TABLE, Wireguard
+from motet.network.wireguard.loop import Wireguard
 from motet.store.document import Document
 
 _log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ class NodeNetwork:
                 raise NetworkError("the node has nowhere to keep its WireGuard keys")
             engine.choose(self._config.wireguard)
         if not self._config.mtu:
-            # What fits into either tunnel, so that pods need not begin anew when encryption comes.
-            mtu = kernel.mtu_below(self._config.address) - max(OVERHEAD, decide.OVERHEAD)
-            self._config = replace(self._config, mtu=mtu)
+            # What fits into either tunnel, so that pods need not begin anew when a Network is encrypted; or into one in the other.
+            headers = OVERHEAD + decide.OVERHEAD if self._config.encrypted else max(OVERHEAD, decide.OVERHEAD)
+            self._config = replace(self._config, mtu=kernel.mtu_below(self._config.address) - headers)
         cni.write(self._config, bridge.ensure(self._config))
         firewall.ensure(Nft(), self._config)
 
@@ -70,8 +70,7 @@ class NodeNetwork:
             group.create_task(forever("the service proxy", self._proxy, log=_log))
             group.create_task(forever("the name server", self._dns, log=_log))
             if self._config.address is not None:
-                if not self._config.encrypted:
-                    group.create_task(forever("the way to other nodes", self._overlay, log=_log))
+                group.create_task(forever("the way to other nodes", self._overlay, log=_log))
                 if self._config.wireguard is not None:
                     group.create_task(forever("the encrypted way to other nodes", self._wireguard, log=_log))
             group.create_task(forever("policies and Networks", self._policies, log=_log))
@@ -98,8 +97,7 @@ class NodeNetwork:
         if config.wireguard is not None:
             links.remove(config.wireguard.device)
             userspace.end(config.wireguard)
-            for table in (MAIN_TABLE, config.wireguard.table):
-                remove_standing(config.all_pods, table)
+            remove_standing(config.wireguard.table)
         if config.ingress is not None:
             ingress_engine.end(config.ingress)
         bridge.remove(config)

@@ -23,9 +23,9 @@ HTTP = {"port": 80, "protocol": "TCP", "nodePort": 30080}
 DNS = {"port": 53, "protocol": "UDP", "nodePort": 30053}
 
 
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[list[Lab]]:
-    with labs(tmp_path, 3) as made:
+@pytest.fixture(params=[False, True], ids=["", "encrypted"])
+def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[Lab]]:
+    with labs(tmp_path, 3, encrypted=request.param) as made:
         yield made
 
 

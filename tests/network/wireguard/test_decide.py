@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from motet.network.overlay.peers import Peer
 from motet.network.wireguard.decide import (
     Address,
+    Aside,
     Change,
     Configuration,
     Configure,
@@ -33,8 +34,11 @@ from motet.network.wireguard.decide import (
 )
 
 ALL = IPv4Network("10.42.0.0/16")
-FENCE = Fence(ALL, 254)
-OWN = Tunnel("wg", "own", 51842, 1440, IPv4Address("10.42.0.1"), ALL, 254)
+PODS = IPv4Network("10.42.0.0/24")
+RULE = Rule(9, 7, to=ALL)
+OWN = Tunnel("wg", "own", 51842, 1440, IPv4Address("10.42.0.1"), PODS, ALL, 7, (RULE,))
+STANDING = [Put(Aside(PODS, 7)), Put(Fence(ALL, 7)), Put(RULE)]
+LASTING = (Fence, Aside, Rule)
 NOW = 1_000_000.0
 
 
@@ -56,7 +60,7 @@ def applied(there: Observed, steps: list[Step]) -> Observed:
                 assert not there.occupied
                 there = replace(there, configuration=Configuration("", 0), occupied=True, mtu=1420)
             case Remove():
-                there = Observed(entries=frozenset(each for each in there.entries if isinstance(each, Fence | Rule)))
+                there = Observed(entries=frozenset(each for each in there.entries if isinstance(each, LASTING)))
             case Configure(key, port):
                 assert held is not None
                 dead = key != held.key
@@ -76,7 +80,7 @@ def applied(there: Observed, steps: list[Step]) -> Observed:
             case Raise(mtu):
                 there = replace(there, up=True, mtu=mtu)
             case Put(entry):
-                assert there.up or isinstance(entry, Fence | Rule), "an entry was put on a device that is down"
+                assert there.up or isinstance(entry, LASTING), "an entry was put on a device that is down"
                 others = there.entries
                 if isinstance(entry, Route):
                     others = frozenset(each for each in others if not (isinstance(each, Route) and each.to == entry.to))
@@ -96,25 +100,27 @@ def brought_up(*found: Peer) -> Observed:
     return applied(Observed(), decide(OWN, peers(*found), Observed(), NOW))
 
 
-def test_with_a_mark_the_fence_stands_before_anything_is_led_to_it_and_all_of_it_goes_again() -> None:
-    tunnel = replace(OWN, table=7, mark=4)
-    fence, rule = Fence(ALL, 7), Rule(4, 7)
-    assert decide(tunnel, peers(), Observed(), NOW) == [Put(fence), Put(rule)]
-    there = applied(Observed(), decide(tunnel, peers(peer(1)), Observed(), NOW))
-    assert dismantle(tunnel, there) == [Remove(), Drop(rule), Drop(fence)]
-    assert dismantle(tunnel, Observed()) == []
-
-
 def test_a_node_alone_has_a_fence_and_no_device() -> None:
-    assert decide(OWN, peers(), Observed(), NOW) == [Put(FENCE)]
+    assert decide(OWN, peers(), Observed(), NOW) == STANDING
+
+
+def test_all_of_it_goes_when_it_is_not_needed_and_nothing_is_led_to_what_is_gone() -> None:
+    steps = dismantle(brought_up(peer(1)))
+    assert steps[:2] == [Remove(), Drop(RULE)]
+    assert applied(brought_up(peer(1)), steps) == Observed()
+    assert dismantle(Observed()) == []
+
+
+def test_the_end_of_a_peers_tunnel_is_left_to_vxlan() -> None:
+    assert Put(Aside(IPv4Network("10.42.1.0/32"), 7)) in decide(OWN, peers(peer(1)), Observed(), NOW)
 
 
 def test_the_fence_stays_when_the_last_peer_goes() -> None:
-    assert decide(OWN, peers(), brought_up(peer(1)), NOW) == [Remove()]
+    assert decide(OWN, peers(), brought_up(peer(1)), NOW) == [Remove(), Drop(Aside(IPv4Network("10.42.1.0/32"), 7))]
 
 
 def test_the_fence_comes_before_everything_else() -> None:
-    assert decide(OWN, peers(peer(1)), Observed(), NOW)[0] == Put(FENCE)
+    assert decide(OWN, peers(peer(1)), Observed(), NOW)[:3] == STANDING
 
 
 def test_a_peer_is_its_key_its_address_and_its_own_pods_and_nothing_more() -> None:
@@ -147,13 +153,15 @@ def test_with_another_key_of_its_own_the_node_greets_those_that_knew_the_old_one
 
 
 def test_a_device_of_another_kind_makes_room() -> None:
-    steps = decide(OWN, peers(peer(1)), Observed(occupied=True, entries=frozenset({FENCE})), NOW)
+    steps = decide(
+        OWN, peers(peer(1)), Observed(occupied=True, entries=frozenset(each.entry for each in STANDING)), NOW
+    )
     assert steps[:3] == [Remove(), Make(), Configure("own", 51842)]
 
 
 def test_a_device_that_is_down_is_raised_and_its_routes_made_again() -> None:
     there = _down(brought_up(peer(1)))
-    route = Route(IPv4Network("10.42.1.0/24"), OWN.gateway, 254)
+    route = Route(IPv4Network("10.42.1.0/24"), OWN.gateway, 7)
     assert decide(OWN, peers(peer(1)), there, NOW) == [Raise(1440), Put(route)]
 
 
@@ -204,11 +212,11 @@ _PEERS = st.lists(
     max_size=6,
 )
 _TUNNELS = st.builds(
-    lambda key, port, mtu, mark: replace(OWN, key=key, port=port, mtu=mtu, mark=mark),
+    lambda key, port, mtu, rules: replace(OWN, key=key, port=port, mtu=mtu, rules=rules),
     st.sampled_from(["own", "fresh"]),
     st.sampled_from([51842, 7]),
     st.sampled_from([1440, 8940]),
-    st.sampled_from([0, 4]),
+    st.sampled_from([(RULE,), (Rule(8, 254, mark=8), Rule(9, 7, mark=4))]),
 )
 
 

@@ -49,8 +49,14 @@ def test_two_nodes_reach_each_others_pods(nodes: tuple[Node, Node]) -> None:
 def test_the_tunnel_fits_the_network_below_and_a_fence_stands_behind_it(nodes: tuple[Node, Node]) -> None:
     one, _ = nodes
     assert "mtu 1440" in one.space.ip("link show motet-wireguard")
-    assert "blackhole 10.42.0.0/16" in one.space.ip("route")
-    assert "10.42.2.0/24 proto static scope link src 10.42.1.1" in one.space.ip("route show dev motet-wireguard")
+    table = one.space.ip("route show table 4242")
+    for route in (
+        "blackhole 10.42.0.0/16",
+        "throw 10.42.1.0/24",
+        "throw 10.42.2.0 ",
+        "10.42.2.0/24 dev motet-wireguard",
+    ):
+        assert route in table
 
 
 def test_a_second_look_finds_nothing_to_do(nodes: tuple[Node, Node]) -> None:
@@ -61,9 +67,12 @@ def test_a_second_look_finds_nothing_to_do(nodes: tuple[Node, Node]) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "route del 10.42.2.0/24",
-        "route del blackhole 10.42.0.0/16 metric 16777215",
-        "route replace 10.42.2.0/24 dev motet0",
+        "route del 10.42.2.0/24 table 4242",
+        "route del blackhole 10.42.0.0/16 metric 16777215 table 4242",
+        "route del throw 10.42.1.0/24 table 4242",
+        "route replace 10.42.2.0/24 dev motet0 table 4242",
+        "rule del pref 4241",
+        "rule del pref 4242",
         "link set motet-wireguard down",
         "link set motet-wireguard mtu 1300",
         "addr flush dev motet-wireguard",
@@ -159,7 +168,7 @@ def test_the_last_peer_takes_the_device_with_it_and_leaves_the_fence(nodes: tupl
     one.synchronize()
     assert one.space.ip("link show").count("motet-wireguard") == 0
     assert processes.server_of(one.wireguard.socket) == 0
-    assert "blackhole 10.42.0.0/16" in one.space.ip("route")
+    assert "blackhole 10.42.0.0/16" in one.space.ip("route show table 4242")
 
 
 def test_a_device_of_another_kind_makes_room(tmp_path: Path) -> None:

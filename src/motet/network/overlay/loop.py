@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 from motet.client.interface import Client
 from motet.kinds import node
@@ -17,6 +18,7 @@ from motet.network.bridge import NetworkError
 from motet.network.config import NetworkConfig
 from motet.network.overlay import kernel, peers
 from motet.network.overlay.decide import OVERHEAD, Device, decide
+from motet.network.wireguard import decide as wireguard
 from motet.store.document import Document
 from motet.store.table import Table
 
@@ -84,8 +86,12 @@ def synchronize(config: NetworkConfig, found: tuple[peers.Peer, ...]) -> int:
     """Make the kernel hold the way to `found`; returns the number of steps it took. Blocking. Raises NetworkError."""
     if config.address is None:
         raise NetworkError("the node has no address for other nodes to reach it by")
-    mtu = kernel.mtu_below(config.address) - OVERHEAD
-    device = Device(config.overlay, config.vni, config.vxlan_port, config.address, peers.mac_of(config.pods), mtu)
+    local, mtu = config.address, kernel.mtu_below(config.address) - OVERHEAD
+    if config.encrypted:
+        # From bridge to bridge, which is a way through WireGuard.
+        local, mtu = config.gateway, mtu - wireguard.OVERHEAD
+        found = tuple(replace(peer, address=peer.pods[1]) for peer in found)
+    device = Device(config.overlay, config.vni, config.vxlan_port, local, peers.mac_of(config.pods), mtu)
     steps = decide(device, config.gateway, found, kernel.observe(config.overlay))
     kernel.apply(config.overlay, steps)
     return len(steps)

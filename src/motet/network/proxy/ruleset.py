@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from motet.network.config import NetworkConfig
+from motet.network.proxy import sparing
 from motet.network.proxy.desired import Backends, Frontend, parsed
 from motet.network.proxy.mesh import Elements
 
@@ -147,7 +148,7 @@ table ip {table} {{
     type filter hook output priority 0; policy accept;
     ct state new ct mark vmap @nobody
     ip daddr {config.services} oifname != "lo" goto refuse
-  }}
+  }}{sparing.chains(config)}
 }}
 """
 

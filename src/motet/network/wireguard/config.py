@@ -20,9 +20,11 @@ class WireguardConfig:
     cgroup: str
     device: str = DEVICE
     port: int = PORT
-    # Where not everything is encrypted: the bit of a packet's mark that says so, and the routing table of such packets.
-    mark: int = 0x0400_0000
+    # The routing table that leads into the device. Bits of a packet's mark: where not everything is encrypted, look there;
+    # where everything is, look elsewhere.
     table: int = 4242
+    mark: int = 0x0400_0000
+    spared: int = 0x0800_0000
     # How old a key becomes before another takes its place.
     key_seconds: float = 30 * _DAY
 

@@ -2,8 +2,8 @@
 
 One device; a peer is a key, where it is, and the addresses that are its own: its pod network, which has its end of the tunnel
 in it. WireGuard lets nobody send under addresses that are not its own (its "cryptokey routing"), so a node that lies gets
-nothing that is meant for others and passes for nobody. Routes lead the peers' pods to the device, and a fence of lower
-rank stops what would otherwise leave by the default route, in clear, while the device is away.
+nothing that is meant for others and passes for nobody. Routes to peers' pods are in a table of their own, to which rules
+lead; a fence in it stops what would otherwise leave by other routes, in clear, while the device is away.
 """
 
 from __future__ import annotations
@@ -76,31 +76,39 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """Packets with this bit in their mark look into this routing table first."""
+class Aside:
+    """What goes here is none of this table's business."""
 
-    mark: int
+    to: IPv4Network
     table: int
 
 
-Entry = Address | Route | Fence | Rule
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Packets that have this bit in their mark (0: any), to these addresses (None: any), look into this routing table."""
+
+    rank: int
+    table: int
+    mark: int = 0
+    to: IPv4Network | None = None
+
+
+Entry = Address | Route | Fence | Aside | Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """What is wanted of the node's own end. `key` is public, `mtu` in bytes.
-
-    With a `mark` only packets that have it go this way, by a routing table of their own.
-    """
+    """What is wanted of the node's own end. `key` is public, `mtu` in bytes; `rules` lead packets to the routing `table`."""
 
     name: str
     key: str
     port: int
     mtu: int
     gateway: IPv4Address
-    fence: IPv4Network
+    pods: IPv4Network
+    all_pods: IPv4Network
     table: int
-    mark: int = 0
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +214,14 @@ def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[S
     standing = _standing(tunnel)
     steps: list[Step] = [Put(entry) for entry in standing if entry not in there.entries]
     if not peers.remotes:
-        return [*steps, *([Remove()] if there.configuration is not None else [])]
+        stale = _ordered(_lasting(there.entries) - frozenset(standing), routes_first=True)
+        return [*steps, *([Remove()] if there.configuration is not None else []), *map(Drop, stale)]
     held, sessions = there.entries, {} if there.configuration is None else _sessions(there.configuration)
     if there.configuration is None:
         if there.occupied:
             steps.append(Remove())
         steps += [Make(), Configure(tunnel.key, tunnel.port)]
-        held = frozenset()
+        held = _lasting(held)
     elif (there.configuration.key, there.configuration.port) != (tunnel.key, tunnel.port):
         steps.append(Configure(tunnel.key, tunnel.port))
     change = _change(peers.remotes, sessions, now)
@@ -237,10 +246,10 @@ def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[S
     return steps
 
 
-def dismantle(tunnel: Tunnel, there: Observed) -> list[Step]:
+def dismantle(there: Observed) -> list[Step]:
     """The steps that leave nothing of it."""
-    standing = [Drop(entry) for entry in reversed(_standing(tunnel)) if entry in there.entries]
-    return [*([Remove()] if there.occupied else []), *standing]
+    lasting = sorted(_lasting(there.entries), key=lambda entry: (not isinstance(entry, Rule), str(entry)))
+    return [*([Remove()] if there.occupied else []), *map(Drop, lasting)]
 
 
 def silent(peers: Wanted, there: Observed, now: float) -> frozenset[IPv4Network]:
@@ -254,9 +263,13 @@ def silent(peers: Wanted, there: Observed, now: float) -> frozenset[IPv4Network]
 
 
 def _standing(tunnel: Tunnel) -> list[Entry]:
-    """What holds without any peer. The fence is there before anything is led to it."""
-    fence = Fence(tunnel.fence, tunnel.table)
-    return [fence, Rule(tunnel.mark, tunnel.table)] if tunnel.mark else [fence]
+    """What holds without any peer. Whatever is led here finds its way past, or the fence."""
+    return [Aside(tunnel.pods, tunnel.table), Fence(tunnel.all_pods, tunnel.table), *tunnel.rules]
+
+
+def _lasting(entries: frozenset[Entry]) -> frozenset[Entry]:
+    """Those that do not go with the device."""
+    return frozenset(entry for entry in entries if not isinstance(entry, Address | Route))
 
 
 def _sessions(configuration: Configuration) -> dict[str, Session]:
@@ -283,8 +296,10 @@ def _entries(tunnel: Tunnel, pods: Sequence[IPv4Network]) -> Iterable[Entry]:
     yield Address(tunnel.gateway)
     for network in pods:
         yield Route(network, tunnel.gateway, tunnel.table)
+        # The end of VXLAN's tunnel is in there: answers that go back the way they came are sent to it.
+        yield Aside(IPv4Network(network.network_address), tunnel.table)
 
 
 def _ordered(entries: Iterable[Entry], *, routes_first: bool) -> list[Entry]:
-    """Routes come last when made and go first when taken."""
-    return sorted(entries, key=lambda entry: (isinstance(entry, Route) is not routes_first, str(entry)))
+    """Routes, and rules that lead to them, come last when made and go first when taken."""
+    return sorted(entries, key=lambda entry: (isinstance(entry, Route | Rule) is not routes_first, str(entry)))

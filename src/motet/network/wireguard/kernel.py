@@ -15,6 +15,7 @@ from motet.network.bridge import NetworkError
 from motet.network.overlay.kernel import is_lenient, relax
 from motet.network.wireguard.decide import (
     Address,
+    Aside,
     Change,
     Configure,
     Drop,
@@ -37,10 +38,10 @@ from motet.network.wireguard.keys import Pair
 
 _INET = 2
 _UP = 1
-_BLACKHOLE = 6
+_BLACKHOLE, _THROW = 6, 9
 _STATIC = 4
-# Of the rule: after the one for the machine's own addresses.
-_FIRST = 4242
+# Of our rules: after the one for the machine's own addresses.
+RANKS = (4241, 4242)
 # Of the fence, so that everything else comes first.
 _LAST = 0xFFFFFF
 _EXISTS = 17
@@ -53,7 +54,7 @@ def observe(tunnel: Tunnel, engine: Engine) -> Observed:
     try:
         with IPRoute() as netlink:
             index = _index(netlink, tunnel.name)
-            standing: frozenset[Entry] = frozenset((*_fences(netlink, tunnel.table), *_rules(netlink, tunnel.table)))
+            standing: frozenset[Entry] = frozenset((*_stops(netlink, tunnel.table), *_rules(netlink)))
             if not index:
                 return Observed(entries=standing)
             link = netlink.get_links(index)[0]
@@ -87,14 +88,11 @@ def apply(tunnel: Tunnel, engine: Engine, pairs: Mapping[str, Pair], steps: Sequ
             raise NetworkError(f"{tunnel.name}: {step}: {error}") from error
 
 
-def remove_standing(pods: IPv4Network, table: int) -> None:
+def remove_standing(table: int) -> None:
     """Take away what stands without a device. Nothing happens when it is not there."""
     with IPRoute() as netlink:
-        for rule in _rules(netlink, table):
-            _entry(netlink, "", rule, put=False)
-        for fence in _fences(netlink, table):
-            if fence.pods == pods:
-                _entry(netlink, "", fence, put=False)
+        for entry in (*_rules(netlink), *_stops(netlink, table)):
+            _entry(netlink, "", entry, put=False)
 
 
 def _take(tunnel: Tunnel, engine: Engine, pairs: Mapping[str, Pair], step: Step) -> None:
@@ -135,9 +133,14 @@ def _entry(netlink: IPRoute, name: str, entry: Entry, *, put: bool) -> None:
         case Fence(pods, table):
             verb = "replace" if put else "del"
             netlink.route(verb, dst=str(pods), type="blackhole", priority=_LAST, table=table, proto=_STATIC)
-        case Rule(mark, table):
+        case Aside(to, table):
+            verb = "replace" if put else "del"
+            netlink.route(verb, dst=str(to), type="throw", table=table, proto=_STATIC)
+        case Rule(rank, table, mark, to):
             verb = "add" if put else "del"
-            netlink.rule(verb, priority=_FIRST, fwmark=mark, fwmask=mark, table=table)
+            marked = {"fwmark": mark, "fwmask": mark} if mark else {}
+            narrow = {"dst": str(to)} if to else {}
+            netlink.rule(verb, priority=rank, table=table, **marked, **narrow)
 
 
 def _index(netlink: IPRoute, name: str) -> int:
@@ -160,15 +163,23 @@ def _routes(netlink: IPRoute, index: int, table: int) -> Iterator[Entry]:
         yield Route(network, IPv4Address(found.get("RTA_PREFSRC", "0.0.0.0")), table)
 
 
-def _fences(netlink: IPRoute, table: int) -> Iterator[Fence]:
+def _stops(netlink: IPRoute, table: int) -> Iterator[Fence | Aside]:
     for item in netlink.get_routes(family=_INET, table=table):
         found = dict(item["attrs"])
-        if item["type"] == _BLACKHOLE and found.get("RTA_PRIORITY") == _LAST and "RTA_DST" in found:
-            yield Fence(IPv4Network(f"{found['RTA_DST']}/{item['dst_len']}"), table)
+        if "RTA_DST" not in found:
+            continue
+        to = IPv4Network(f"{found['RTA_DST']}/{item['dst_len']}")
+        if item["type"] == _BLACKHOLE and found.get("RTA_PRIORITY") == _LAST:
+            yield Fence(to, table)
+        elif item["type"] == _THROW:
+            yield Aside(to, table)
 
 
-def _rules(netlink: IPRoute, table: int) -> Iterator[Rule]:
+def _rules(netlink: IPRoute) -> Iterator[Rule]:
+    """Those of our ranks."""
     for item in netlink.get_rules(family=_INET):
         found = dict(item["attrs"])
-        if found.get("FRA_TABLE") == table and found.get("FRA_FWMARK") == found.get("FRA_FWMASK", 0):
-            yield Rule(found["FRA_FWMARK"], table)
+        rank, mark = found.get("FRA_PRIORITY"), found.get("FRA_FWMARK", 0)
+        if rank in RANKS and (not mark or found.get("FRA_FWMASK") == mark):
+            to = IPv4Network(f"{found['FRA_DST']}/{item['dst_len']}") if "FRA_DST" in found else None
+            yield Rule(rank, found["FRA_TABLE"], mark, to)

@@ -23,7 +23,7 @@ from motet.network.overlay import peers
 from motet.network.overlay.kernel import mtu_below
 from motet.network.wireguard import kernel, keys
 from motet.network.wireguard.config import WireguardConfig
-from motet.network.wireguard.decide import OVERHEAD, Tunnel, Wanted, decide, dismantle, silent, wanted
+from motet.network.wireguard.decide import OVERHEAD, Rule, Tunnel, Wanted, decide, dismantle, silent, wanted
 from motet.network.wireguard.engine import Absent, Engine, choose
 from motet.network.wireguard.keys import Held, KeyFiles
 from motet.store.document import Document
@@ -31,7 +31,7 @@ from motet.store.table import Table
 
 _log = logging.getLogger(__name__)
 
-MAIN_TABLE = 254
+_MAIN_TABLE = 254
 # A burst of changes (nodes joining, a device going away) is one step.
 _GATHER_SECONDS = 0.05
 _RESYNC_SECONDS = 10.0
@@ -199,7 +199,7 @@ def _encrypted(document: Document | None) -> bool:
 
 def _dismantle(config: NetworkConfig, wireguard: WireguardConfig, engine: Engine) -> None:
     own = tunnel(config, wireguard, "")
-    kernel.apply(own, engine, {}, dismantle(own, kernel.observe(own, engine)))
+    kernel.apply(own, engine, {}, dismantle(kernel.observe(own, engine)))
 
 
 def synchronize(
@@ -226,7 +226,17 @@ def tunnel(config: NetworkConfig, wireguard: WireguardConfig, key: str) -> Tunne
         port=wireguard.port,
         mtu=mtu_below(config.address) - OVERHEAD,
         gateway=config.gateway,
-        fence=config.all_pods,
-        table=MAIN_TABLE if config.encrypted else wireguard.table,
-        mark=0 if config.encrypted else wireguard.mark,
+        pods=config.pods,
+        all_pods=config.all_pods,
+        table=wireguard.table,
+        rules=_rules(config, wireguard),
     )
+
+
+def _rules(config: NetworkConfig, wireguard: WireguardConfig) -> tuple[Rule, ...]:
+    """What is led into the tunnel: all that is for pods but what keeps a client's address, or only what is marked."""
+    first, second = kernel.RANKS
+    if config.encrypted:
+        spared = Rule(first, _MAIN_TABLE, mark=wireguard.spared)
+        return spared, Rule(second, wireguard.table, to=config.all_pods)
+    return (Rule(second, wireguard.table, mark=wireguard.mark),)

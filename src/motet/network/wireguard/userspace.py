@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _START_SECONDS = 10.0
 _END_SECONDS = 5.0
 _LOOK_EVERY = 0.005
+_LONGEST_SOCKET = 107
 # Silent this many times in a row while alive: it hangs.
 _SILENT_TIMES = 3
 _OWN_PLACE = 'mount --bind "$1" /var/run && exec "$2" --foreground "$3"'
@@ -68,6 +69,8 @@ class Userspace:
         config, program = self._config, executable()
         if not program:
             raise NetworkError("wireguard-go is not installed any more; install it with: motet doctor --fix")
+        if len(str(config.socket)) > _LONGEST_SOCKET:
+            raise NetworkError(f"{config.socket} is too long for a socket: at most {_LONGEST_SOCKET} characters")
         self._end()
         for directory in (config.socket.parent, config.log.parent):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
