@@ -6,13 +6,14 @@ not leaving (or the Service publishes unready addresses), a finished pod has no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from motet.controllers import slicing
 from motet.controllers.podview import Condition
+from motet.controllers.slicing import Filling, Group, Plan
 from motet.store.document import Meta
 
 Json = dict[str, Any]
@@ -117,62 +118,28 @@ class ServiceView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
         return labels
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Slices to create, to replace (with their resourceVersion) and to delete (name, uid)."""
-
-    create: tuple[Json, ...] = ()
-    update: tuple[Json, ...] = ()
-    delete: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(slots=True)
-class _Slice:
-    """A slice being filled: endpoints by pod uid. `document` is what exists, if anything does."""
-
-    document: Json | None
-    endpoints: dict[str, Json] = field(default_factory=dict)
-    changed: bool = False
-
-
 def slices(service: ServiceView, pods: Iterable[BackendView], existing: Sequence[Json]) -> Plan:
-    """What to do about the slices of `service` that we manage, so that each backend is in exactly one.
-
-    An endpoint stays in the slice it is in; new ones go first to slices that change anyway, then to any with room.
-    """
+    """What to do about the slices of `service` that we manage, so that each backend is in exactly one."""
     wanted = _wanted(service, pods)
     if not any(wanted.values()):
         wanted = {(service.families()[0], ()): {}}  # one empty slice says "we looked, there is nobody"
-    by_group: dict[tuple[str, tuple[Any, ...]], list[_Slice]] = {key: [] for key in wanted}
-    surplus: list[Json] = []
-    for document in existing:
-        key = (document.get("addressType", ""), _ports_key(document.get("ports") or ()))
-        if key in by_group:
-            by_group[key].append(_Slice(document))
-        else:
-            surplus.append(document)
-    create: list[Json] = []
-    update: list[Json] = []
-    for key, filled in by_group.items():
-        for each in _fill(wanted[key], filled):
-            body = _slice_body(service, key, each)
-            if each.document is None:
-                create.append(body)
-            elif not each.endpoints and (wanted[key] or each is not filled[0]):
-                surplus.append(each.document)
-            elif _differs(body, each.document):
-                update.append(body)
-    gone = tuple((document["metadata"]["name"], document["metadata"].get("uid", "")) for document in surplus)
-    return Plan(tuple(create), tuple(update), gone)
+    return slicing.plan(
+        wanted,
+        existing,
+        per_slice=_PER_SLICE,
+        identity=lambda endpoint: str((endpoint.get("targetRef") or {}).get("uid", "")),
+        body=lambda group, each: _slice_body(service, group, each),
+        keep_empty=True,
+    )
 
 
-def _wanted(service: ServiceView, pods: Iterable[BackendView]) -> dict[tuple[str, tuple[Any, ...]], dict[str, Json]]:
+def _wanted(service: ServiceView, pods: Iterable[BackendView]) -> dict[Group, dict[str, Json]]:
     """Endpoints by pod uid, grouped by address family and resolved ports."""
-    groups: dict[tuple[str, tuple[Any, ...]], dict[str, Json]] = {}
+    groups: dict[Group, dict[str, Json]] = {}
     for pod in pods:
         if pod.status.phase in ("Succeeded", "Failed"):
             continue
-        ports = _ports_key(resolved(service, pod))
+        ports = slicing.ports_key(resolved(service, pod))
         for family in service.families():
             address = next((ip for ip in pod.addresses() if _FAMILIES[family] in ip), "")
             if address:
@@ -205,11 +172,6 @@ def _target(port: ServicePort, pod: BackendView) -> int | None:
     return None
 
 
-def _ports_key(ports: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
-    entries = ((p.get("name") or "", p.get("port"), p.get("protocol", "TCP"), p.get("appProtocol")) for p in ports)
-    return tuple(sorted(entries, key=repr))
-
-
 def _endpoint(service: ServiceView, pod: BackendView, address: str) -> Json:
     serving, leaving = pod.ready(), pod.leaving()
     ready = service.spec.publish_not_ready_addresses or (serving and not leaving)
@@ -235,67 +197,22 @@ def _named(service: ServiceView, pod: BackendView) -> bool:
     return bool(pod.spec.hostname) and pod.spec.subdomain == service.metadata.name
 
 
-def _fill(wanted: Mapping[str, Json], filled: list[_Slice]) -> list[_Slice]:
-    left = dict(wanted)
-    for each in filled:
-        for endpoint in (each.document or {}).get("endpoints") or ():
-            uid = (endpoint.get("targetRef") or {}).get("uid", "")
-            current = left.pop(uid, None)
-            if current is not None and len(each.endpoints) < _PER_SLICE:
-                each.endpoints[uid] = current
-                each.changed |= current != endpoint
-            else:
-                each.changed = True
-                if current is not None:
-                    left[uid] = current
-    for each in sorted(filled, key=lambda candidate: (not candidate.changed, -len(candidate.endpoints))):
-        while left and len(each.endpoints) < _PER_SLICE:
-            uid = next(iter(left))
-            each.endpoints[uid] = left.pop(uid)
-            each.changed = True
-    result = list(filled)
-    while left or not result:
-        taken = [left.popitem() for _ in range(min(_PER_SLICE, len(left)))]
-        result.append(_Slice(None, dict(taken), changed=True))
-    return result
-
-
-def _slice_body(service: ServiceView, key: tuple[str, tuple[Any, ...]], each: _Slice) -> Json:
-    family, ports = key
+def _slice_body(service: ServiceView, group: Group, each: Filling) -> Json:
+    family, ports = group
     meta = service.metadata
-    old = (each.document or {}).get("metadata") or {}
-    kept = {key: old[key] for key in ("name", "uid", "resourceVersion", "annotations") if old.get(key)}
-    if not kept:
-        kept = {"generateName": f"{meta.name}-"}
     owner = {"apiVersion": "v1", "kind": "Service", "name": meta.name, "uid": meta.uid}
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            **kept,
-            "namespace": meta.namespace,
+            **slicing.metadata(each, meta.name, meta.namespace),
             "labels": {**service.labels(), SERVICE_NAME: meta.name, MANAGED_BY: MANAGER},
             "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
         },
         "addressType": family,
         "endpoints": list(each.endpoints.values()),
-        "ports": [_port(entry) for entry in ports],
+        "ports": [slicing.port(entry) for entry in ports],
     }
-
-
-def _port(entry: tuple[Any, ...]) -> Json:
-    name, port, protocol, app_protocol = entry
-    document: Json = {"name": name, "port": port, "protocol": protocol}
-    return {**document, "appProtocol": app_protocol} if app_protocol else document
-
-
-def _differs(body: Json, document: Json) -> bool:
-    old = document["metadata"]
-    return bool(
-        body["endpoints"] != (document.get("endpoints") or [])
-        or body["metadata"]["labels"] != old.get("labels")
-        or body["metadata"]["ownerReferences"] != old.get("ownerReferences")
-    )
 
 
 def endpoints(service: ServiceView, pods: Iterable[BackendView], existing: Json | None) -> Json | None:
@@ -314,7 +231,7 @@ def endpoints(service: ServiceView, pods: Iterable[BackendView], existing: Json 
         if count > _PER_ENDPOINTS:
             continue
         ready = pod.ready() or service.spec.publish_not_ready_addresses
-        lists = by_ports.setdefault(_ports_key(resolved(service, pod)), ([], []))
+        lists = by_ports.setdefault(slicing.ports_key(resolved(service, pod)), ([], []))
         lists[0 if ready else 1].append(_address(service, pod, address))
     subsets = []
     for ports, (good, bad) in sorted(by_ports.items(), key=repr):
@@ -334,7 +251,7 @@ def _address(service: ServiceView, pod: BackendView, address: str) -> Json:
 
 def _old_port(entry: tuple[Any, ...]) -> Json:
     """Endpoints leave an empty port name out, slices keep it."""
-    return {key: value for key, value in _port(entry).items() if value != ""}
+    return {key: value for key, value in slicing.port(entry).items() if value != ""}
 
 
 def _endpoints_body(

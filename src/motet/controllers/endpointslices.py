@@ -87,7 +87,7 @@ class EndpointSlices:
         )
         loop.watch(self._services, own_key)
         loop.watch(self._pods, self._services_of)
-        loop.watch(self._slices, _service_named)
+        loop.watch(self._slices, service_named)
         loop.watch(self._endpoints, own_key)
         try:
             await loop.run()
@@ -157,7 +157,8 @@ class EndpointSlices:
             await self._client.delete(endpoints_kind.KIND, name, namespace, uid=found.meta.uid)
 
 
-def _service_named(old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
+def service_named(old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
+    """The Service that a slice belongs to."""
     document = new or old
     name = (document.meta.labels or {}).get(backends.SERVICE_NAME) if document else None
     return ((document.namespace, name),) if document and name else ()

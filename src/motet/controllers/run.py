@@ -24,6 +24,7 @@ from motet.controllers.cronjob import CronJobs
 from motet.controllers.customresources import CustomResources
 from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
+from motet.controllers.endpointslicemirroring import EndpointSliceMirroring
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.eviction import TaintEviction
 from motet.controllers.garbage import GarbageCollector
@@ -107,6 +108,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         ).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
+        "endpointslice-mirroring": EndpointSliceMirroring(client, clock).run,
         "custom-resources": CustomResources(client, clock, catalogue).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
         "namespace": Namespaces(client, clock, catalogue).run,
