@@ -6,6 +6,7 @@ All of them have to be true. One that is false decides, whatever others failed w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from motet.api.admission import Request
@@ -17,6 +18,7 @@ from motet.kinds.cel import engine
 from motet.kinds.cel.engine import CompileError, EvaluationError, NotInstalled, Values
 from motet.kinds.cel.library import authorizing
 from motet.kinds.kind import Json, Kind
+from motet.kinds.shape import text
 
 
 class Authorizer(Protocol):
@@ -25,14 +27,17 @@ class Authorizer(Protocol):
     def decide(self, user: User, attributes: Attributes) -> Decision: ...
 
 
-class Named(Protocol):
+@dataclass(frozen=True, slots=True)
+class Condition:
     """A named expression."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    expression: str
 
-    @property
-    def expression(self) -> str: ...
+
+def conditions(given: Iterable[Json]) -> tuple[Condition, ...]:
+    """From the documents of them."""
+    return tuple(Condition(text(each, "name"), text(each, "expression")) for each in given)
 
 
 class Conditions:
@@ -41,12 +46,14 @@ class Conditions:
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
-    def hold(self, conditions: Sequence[Named], request: Request, seen: Kind) -> bool:
+    def hold(self, conditions: Sequence[Condition], request: Request, seen: Kind) -> bool:
         """Whether all are true. Raises EvaluationError when none is false and one cannot be evaluated."""
         values = Values(variables(request, seen))
         return self.all_true(conditions, CONDITION_VARIABLES, values, request)
 
-    def all_true(self, conditions: Iterable[Named], names: tuple[str, ...], values: Values, request: Request) -> bool:
+    def all_true(
+        self, conditions: Iterable[Condition], names: tuple[str, ...], values: Values, request: Request
+    ) -> bool:
         failed: list[str] = []
         for condition in conditions:
             try:

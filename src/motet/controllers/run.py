@@ -15,6 +15,7 @@ from motet.base.clock import Clock
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.controllers.accounttokens import AccountTokens
+from motet.controllers.admissionpolicies import AdmissionPolicyChecks
 from motet.controllers.app import Apps
 from motet.controllers.autoscaler import Autoscalers, PodMetrics, no_metrics
 from motet.controllers.budgets import DisruptionBudgets
@@ -110,6 +111,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "endpointslice": EndpointSlices(client, clock).run,
         "endpointslice-mirroring": EndpointSliceMirroring(client, clock).run,
         "custom-resources": CustomResources(client, clock, catalogue).run,
+        "admission-policies": AdmissionPolicyChecks(client, clock, catalogue).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
         "namespace": Namespaces(client, clock, catalogue).run,
         "clusterrole-aggregation": AggregatedRoles(client, clock).run,

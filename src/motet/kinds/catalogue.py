@@ -28,6 +28,8 @@ from motet.kinds import (
     job,
     lease,
     limitrange,
+    mutatingadmissionpolicy,
+    mutatingadmissionpolicybinding,
     mutatingwebhookconfiguration,
     namespace,
     network,
@@ -49,6 +51,8 @@ from motet.kinds import (
     serviceaccount,
     statefulset,
     storageclass,
+    validatingadmissionpolicy,
+    validatingadmissionpolicybinding,
     validatingwebhookconfiguration,
 )
 from motet.kinds.custom import definition as customresourcedefinition
@@ -102,6 +106,10 @@ KINDS: tuple[Kind, ...] = (
     customresourcedefinition.KIND,
     mutatingwebhookconfiguration.KIND,
     validatingwebhookconfiguration.KIND,
+    validatingadmissionpolicy.KIND,
+    validatingadmissionpolicybinding.KIND,
+    mutatingadmissionpolicy.KIND,
+    mutatingadmissionpolicybinding.KIND,
 )
 
 

@@ -29,20 +29,6 @@ HostPort = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What one pod takes of its node: CPU in millicores, memory in bytes, ports."""
-
-    cpu: int
-    memory: int
-    ports: tuple[HostPort, ...] = ()
-
-    @classmethod
-    def of(cls, pod: Pod) -> Claim:
-        cpu, memory = resources.pod_request(pod, "cpu"), resources.pod_request(pod, "memory")
-        return cls(cpu, memory, tuple(host_ports(pod)))
-
-
-@dataclass(frozen=True, slots=True)
 class Neighbours:
     """What the other pods of this node have taken. `most` is how many pods the node may run in all."""
 

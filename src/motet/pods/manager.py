@@ -16,8 +16,8 @@ from motet.base.timestamps import format_time
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
 from motet.kinds.podspec.mirror import MIRROR
-from motet.pods import logs
-from motet.pods.admission import Neighbours
+from motet.pods import logs, resources
+from motet.pods.admission import Neighbours, host_ports
 from motet.pods.config import PodsConfig
 from motet.pods.execute import Tools, pod_ips
 from motet.pods.model import NODE, Observed
@@ -191,10 +191,10 @@ class Manager:
 
     def _neighbours(self, uid: str) -> Neighbours:
         """What the pods other than this one have of the node."""
-        others = [claim for key, worker in self._workers.items() if key != uid and (claim := worker.claim) is not None]
+        others = [held for key, worker in self._workers.items() if key != uid and (held := worker.holds) is not None]
         place, most = self._tools.config.place, self._tools.config.most_pods
-        cpu, memory = sum(claim.cpu for claim in others), sum(claim.memory for claim in others)
-        ports = [port for claim in others for port in claim.ports]
+        cpu, memory = (sum(resources.pod_request(pod, name) for pod in others) for name in ("cpu", "memory"))
+        ports = [port for pod in others for port in host_ports(pod)]
         room = Room(place.cpu, place.memory, cpu, memory)
         return Neighbours(room, len(others), most, ports, self.pressures)
 

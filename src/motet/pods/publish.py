@@ -204,8 +204,6 @@ def _significant(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         ]
         return _bare({**own, "conditions": conditions})
 
-    if known.get(_GENERATION) == wanted.get(_GENERATION):
-        return True
     return bool(plain(known) != plain(wanted))
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from motet.base.errors import ApiError
 from motet.pods import admission, backoff, execute, limits, unsupported
-from motet.pods.admission import Claim, Neighbours
+from motet.pods.admission import Neighbours
 from motet.pods.decide import decide
 from motet.pods.execute import Tools
 from motet.pods.ledger import Ledger
@@ -45,7 +45,7 @@ from motet.pods.model import (
 from motet.pods.observe import RuntimeView
 from motet.pods.publish import StatusWriter
 from motet.pods.security import ConfigError
-from motet.pods.spec import Condition, ContainerSpec, Pod, PodSpec, quiet
+from motet.pods.spec import Condition, ContainerSpec, Pod, quiet
 from motet.pods.status import OWN_CONDITIONS, Host, compute
 from motet.pods.telling import Telling
 from motet.pods.vitals import Vitals
@@ -91,7 +91,6 @@ class Worker:
         self._holds_start = False
         self._first_look = True
         self._granted = pod
-        self._claimed: tuple[PodSpec, Claim] | None = None
         self._released = quiet(pod)
         self._refresh_at = 0.0
         self._status: dict[str, Any] = {}
@@ -223,16 +222,6 @@ class Worker:
         if self._released or self._rejected is not None or (self._first_look and not self.pod.status.start_time):
             return None
         return self._granted
-
-    @property
-    def claim(self) -> Claim | None:
-        """What it takes of the node now. Asked of every pod whenever another one comes, so it is worked out once."""
-        pod = self.holds
-        if pod is None:
-            return None
-        if self._claimed is None or self._claimed[0] is not pod.spec:
-            self._claimed = (pod.spec, Claim.of(pod))
-        return self._claimed[1]
 
     @property
     def waits_for_room(self) -> bool:

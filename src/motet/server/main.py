@@ -26,6 +26,7 @@ from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.policies.admitting import AdmissionPolicies
 from motet.api.quota import admission as quota
 from motet.api.quota.book import QuotaBook
 from motet.api.rbac import bootstrap as rbac_bootstrap
@@ -91,8 +92,13 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         quotas = QuotaBook(cache.table, clock)
         webhooks = WebhookClient(cache.table)
         stack.push_async_callback(webhooks.close)
-        outside = AdmissionWebhooks(webhooks, catalogue, cache.table, Conditions(authorizer))
-        chain = Chain((*plugins(rbac, authorizer, clock), *outside.plugins, *quota.plugins(quotas, clock)))
+        conditions = Conditions(authorizer)
+        policies = AdmissionPolicies(catalogue, cache.table, conditions)
+        outside = AdmissionWebhooks(webhooks, catalogue, cache.table, conditions)
+        chain = Chain(
+            (*plugins(rbac, authorizer, clock), *policies.plugins, *outside.plugins, *quota.plugins(quotas, clock))
+        )
+        policies.follow(chain.forget)
         outside.follow(chain.forget)
         registry = Registry(store, cache, catalogue, clock, numbers=numbers, admission=chain)
         custom = CustomKinds(registry, webhooks)

@@ -31,6 +31,7 @@ from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
 from motet.api.noderestriction import NODE_RESTRICTION
+from motet.api.policies.admitting import AdmissionPolicies
 from motet.api.rbac import bootstrap as rbac_bootstrap
 from motet.api.rbac import escalation
 from motet.api.rbac.index import RbacIndex
@@ -177,8 +178,11 @@ async def serving(
 
     own = (*escalation.plugins(rbac, may), *certificates.plugins(may, clock))
     webhooks = WebhookClient(cache.table)
-    outside = AdmissionWebhooks(webhooks, catalogue, cache.table, Conditions(authorizer))
-    chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *own, *outside.plugins))
+    conditions = Conditions(authorizer)
+    policies = AdmissionPolicies(catalogue, cache.table, conditions)
+    outside = AdmissionWebhooks(webhooks, catalogue, cache.table, conditions)
+    chain = Chain((*BUILT_IN, *NODE_RESTRICTION, *own, *policies.plugins, *outside.plugins))
+    policies.follow(chain.forget)
     outside.follow(chain.forget)
     registry = Registry(store, cache, catalogue, clock, admission=chain)
     ring = pki.ring

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from motet.api import intake, meta, scale
+from motet.api import meta
 from motet.api.admission import Lookup, Plugin, Request, Verb
 from motet.api.conditions import Conditions
-from motet.api.options import QUIET
+from motet.api.matching import exempt, faces, shown, take
 from motet.api.patch import json_patch
 from motet.api.webhooks import hooks, reviews
 from motet.api.webhooks.client import WebhookClient, WebhookFailure
@@ -26,12 +25,11 @@ from motet.base.errors import ApiError, InternalError
 from motet.kinds import mutatingwebhookconfiguration, validatingwebhookconfiguration
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.cel.engine import EvaluationError
-from motet.kinds.kind import Json, Kind
+from motet.kinds.kind import Kind
 from motet.store.document import Document
 
 log = logging.getLogger(__name__)
 
-NAMESPACES = "core/namespaces"
 _MUTATING = mutatingwebhookconfiguration.KIND.resource
 _VALIDATING = validatingwebhookconfiguration.KIND.resource
 
@@ -75,38 +73,31 @@ class AdmissionWebhooks:
 
     def _interest(self, is_mutating: bool) -> Callable[[str, Verb, str], bool]:
         def wants(resource: str, verb: Verb, subresource: str) -> bool:
-            faces = [kind for kind in self._catalogue if kind.resource == resource]
-            if not faces or hooks.exempt(faces[0]):
+            kinds = [kind for kind in self._catalogue if kind.resource == resource]
+            if not kinds or exempt(kinds[0]):
                 return False
-            return any(
-                rule.concerns(kind.group, kind.plural, subresource, verb)
-                for hook in self._hooks[is_mutating]
-                for rule in hook.rules
-                for kind in faces
-            )
+            return any(hook.matching.concerns(kinds, subresource, verb) for hook in self._hooks[is_mutating])
 
         return wants
 
     async def _mutate(self, request: Request) -> None:
-        asked = _Asked(request)
-        for hook in self._concerned(True, request):
-            if request.again and not (hook.again and request.notes.get(hook.key) not in (None, asked.state())):
+        kinds = faces(self._catalogue, request.kind)
+        for hook in self._hooks[True]:
+            if request.again and not (hook.again and request.notes.get(hook.key) not in (None, request.encoded())):
                 continue
-            if (seen := await self._matched(hook, request)) is None:
+            if (seen := self._matched(hook, request, kinds)) is None:
                 continue
-            before = asked.state()
+            before = request.encoded()
             verdict = await self._verdict(hook, seen, request)
             if verdict is not None and verdict.patch is not None:
                 await self._change(hook, seen, request, verdict.patch)
-            after = asked.state()
-            request.notes[hook.key] = after
+            after = request.notes[hook.key] = request.encoded()
             request.changed |= before != after
 
     async def _validate(self, request: Request) -> None:
+        kinds = faces(self._catalogue, request.kind)
         asked = [
-            (hook, seen)
-            for hook in self._concerned(False, request)
-            if (seen := await self._matched(hook, request)) is not None
+            (hook, seen) for hook in self._hooks[False] if (seen := self._matched(hook, request, kinds)) is not None
         ]
         answers = await asyncio.gather(
             *(self._verdict(hook, seen, request) for hook, seen in asked), return_exceptions=True
@@ -115,51 +106,22 @@ class AdmissionWebhooks:
             if isinstance(answer, BaseException):
                 raise answer
 
-    def _concerned(self, is_mutating: bool, request: Request) -> Sequence[Hook]:
-        return () if hooks.exempt(request.kind) else self._hooks[is_mutating]
-
-    async def _matched(self, hook: Hook, request: Request) -> Kind | None:
+    def _matched(self, hook: Hook, request: Request, kinds: Sequence[Kind]) -> Kind | None:
         """The face of the resource in which a webhook wants to see a request; None when it does not."""
-        kind = request.kind
-        seen = hooks.face(
-            self._faces(kind), hook.rules, hook.exactly, request.subresource, request.verb, request.namespace
-        )
-        if seen is None:
-            return None
-        if not hooks.selects_namespace(hook.namespaces, kind, self._namespace_labels(request), request.namespace):
-            return None
-        if not hooks.selects_object(hook.objects, request.new, request.old):
-            return None
-        if hook.conditions:
-            try:
-                return seen if self._conditions.hold(hook.conditions, request, seen) else None
-            except EvaluationError as error:
-                if not hook.fails:
-                    return None
-                raise InternalError(f'match conditions of webhook "{hook.name}": {error}') from error
-        return seen
-
-    def _faces(self, kind: Kind) -> Iterable[Kind]:
-        """How else the objects of a resource are shown, the way they were asked for first."""
-        yield kind
-        yield from (other for other in self._catalogue if other.resource == kind.resource and other is not kind)
-
-    def _namespace_labels(self, request: Request) -> dict[str, str] | None:
-        if request.kind.resource == NAMESPACES:
-            state = request.new if request.verb in ("CREATE", "UPDATE") and not request.subresource else None
-            if state is not None:
-                labels: dict[str, str] | None = state["metadata"].get("labels")
-                return labels
-            name = request.name
-        else:
-            name = request.namespace
-        found = self._lookup(NAMESPACES).get(name) if name else None
-        return found.meta.labels if found is not None else None
+        seen = hook.matching.face(request, kinds)
+        if seen is None or not hook.conditions:
+            return seen
+        try:
+            return seen if self._conditions.hold(hook.conditions, request, seen) else None
+        except EvaluationError as error:
+            if not hook.fails:
+                return None
+            raise InternalError(f'match conditions of webhook "{hook.name}": {error}') from error
 
     async def _verdict(self, hook: Hook, seen: Kind, request: Request) -> Verdict | None:
         """What a webhook says; None when it cannot say, and that does not matter. Raises what it refuses with."""
         uid = meta.new_uid()
-        new, old = await _shown(seen, request, request.new), await _shown(seen, request, request.old)
+        new, old = await shown(seen, request, request.new), await shown(seen, request, request.old)
         asked = reviews.question(request, seen, new, old, uid)
         try:
             answer = await self._client.post(hook.address, reviews.review(hook.review, asked), hook.seconds)
@@ -183,74 +145,14 @@ class AdmissionWebhooks:
                 f'Internal error occurred: admission webhook "{hook.name}" attempted to modify the object, which is not '
                 "supported for this operation"
             )
-        shown = await _shown(seen, request, request.new)
-        assert shown is not None
+        before = await shown(seen, request, request.new)
+        assert before is not None
         try:
-            changed = json_patch(shown, patch)
+            changed = json_patch(before, patch)
         except ApiError as error:
             raise InternalError(f'Internal error occurred: webhook "{hook.name}": {error.message}') from error
-        if changed == shown:
+        if changed == before:
             return
-        if not isinstance(changed, dict) or (changed.get("apiVersion"), changed.get("kind")) != (
-            shown["apiVersion"],
-            shown["kind"],
-        ):
+        if not isinstance(changed, dict) or any(changed.get(name) != before[name] for name in ("apiVersion", "kind")):
             raise InternalError(f'Internal error occurred: webhook "{hook.name}" must not change the kind of an object')
-        await _take(seen, request, changed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The request as one that mutates sees it."""
-
-    request: Request
-
-    def state(self) -> bytes:
-        return self.request.encoded()
-
-
-async def _shown(seen: Kind, request: Request, state: Json | None) -> Json | None:
-    """A state of the object in the face a webhook sees."""
-    if state is None:
-        return None
-    if request.subresource == "scale":
-        return scale.show(request.kind, {**state, "metadata": {**state["metadata"]}})
-    if request.subresource and state.get("kind") != request.kind.kind:
-        return state  # what was posted to a subresource, which has no other face
-    if seen is request.kind:
-        return state
-    if seen.versions is not None:
-        return await seen.versions.take(state)
-    if seen.projection is not None:
-        copied = {**state}
-        seen.projection.read(copied)
-        return copied
-    return {**state, "apiVersion": seen.api_version}
-
-
-async def _take(seen: Kind, request: Request, changed: Json) -> None:
-    """Make the changed object that of the request, in place."""
-    target, kind = request.new, request.kind
-    assert target is not None
-    if request.subresource == "scale":
-        scale.written(kind, target, changed)
-        return
-    if request.subresource and target.get("kind") != kind.kind:
-        target.clear()
-        target.update(changed)
-        return
-    if seen is not kind:
-        if kind.versions is not None:
-            changed = await kind.versions.take(changed)
-        elif seen.projection is not None:
-            seen.projection.write(changed)
-        else:
-            changed = {**changed, "apiVersion": kind.api_version}
-    metadata = dict(changed.get("metadata") or {})
-    for name in ("name", "namespace"):
-        if name in target["metadata"]:
-            metadata[name] = target["metadata"][name]
-    cleaned = intake.receive(kind, {**changed, "metadata": metadata}, QUIET)
-    kind.default(cleaned)
-    target.clear()
-    target.update(cleaned)
+        await take(seen, request, changed)

@@ -11,6 +11,7 @@ import msgspec
 
 from motet.api import meta
 from motet.api.admission import Request
+from motet.api.deletion import NAMESPACES
 from motet.api.options import DeleteOptions
 from motet.api.users import User
 from motet.api.webhooks.client import WebhookFailure
@@ -44,6 +45,8 @@ class Verdict:
 
 def question(request: Request, seen: Kind, new: Json | None, old: Json | None, uid: str) -> Json:
     """The `request` of a review: in the face of the resource a webhook asked for, with who really asked for what."""
+    # A namespace counts as being in itself.
+    namespace = request.name if request.kind.resource == NAMESPACES else request.namespace
     asked: Json = {
         "uid": uid,
         "kind": _gvk(seen, request.subresource),
@@ -53,7 +56,7 @@ def question(request: Request, seen: Kind, new: Json | None, old: Json | None, u
         "requestResource": _gvr(request.kind),
         **({"requestSubResource": request.subresource} if request.subresource else {}),
         **({"name": request.name} if request.name else {}),
-        **({"namespace": request.namespace} if request.namespace else {}),
+        **({"namespace": namespace} if namespace else {}),
         "operation": request.verb,
         "userInfo": user_info(request.user),
         "object": new,

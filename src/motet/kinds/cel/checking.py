@@ -136,10 +136,14 @@ class Checker:
 
         Raises CompileError with the compiler's words.
         """
-        own = self._names[schema]
-        old = "motet_any" if optional_old else own
+        return self.check_with(expression, {"self": schema, "oldSelf": None if optional_old else schema})
+
+    def check_with(self, expression: str, variables: Mapping[str, Schema | None]) -> str:
+        """The same over any variables, each of the type of a place or, for None, of any type."""
         # On a line of its own, so that places in messages are places in the expression.
-        bound = f"cel.bind(self, {own}, cel.bind(oldSelf, {old},\n{rewriting.rewritten(expression)}\n))"
+        bound = f"\n{rewriting.rewritten(expression)}\n"
+        for name, schema in reversed(list(variables.items())):
+            bound = f"cel.bind({name}, {'motet_any' if schema is None else self._names[schema]}, {bound})"
         try:
             compiled = self._environment.compile(bound)
         except RuntimeError as error:

@@ -14,15 +14,53 @@ PAIRS, TO_LIST, TO_MAP, MERGE = "motet_pairs", "motet_values", "motet_map", "mot
 PROBLEMS = "motet_problems"
 _PAIR = "motet_pair"
 
+# Types whose values mutating policies write out.
+_TYPES = ("Object", "JSONPatch")
 _QUANTIFIERS = {"all": "all", "exists": "exists", "existsOne": "exists_one", "exists_one": "exists_one"}
 _TRANSFORMS = {"transformList": TO_LIST, "transformMap": TO_MAP, "transformMapEntry": MERGE}
 
 
 def rewritten(expression: str) -> str:
     """The expression in the engine's own macros; the same text when there is nothing to rewrite."""
+    if "{" in expression:
+        expression = _objects(expression)
     if "." not in expression:
         return expression
     return _validations(_comprehensions(expression, tokens(expression)))
+
+
+def _objects(expression: str) -> str:
+    """Objects written out (`Object.spec{replicas: 3}`, `JSONPatch{op: "add"}`) as the maps that they are."""
+    found = tokens(expression)
+    edits: list[tuple[int, int, str]] = []
+    for index, token in enumerate(found):
+        if token.text == "{" and (begin := _type_name(found, index)) is not None:
+            edits.append((found[begin].start, token.start, ""))
+            edits += _keys(found, index)
+    for start, end, text in sorted(edits, reverse=True):
+        expression = expression[:start] + text + expression[end:]
+    return expression
+
+
+def _type_name(found: list[Token], brace: int) -> int | None:
+    """Where the name of a type before a brace begins, if it is one of those that stand for objects."""
+    index = brace - 1
+    while index >= 2 and found[index].kind == "name" and found[index - 1].text == ".":
+        index -= 2
+    return index if index >= 0 and found[index].text in _TYPES and found[index].kind == "name" else None
+
+
+def _keys(found: list[Token], brace: int) -> list[tuple[int, int, str]]:
+    """The edits that make strings of the member names between two braces."""
+    end = closing(found, brace)
+    if end < 0:
+        return []
+    keys = []
+    for begin, _ in arguments(found, brace, end):
+        at = begin + 1 if found[begin].text == "?" else begin
+        if found[at].kind == "name" and at + 1 < len(found) and found[at + 1].text == ":":
+            keys.append((found[at].start, found[at].end, f'"{found[at].text}"'))
+    return keys
 
 
 def _validations(expression: str) -> str:

@@ -11,7 +11,7 @@ from motet.kinds import clientconfig
 from motet.kinds.columns import NAME, column
 from motet.kinds.custom import approval, spec
 from motet.kinds.kind import Json, Kind
-from motet.kinds.shape import fill_empty, made, mapping, objects, strings, text
+from motet.kinds.shape import fill_absent, fill_empty, made, mapping, objects, strings, text
 
 GROUP = "apiextensions.k8s.io"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -27,6 +27,10 @@ def default(document: Json) -> None:
         fill_empty(names, "singular", kind.lower())
         fill_empty(names, "listKind", f"{kind}List")
     fill_empty(made(wanted, "conversion"), "strategy", "None")
+    for told in objects(document, "status", "conditions"):
+        # Nobody upstream looks whether these are there; Go has them empty then.
+        fill_absent(told, "type", "")
+        fill_absent(told, "status", "")
     config = mapping(wanted, "conversion", "webhook").get("clientConfig")
     if isinstance(config, dict):
         clientconfig.default(config)

@@ -29,6 +29,6 @@ def tagged(tag: str, value: Any) -> dict[str, Any]:
 
 def untagged(tag: str, value: Any) -> Any:
     """What a value of ours holds. Raises ValueError for any other."""
-    if isinstance(value, dict) and len(value) == 1 and (key := f"@{tag}") in value:
+    if isinstance(value, dict) and (key := f"@{tag}") in value:
         return value[key]
     raise ValueError("no such overload")

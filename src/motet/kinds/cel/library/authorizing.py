@@ -31,9 +31,9 @@ def asking(answer: Answer) -> Iterator[None]:
         _answer.reset(token)
 
 
-def request_resource(asked: dict[str, str]) -> dict[str, Any]:
-    """The check of the very resource that a request is about."""
-    return tagged(_TAG, {"of": "resource", **asked})
+def with_request(asked: dict[str, str]) -> dict[str, Any]:
+    """The authorizer, with `authorizer.requestResource`: the very resource that a request is about."""
+    return {**AUTHORIZER, "requestResource": tagged(_TAG, {"of": "resource", **asked})}
 
 
 def _with(kinds: tuple[str, ...], now: str, name: str) -> Callable[[Any, str], dict[str, Any]]:

@@ -113,6 +113,7 @@ FUNCTIONS = (
     Function("format.named", (STRING,), ANY, _named),
     Function("format.isNamed", (STRING,), BOOL, lambda name: name in _FORMATS),
     *(Function(f"format.{name}", (), ANY, lambda name=name: tagged(_TAG, name)) for name in _FORMATS),
+    Function("jsonpatch.escapeKey", (STRING,), STRING, lambda key: key.replace("~", "~0").replace("/", "~1")),
     # `format.x().validate(text)` is an optional list upstream; see `rewriting`.
     Function(PROBLEMS, (ANY, STRING), LIST, _problems, member=True),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from motet.api.webhooks.hooks import Rule, exempt
+from motet.api.matching import Rule, exempt
 from motet.kinds import deployment, namespace, pod, validatingwebhookconfiguration
 from motet.kinds.kind import Kind
 
