@@ -117,6 +117,18 @@ async def test_a_pod_it_takes_over_is_tracked_from_then_on(tmp_path: Path) -> No
         assert len(it.all(pod.KIND)) == 1
 
 
+async def test_a_pod_without_its_labels_is_let_go_and_replaced(tmp_path: Path) -> None:
+    async with world(tmp_path, jobs, tracking, kubelet) as it:
+        await it.create(KIND, work())
+        await it.until(lambda: status(it).get("ready") == 1)
+        name = it.all(pod.KIND)[0]["metadata"]["name"]
+        await it.client.patch(pod.KIND, name, {"metadata": {"labels": None}}, "default")
+        await it.until(
+            lambda: not {"ownerReferences", "finalizers"} & (it.get(pod.KIND, name) or {})["metadata"].keys()
+        )
+        await it.until(lambda: len(it.all(pod.KIND)) == 2 and status(it).get("active") == 1)
+
+
 async def test_a_job_that_others_manage_is_left_to_them(tmp_path: Path) -> None:
     async with world(tmp_path, jobs) as it:
         await it.create(KIND, work(managedBy="example.org/queue"))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -131,9 +132,7 @@ class Jobs:
         claims = ownership.claim(document.meta, _selects(document), found)
         for pod in claims.adopt:
             await self._adopt(document, pod)
-        if claims.release:
-            released = ownership.Claims[JobPod]((), (), claims.release)
-            await ownership.settle(self._client, pod_kind.KIND, document, job_kind.KIND, released)
+        await ownership.settle(self._client, pod_kind.KIND, document, job_kind.KIND, replace(claims, adopt=()))
         mine = [pod.view(JobPod) for pod in self._pods.owned_by(document.meta.uid) if _controls(document, pod)]
         known = self._failures.get(document.meta.uid, {})
         return Scene(document.view(JobView), mine, self._clock.now(), known)
