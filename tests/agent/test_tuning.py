@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from motet.agent.config import AgentConfig
-from motet.agent.tuning import apply, tuned
+from motet.agent.tuning import apply, shown, tuned
 from motet.base.errors import MotetError
 from motet.pods import eviction
 
@@ -68,3 +68,13 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path: Path):
     path.write_text("- a list")
     with pytest.raises(MotetError, match="KubeletConfiguration"):
         apply(CONFIG, path)
+
+
+def test_what_is_shown_can_be_read_again():
+    document = {"evictionHard": {"nodefs.available": "7.5%", "memory.available": "1Gi"}, "maxPods": 7}
+    made = tuned(
+        CONFIG, document | {"evictionSoft": {"pid.available": "5"}, "evictionSoftGracePeriod": {"pid.available": "9s"}}
+    )
+    told = {key: value for key, value in shown(made).items() if key not in ("clusterDNS", "clusterDomain", "port")}
+    assert told["evictionHard"]["nodefs.available"] == "7.5%"
+    assert shown(tuned(CONFIG, told)) == shown(made)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import grpc
 import pytest
 from aiohttp import web
 
@@ -99,3 +100,40 @@ async def test_a_closed_port_refuses():
     found = await actions.tcp(container, TcpSocket(1), "127.0.0.1", 5)
     await actions.close()
     assert (found.ok, "refused" in found.output.lower()) == (False, True)
+
+
+@asynccontextmanager
+async def healthy(status: bytes) -> AsyncIterator[int]:
+    """A gRPC server whose health service answers so; it fails for services it does not know."""
+
+    async def check(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        if request not in (b"", b"\x0a\x03web"):
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return status
+
+    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("status", "service", "output"),
+    [
+        (b"\x08\x01", "", ""),
+        (b"\x08\x01", "web", ""),
+        (b"\x08\x02", "", "service unhealthy (responded with status 2)"),
+        (b"\x08\x01", "other", "service unhealthy: not_found: unknown service"),
+    ],
+)
+async def test_the_grpc_health_service_is_asked(status: bytes, service: str, output: str):
+    actions = Actions(None)  # type: ignore[arg-type]
+    async with healthy(status) as port:
+        found = await actions.health_service(port, service, "127.0.0.1", 5)
+    await actions.close()
+    assert (found.ok, found.output) == (not output, output)

@@ -423,6 +423,25 @@ async def test_a_resize_survives_a_new_agent_that_finds_it_half_done(node: LiveN
         await after.gone("half")
 
 
+async def test_a_resize_that_has_no_room_waits_until_there_is(made: Agent):
+    def asking(cpu: str) -> dict[str, Any]:
+        return shell("sleep 1000", resources={"requests": {"cpu": cpu}})
+
+    await made.run_pod(asking("1500m"), name="large", terminationGracePeriodSeconds=1)
+    await made.run_pod(asking("100m"), name="small")
+    await made.running("large")
+    await made.running("small")
+    await made.client.patch(pod_kind.KIND, "small", {"spec": {"containers": [asking("1")]}}, "default")
+
+    def pending(pod: dict[str, Any]) -> list[str]:
+        return [item["reason"] for item in pod["status"]["conditions"] if item["type"] == "PodResizePending"]
+
+    await made.until("small", lambda pod: pending(pod) == ["Deferred"])
+    await made.gone("large")
+    pod = await made.until("small", lambda pod: not pending(pod))
+    assert pod["status"]["containerStatuses"][0]["allocatedResources"] == {"cpu": "1"}
+
+
 async def test_a_pod_that_does_not_fit_fails_and_says_why(made: Agent):
     await made.run_pod(shell("sleep 1000", resources={"requests": {"cpu": "3"}}), name="toomuch")
     pod = await made.until("toomuch", lambda pod: pod["status"]["phase"] == "Failed")

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from motet.agent import machine
+from motet.agent import machine, tuning
 from motet.agent.config import AgentConfig
 from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
@@ -176,6 +176,7 @@ async def _run_parts(
         sampler,
         config.node_name,
         address=config.address,
+        settings=tuning.shown(config),
     )
     context = tls.server_context(config.certificate, config.key, config.ca)
     renewal = Renewal(NodeFiles(config.certificate.parent), client, clock, (shown, context))
@@ -216,8 +217,9 @@ def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock:
         config.node_name,
         (config.address,),
         found.cpus * 1000 - config.reserved_cpu_millis,
-        max(0, found.memory - config.reserved_memory),
-        found.storage,
+        # As the Node's allocatable says them.
+        max(0, found.memory - config.reserved_memory) // 1024 * 1024,
+        found.storage * 9 // 10,
     )
     pods = PodsConfig(
         place=place,

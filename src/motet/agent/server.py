@@ -52,6 +52,7 @@ class AgentServer:
         *,
         address: str = "127.0.0.1",
         logs: Path = Path("/var/log"),
+        settings: Mapping[str, Any] = {},
     ) -> None:
         self._manager = manager
         self._runtime = runtime
@@ -61,6 +62,7 @@ class AgentServer:
         self._dial = dialer
         self._address = address
         self._node_logs = logs
+        self._settings = settings
         self.port = 0
 
     async def run(self, host: str, port: int, tls: ssl.SSLContext) -> None:
@@ -101,6 +103,8 @@ class AgentServer:
                 return _json(b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[%b]}' % raw)
             case ["stats", "summary"]:
                 return _json(msgspec.json.encode(await self._summary()))
+            case ["configz"]:
+                return _json(msgspec.json.encode({"kubeletconfig": self._settings}))
             case ["usage"]:
                 return _json(msgspec.json.encode(stats.usage(*await self._looks())))
             case ["metrics", "resource"]:

@@ -64,6 +64,44 @@ def tuned(config: AgentConfig, document: Mapping[str, Any]) -> AgentConfig:
     return made
 
 
+def shown(config: AgentConfig) -> dict[str, Any]:
+    """The settings in force, in the words of a KubeletConfiguration (kubelet's `/configz`)."""
+
+    def listed(*, hard: bool) -> dict[str, str]:
+        return {
+            each.signal: f"{each.share * 100:g}%" if each.share else str(each.quantity)
+            for each in config.thresholds
+            if each.hard is hard
+        }
+
+    found: dict[str, Any] = {
+        "allowedUnsafeSysctls": list(config.unsafe_sysctls),
+        "clusterDNS": [str(config.dns_address)],
+        "clusterDomain": config.domain,
+        "containerLogMaxFiles": config.kept_logs,
+        "containerLogMaxSize": str(config.rotate_logs_at),
+        "evictionHard": listed(hard=True),
+        "evictionMaxPodGracePeriod": config.eviction_grace,
+        "evictionPressureTransitionPeriod": f"{config.eviction_transition:g}s",
+        "imageGCHighThresholdPercent": config.images.high,
+        "imageGCLowThresholdPercent": config.images.low,
+        "imageMaximumGCAge": f"{config.images.longest:g}s",
+        "imageMinimumGCAge": f"{config.images.least_age:g}s",
+        "maxPods": config.max_pods,
+        "podPidsLimit": config.pids_per_pod or -1,
+        "port": config.port,
+        "staticPodPath": str(config.manifests),
+        "systemReserved": {
+            "cpu": quantity.format_millis(config.reserved_cpu_millis),
+            "memory": quantity.format_bytes(config.reserved_memory),
+        },
+    }
+    if soft := listed(hard=False):
+        graces = {each.signal: f"{each.grace:g}s" for each in config.thresholds if not each.hard}
+        found.update(evictionSoft=soft, evictionSoftGracePeriod=graces)
+    return found
+
+
 _EVICTION = ("evictionHard", "evictionSoft", "evictionSoftGracePeriod")
 
 
