@@ -171,6 +171,23 @@ async def test_a_local_path_volume_is_made_at_its_first_mount_and_outlives_the_p
     assert volumes.on_disk() == []
 
 
+async def test_an_ephemeral_volume_is_a_claim_made_for_this_pod(volumes: Volumes, storage: Storage, tmp_path: Path):
+    wanted = using({"ephemeral": {"volumeClaimTemplate": {}}})
+    name = f"{wanted.metadata.name}-v"
+    bound = {"spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}}
+    storage.claims[name] = {"metadata": {}, **bound}
+    storage.backing["pv"] = {
+        "metadata": {"finalizers": ["motet.dev/local-path"]},
+        "spec": {"local": {"path": str(tmp_path / "one")}},
+    }
+    with pytest.raises(MountFailure, match="pod is not owner"):
+        await volumes.prepare(wanted)
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": wanted.metadata.uid, "controller": True}
+    storage.claims[name] = {"metadata": {"ownerReferences": [owner]}, **bound}
+    await volumes.prepare(wanted)
+    assert (tmp_path / "one").is_dir()
+
+
 async def test_a_sub_path_that_leads_out_of_its_volume_is_refused(volumes: Volumes):
     wanted = using({"emptyDir": {}}, subPath="link")
     await volumes.prepare(wanted)

@@ -92,13 +92,21 @@ def test_whatever_matters_makes_another_class(change: dict[str, Any]) -> None:
     assert classes.of(document("core/pods", pod(**(plain | change)))) is not first
 
 
+def test_pods_with_claims_of_their_own_are_no_class_together() -> None:
+    volumes = [{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]
+    found = Classes()
+    first, second = (
+        found.of(document("core/pods", pod(name, owner="rs", volumes=volumes))) for name in ("web-1", "web-2")
+    )
+    assert (first.claims, second.claims) == (("web-1-v",), ("web-2-v",))
+
+
 _TERM = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {}}
 
 
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        ({"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]}, "spec.volumes[].ephemeral"),
         ({"resourceClaims": [{"name": "gpu"}]}, "spec.resourceClaims"),
     ],
 )

@@ -267,9 +267,11 @@ async def storage_class(cluster: Cluster, *, provisioner: str = "example.com/dis
     await cluster.world.create(storageclass.KIND, {**body, **more})
 
 
-async def claim(cluster: Cluster, name: str = "data", storage_class: str = "late") -> None:
+async def claim(
+    cluster: Cluster, name: str = "data", storage_class: str = "late", modes: tuple[str, ...] = ("ReadWriteOnce",)
+) -> None:
     spec = {
-        "accessModes": ["ReadWriteOnce"],
+        "accessModes": list(modes),
         "resources": {"requests": {"storage": "1Gi"}},
         "storageClassName": storage_class,
     }
@@ -387,6 +389,39 @@ async def test_claims_that_nobody_can_help_are_the_reason_to_wait(
     await cluster.node("n1")
     await cluster.pod("db", **mounting(*claims))
     assert await cluster.refused("db") == f"0/1 nodes are available: {reason}."
+
+
+EPHEMERAL = {"volumes": [{"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": {
+    "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}]}  # fmt: skip
+
+
+async def test_a_pod_waits_for_the_claim_that_is_made_for_it_and_takes_nobody_elses(cluster: Cluster) -> None:
+    await cluster.node("n1")
+    await cluster.pod("web", **EPHEMERAL)
+    waits = 'waiting for ephemeral volume controller to create the persistentvolumeclaim "web-tmp"'
+    assert await cluster.refused("web") == f"0/1 nodes are available: {waits}."
+    await claim(cluster, "web-tmp")
+    other = "PVC default/web-tmp was not created for pod default/web (pod is not owner)"
+    await cluster.world.until(lambda: other in reason(cluster, "web"))
+
+
+def reason(cluster: Cluster, name: str) -> str:
+    return str((cluster.world.get(pod.KIND, name) or {})["status"]["conditions"][0]["message"])
+
+
+async def test_one_pod_alone_has_a_claim_that_says_so(cluster: Cluster) -> None:
+    await claim(cluster, "one", modes=("ReadWriteOncePod",))
+    await volume(cluster, "v1", "n1")
+    await bound_claim(cluster, "one", "v1")
+    await cluster.node("n1")
+    for name in ("a", "b"):
+        await cluster.pod(name, **mounting("one"))
+    taken = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+    first = await cluster.world.until(lambda: next((each for each in ("a", "b") if cluster.where(each)), ""))
+    second = "b" if first == "a" else "a"
+    assert await cluster.refused(second) == f"0/1 nodes are available: 1 {taken}."
+    await cluster.client.delete(pod.KIND, first, "default", grace_seconds=0)
+    await cluster.placed(second)
 
 
 async def test_a_pod_of_higher_priority_takes_the_place_of_a_lower_one(cluster: Cluster) -> None:

@@ -69,7 +69,12 @@ async def asked(client: Client, namespace: str, name: str) -> Answer:
     )
     snapshot, classes = picture.taken(nodes, pods, namespaces, without=document.key)
     pod_class = classes.of(document)
-    claims = storage.of(pod_class, {})
+
+    def in_use(namespace: str, claim: str) -> bool:
+        others = (each for each in pods if each.key != document.key and each.namespace == namespace)
+        return any(picture.counts(each) and claim in classes.of(each).claims for each in others)
+
+    claims = storage.of(pod_class, {}, in_use)
     waits = _held_back(document, pod_class) or claims.problem
     return Answer(
         pod=f"{namespace}/{name}",

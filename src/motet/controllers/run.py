@@ -27,6 +27,7 @@ from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
 from motet.controllers.endpointslicemirroring import EndpointSliceMirroring
 from motet.controllers.endpointslices import EndpointSlices
+from motet.controllers.ephemeralvolumes import EphemeralVolumes
 from motet.controllers.eviction import TaintEviction
 from motet.controllers.garbage import GarbageCollector
 from motet.controllers.ingresses import Ingresses
@@ -121,6 +122,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "disruption": DisruptionBudgets(client, clock, events("disruption-controller"), catalogue).run,
         "pod-gc": PodGarbage(client, clock, config.pod_gc).run,
         "volume": Volumes(client, clock, events("persistentvolume-controller"), config.volumes_directory).run,
+        "ephemeral-volume": EphemeralVolumes(client, clock, events("ephemeral-volume-controller")).run,
         "ingress": Ingresses(client, clock).run,
         "load-balancer": LoadBalancers(client, clock, events("service-controller")).run,
         "pod-cidr": PodCidrs(client, clock, node_events, config.pod_network, config.pod_prefix).run,

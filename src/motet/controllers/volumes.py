@@ -38,8 +38,14 @@ class _ClaimSource(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     claim_name: str = ""
 
 
+class _Anything(msgspec.Struct, gc=False, frozen=True):
+    pass
+
+
 class _PodVolume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    name: str = ""
     persistent_volume_claim: _ClaimSource | None = None
+    ephemeral: _Anything | None = None
 
 
 class _PodSpec(msgspec.Struct, gc=False, frozen=True):
@@ -53,7 +59,8 @@ class _PodVolumes(msgspec.Struct, gc=False, frozen=True):
 def claims_of(pod: Document) -> set[str]:
     """The names of the claims a pod mounts."""
     volumes = pod.view(_PodVolumes).spec.volumes or ()
-    return {each.persistent_volume_claim.claim_name for each in volumes if each.persistent_volume_claim}
+    named = {each.persistent_volume_claim.claim_name for each in volumes if each.persistent_volume_claim}
+    return named | {f"{pod.name}-{each.name}" for each in volumes if each.ephemeral}
 
 
 async def ensure_default_class(client: Client) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from motet.base import names
 from motet.base.errors import FieldError, forbidden, invalid, required
 from motet.kinds import checks
+from motet.kinds.claimspec import VOLUME_MODES, validate_access_modes
 from motet.kinds.columns import AGE, NAME, UNSET, access_modes, column, text_at
 from motet.kinds.kind import Json, Kind
 from motet.kinds.podspec.scheduling import validate_node_selector
 from motet.kinds.podspec.volumes import validate_host_path
 from motet.kinds.shape import fill_absent, fill_empty, made, mapping, strings, text
 
-ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-VOLUME_MODES = ("Block", "Filesystem")
 RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 _SOURCES = (
     "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker",
@@ -61,18 +60,6 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
             errors.append(required("spec.nodeAffinity.required", "must specify required node constraints"))
     if old is not None:
         errors += _kept(spec, mapping(old, "spec"))
-    return errors
-
-
-def validate_access_modes(modes: list[str], path: str) -> list[FieldError]:
-    """At least one known mode, and the one-pod mode alone."""
-    if not modes:
-        return [required(path, "at least 1 access mode is required")]
-    errors = []
-    for mode in modes:
-        errors += checks.one_of(path, mode, ACCESS_MODES)
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        errors.append(forbidden(path, "may not use ReadWriteOncePod with other access modes"))
     return errors
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from motet.base import names, quantity
-from motet.base.errors import FieldError, forbidden, required
-from motet.kinds import checks
+from motet.base import quantity
+from motet.base.errors import FieldError, forbidden
+from motet.kinds.claimspec import validate_spec
 from motet.kinds.columns import AGE, NAME, UNSET, access_modes, column, text_at
 from motet.kinds.kind import Json, Kind
-from motet.kinds.persistentvolume import VOLUME_MODES, phase, storage_class, validate_access_modes
-from motet.kinds.shape import fill_absent, fill_empty, made, mapping, strings, text
+from motet.kinds.persistentvolume import phase, storage_class
+from motet.kinds.shape import fill_absent, fill_empty, made, mapping, text
 
 _FIXED = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
@@ -30,23 +30,6 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
     if old is not None:
         errors += _kept(document, old)
     return errors
-
-
-def validate_spec(spec: Json, path: str) -> list[FieldError]:
-    """A claim's specification, also where it is a template."""
-    errors = validate_access_modes(strings(spec, "accessModes"), f"{path}.accessModes")
-    if isinstance(spec.get("selector"), dict):
-        errors += checks.label_selector(f"{path}.selector", spec["selector"])
-    requests = mapping(spec, "resources", "requests")
-    here = f"{path}.resources[storage]"
-    if "storage" not in requests:
-        errors.append(required(here))
-    else:
-        errors += checks.amount(here, requests["storage"], above_zero=True)
-    errors += checks.named(
-        f"{path}.storageClassName", text(spec, "storageClassName"), names.subdomain_error, needed=False
-    )
-    return [*errors, *checks.one_of(f"{path}.volumeMode", text(spec, "volumeMode"), VOLUME_MODES, needed=False)]
 
 
 def _kept(document: Json, old: Json) -> list[FieldError]:

@@ -324,6 +324,10 @@ class ClaimVolume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     read_only: bool | None = None
 
 
+class EphemeralVolume(msgspec.Struct, gc=False, frozen=True):
+    pass
+
+
 class Volume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     name: str
     empty_dir: EmptyDir | None = None
@@ -333,6 +337,8 @@ class Volume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     downward_api: DownwardVolume | None = msgspec.field(default=None, name="downwardAPI")
     projected: ProjectedVolume | None = None
     persistent_volume_claim: ClaimVolume | None = None
+    # Only whether it is there: its claim is made from it elsewhere, and called POD-VOLUME.
+    ephemeral: EphemeralVolume | None = None
 
 
 class DnsOption(msgspec.Struct, gc=False, frozen=True, rename="camel"):

@@ -9,7 +9,17 @@ from typing import Any
 SELINUX = Path("/sys/fs/selinux/enforce")
 APPARMOR = Path("/sys/kernel/security/apparmor/profiles")
 _VOLUMES = frozenset(
-    ("name", "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "persistentVolumeClaim")
+    [
+        "name",
+        "emptyDir",
+        "hostPath",
+        "configMap",
+        "secret",
+        "downwardAPI",
+        "projected",
+        "persistentVolumeClaim",
+        "ephemeral",
+    ]
 )
 
 

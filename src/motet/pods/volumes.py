@@ -71,6 +71,8 @@ class Volumes:
                 await asyncio.to_thread(self._write, pod, volume, files)
             elif volume.persistent_volume_claim is not None:
                 await self._claim(pod, volume, volume.persistent_volume_claim.claim_name)
+            elif volume.ephemeral is not None:
+                await self._claim(pod, volume, f"{pod.metadata.name}-{volume.name}", own=True)
             elif volume.host_path is not None:
                 await asyncio.to_thread(self._host_path, pod, volume, volume.host_path)
             else:
@@ -127,10 +129,15 @@ class Volumes:
             raise MountFailure(volume.name, f"hostPath type check failed: {source.path} {problem}")
         self._point(pod, volume, source.path)
 
-    async def _claim(self, pod: Pod, volume: Volume, name: str) -> None:
+    async def _claim(self, pod: Pod, volume: Volume, name: str, *, own: bool = False) -> None:
+        """Where a claim's data is; with `own` the claim must have been made for this pod."""
         claim = await self._sources.claim(pod.metadata.namespace, name)
         if claim is None:
             raise MountFailure(volume.name, f'persistentvolumeclaim "{name}" not found')
+        if own and ((owner := claim.metadata.controller()) is None or owner.uid != pod.metadata.uid):
+            where = pod.metadata.namespace
+            whose = f"PVC {where}/{name} was not created for pod {where}/{pod.metadata.name} (pod is not owner)"
+            raise MountFailure(volume.name, whose)
         if claim.status.phase != "Bound" or not claim.spec.volume_name:
             raise MountFailure(volume.name, f'persistentvolumeclaim "{name}" is not bound to a volume yet')
         if claim.spec.volume_mode != "Filesystem":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from motet.base import quantity
@@ -16,15 +16,29 @@ SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _NAMES_A_NODE = frozenset({"kubernetes.io/hostname", "metadata.name"})
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
+_ONE_POD = "ReadWriteOncePod"
+
+# Whether a pod that has been placed mounts the claim (namespace, name).
+InUse = Callable[[str, str], bool]
+
+
+def _by_nobody(namespace: str, claim: str) -> bool:
+    return False
+
+
 # (namespace, claim) -> node, for claims promised in this turn and not annotated yet.
 Promises = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """A pod's claims as they stand: a reason to wait, filters to add, and claims to promise to the node chosen."""
+    """A pod's claims as they stand: a reason to wait, filters to add, and claims to promise to the node chosen.
+
+    `exclusive`: no second pod may be placed that has them.
+    """
 
     problem: str = ""
+    exclusive: bool = False
     filters: Sequence[filters.Filter] = ()
     unbound: Sequence[Document] = ()
 
@@ -37,17 +51,20 @@ class Storage:
     volumes: Table
     classes: Table
 
-    def of(self, pod: PodClass, promises: Promises) -> Claims:
+    def of(self, pod: PodClass, promises: Promises, in_use: InUse = _by_nobody) -> Claims:
         """Look at every claim the class of pods mounts."""
         extra: list[filters.Filter] = []
         unbound: list[Document] = []
+        exclusive = False
         for name in pod.claims:
             claim = self.claims.get(name, pod.namespace)
-            if claim is None:
-                return Claims(problem=f'persistentvolumeclaim "{name}" not found')
-            if claim.meta.deletion_timestamp:
-                return Claims(problem=f'persistentvolumeclaim "{name}" is being deleted')
+            if claim is None or (problem := _unusable(pod, claim)):
+                return Claims(problem=_missing(pod, name) if claim is None else problem)
             view = claim.view(ClaimView)
+            if _ONE_POD in (view.spec.access_modes or ()):
+                exclusive = True
+                if in_use(claim.namespace, name):
+                    extra.append(filters.in_use)
             if view.spec.volume_name:
                 volume = self.volumes.get(view.spec.volume_name)
                 if volume is None:
@@ -65,7 +82,7 @@ class Storage:
                 promised = promises.get((claim.namespace, claim.name)) or selected_node(claim)
                 if promised:
                     extra.append(filters.chosen(promised, f'claim "{name}" is to be kept on node {promised}'))
-        return Claims(filters=tuple(extra), unbound=tuple(unbound))
+        return Claims(exclusive=exclusive, filters=tuple(extra), unbound=tuple(unbound))
 
     def _class(self, name: str) -> StorageClassView | None:
         found = self.classes.get(name) if name else None
@@ -110,6 +127,24 @@ class Storage:
 def selected_node(claim: Document) -> str:
     """The node a claim is promised to, or an empty string."""
     return (claim.meta.annotations or {}).get(SELECTED_NODE, "")
+
+
+def _missing(pod: PodClass, name: str) -> str:
+    if name in pod.own_claims:
+        return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+    return f'persistentvolumeclaim "{name}" not found'
+
+
+def _unusable(pod: PodClass, claim: Document) -> str:
+    """Why a claim that is there is not for this pod, or an empty string."""
+    if claim.meta.deletion_timestamp:
+        return f'persistentvolumeclaim "{claim.name}" is being deleted'
+    if claim.name in pod.own_claims:
+        owner = claim.meta.controller()
+        if owner is None or owner.uid != pod.pod_uid:
+            where = pod.namespace
+            return f"PVC {where}/{claim.name} was not created for pod {where}/{pod.pod_name} (pod is not owner)"
+    return ""
 
 
 def _where(volume: str, claim: str, affinity: NodeSelector) -> str:

@@ -59,6 +59,10 @@ class PodClass:
     priority: int
     labels: Mapping[str, str]
     images: tuple[str, ...] = ()
+    # Those of `claims` that are made for the pod alone, and whose they are: such a class has one pod.
+    own_claims: frozenset[str] = frozenset()
+    pod_name: str = ""
+    pod_uid: str = ""
     # What it wants of the pods around it.
     wishes: Wishes = NONE
     # May others be evicted for it?
@@ -102,6 +106,7 @@ class Classes:
             pod.meta.deletion_timestamp is not None,
             bytes(spec.topology_spread_constraints),
             bytes(spec.resource_claims),
+            pod.meta.uid if any(volume.ephemeral for volume in volumes) else "",
         )
         found = self._known.get(key)
         if found is None:
@@ -135,9 +140,17 @@ def _items(resources: Resources | None) -> tuple[object, ...]:
     return tuple(sorted(resources.requests.items())) if resources and resources.requests else ()
 
 
-def _claims(spec: PodSpec) -> tuple[str, ...]:
-    sources = (volume.persistent_volume_claim for volume in spec.volumes or ())
-    return tuple(dict.fromkeys(source.claim_name for source in sources if source is not None))
+def _claims(spec: PodSpec) -> Iterator[str]:
+    for volume in spec.volumes or ():
+        if volume.persistent_volume_claim is not None:
+            yield volume.persistent_volume_claim.claim_name
+
+
+def _own_claims(pod: str, spec: PodSpec) -> Iterator[str]:
+    """Of generic ephemeral volumes."""
+    for volume in spec.volumes or ():
+        if volume.ephemeral is not None:
+            yield f"{pod}-{volume.name}"
 
 
 def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
@@ -145,6 +158,7 @@ def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
     requests = total_requests(spec)
     constraints = spread_decoder.decode(spec.topology_spread_constraints) or ()
     labels = pod.meta.labels or {}
+    own_claims = frozenset(_own_claims(pod.name, spec))
     sidecars = (container for container in spec.init_containers or () if container.restart_policy == "Always")
     return PodClass(
         owner=owner,
@@ -161,10 +175,13 @@ def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
             for port in container.ports or ()
             if port.host_port
         ),
-        claims=_claims(spec),
+        claims=tuple(dict.fromkeys((*_claims(spec), *_own_claims(pod.name, spec)))),
         priority=spec.priority,
         labels=labels,
         images=tuple(normalized(container.image) for container in spec.containers),
+        own_claims=own_claims,
+        pod_name=pod.name if own_claims else "",
+        pod_uid=pod.meta.uid if own_claims else "",
         wishes=terms.parse(affinity, constraints, pod.namespace, labels),
         preempts=spec.preemption_policy != "Never",
         leaving=pod.meta.deletion_timestamp is not None,
@@ -173,8 +190,6 @@ def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
 
 
 def _unsupported(spec: PodSpec) -> Iterator[str]:
-    if any(volume.ephemeral for volume in spec.volumes or ()):
-        yield "spec.volumes[].ephemeral"
     if bytes(spec.resource_claims) not in (b"null", b"[]"):
         yield "spec.resourceClaims"
 

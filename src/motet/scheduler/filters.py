@@ -89,6 +89,11 @@ def topology(allowed: Sequence[TopologyTerm]) -> Filter:
     return inside
 
 
+def in_use(pod: PodClass, node: Node) -> str:
+    """A claim for one pod alone (ReadWriteOncePod) that another pod has, wherever that is."""
+    return "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+
+
 def chosen(node_name: str, which: str = "") -> Filter:
     """Only the node that a claim of the pod has already been promised to; `which` tells people more."""
     reason = f"{_CONFLICT} ({which})" if which else _CONFLICT

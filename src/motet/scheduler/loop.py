@@ -256,7 +256,7 @@ class Scheduler:
         with Reservations(self._snapshot, self._state.pending.values()) as reservations:
             for pod_class, group in groups.items():
                 reservations.hold_for_those_before(pod_class.priority)
-                claims = storage.of(pod_class, decisions.claims)
+                claims = storage.of(pod_class, decisions.claims, self._in_use)
                 for waiting in reservations.claim(group):
                     self._try_nominated(decisions, waiting, claims)
                 group = [waiting for waiting in group if waiting.pod.meta.uid in self._state.pending]
@@ -295,12 +295,20 @@ class Scheduler:
         if claims.problem:
             return [], f"0/{len(self._snapshot)} nodes are available: {claims.problem}."
         # Pods that share a claim which is not bound yet must follow the first of them.
-        first = place(self._snapshot, pod_class, 1 if claims.unbound else len(group), claims.filters)
+        alone = claims.unbound or claims.exclusive
+        first = place(self._snapshot, pod_class, 1 if alone else len(group), claims.filters)
         placed, refusal = list(first.nodes), first.refusal
-        if claims.unbound and placed and len(group) > 1:
+        if claims.exclusive and placed and len(group) > 1:
+            refusal = place(self._snapshot, pod_class, 1, (*claims.filters, filters.in_use)).refusal
+        elif claims.unbound and placed and len(group) > 1:
             rest = place(self._snapshot, pod_class, len(group) - 1, (*claims.filters, filters.chosen(placed[0])))
             placed, refusal = [*placed, *rest.nodes], rest.refusal
         return placed, str(refusal) if refusal is not None else ""
+
+    def _in_use(self, namespace: str, claim: str) -> bool:
+        """Whether a pod that has a node mounts the claim."""
+        counted = self._state.counted.values()
+        return any(claim in each.claims and each.namespace == namespace for _, each in counted)
 
     def _settle(self, decisions: _Decisions, waiting: Pending, node_name: str, claims: Claims) -> None:
         uid = waiting.pod.meta.uid

@@ -20,7 +20,12 @@ def taken(
     for each in nodes:
         snapshot.set_node(each)
     for each in pods:
-        view = each.view(PodView)
-        if view.spec.node_name and view.status.phase not in ("Succeeded", "Failed") and each.key != without:
-            snapshot.add(view.spec.node_name, classes.of(each))
+        if counts(each) and each.key != without:
+            snapshot.add(each.view(PodView).spec.node_name, classes.of(each))
     return snapshot, classes
+
+
+def counts(pod: Document) -> bool:
+    """Whether a pod has a node and has not ended."""
+    view = pod.view(PodView)
+    return bool(view.spec.node_name) and view.status.phase not in ("Succeeded", "Failed")

@@ -39,8 +39,9 @@ class ClaimSource(_Struct, frozen=True):
 
 
 class Volume(_Struct, frozen=True):
+    name: str = ""
     persistent_volume_claim: ClaimSource | None = None
-    # Only whether it is there.
+    # Only whether it is there: its claim is called POD-VOLUME.
     ephemeral: _Anything | None = None
 
 

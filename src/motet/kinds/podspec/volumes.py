@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from motet.base import names
 from motet.base.errors import FieldError, duplicate, forbidden, invalid, required
 from motet.kinds import checks
+from motet.kinds.claimspec import validate_spec
 from motet.kinds.kind import Json
 from motet.kinds.podspec import environment
 from motet.kinds.shape import mapping, objects, text
@@ -72,8 +73,7 @@ def validate_source(volume: Json, path: str) -> list[FieldError]:
             if not text(source, "driver"):
                 errors.append(required(f"{here}.driver"))
         case "ephemeral":
-            if not isinstance(source.get("volumeClaimTemplate"), dict):
-                errors.append(required(f"{here}.volumeClaimTemplate"))
+            errors += _ephemeral(source, here)
     return errors
 
 
@@ -230,6 +230,20 @@ def _token(source: Json, path: str) -> list[FieldError]:
     if isinstance(seconds, int) and seconds < 600:
         errors.append(invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
     return errors
+
+
+def _ephemeral(source: Json, path: str) -> list[FieldError]:
+    template = source.get("volumeClaimTemplate")
+    here = f"{path}.volumeClaimTemplate"
+    if not isinstance(template, dict):
+        return [required(here)]
+    metadata = mapping(template, "metadata")
+    errors = [
+        forbidden(f"{here}.metadata.{key}", "cannot be set")
+        for key in ("name", "generateName", "namespace", "finalizers", "ownerReferences")
+        if metadata.get(key)
+    ]
+    return [*errors, *validate_spec(mapping(template, "spec"), f"{here}.spec")]
 
 
 def _nfs(source: Json, path: str) -> list[FieldError]:
