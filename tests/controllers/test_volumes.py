@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.controllers.builders import view
+from tests.controllers.builders import document, owner, view
 from tests.controllers.world import World, world
 
 from motet.controllers import binding
 from motet.controllers.binding import ClaimView, ClassView, Do, Node, VolumeView
-from motet.controllers.volumes import Volumes
+from motet.controllers.volumes import Volumes, holds
 from motet.kinds import event, node, persistentvolume, persistentvolumeclaim, pod, storageclass
 
 WAITS = view(
@@ -167,7 +167,10 @@ async def test_a_claim_in_use_stays_until_its_last_pod_is_gone_and_the_agent_has
         mounts = {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}
         await it.create(
             pod.KIND,
-            {"metadata": {"name": "user"}, "spec": {"containers": [{"name": "c", "image": "i"}], "volumes": [mounts]}},
+            {
+                "metadata": {"name": "user"},
+                "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}], "volumes": [mounts]},
+            },
         )
         await it.client.delete(persistentvolumeclaim.KIND, "data", "default")
         assert it.get(persistentvolumeclaim.KIND, "data")
@@ -182,6 +185,35 @@ async def test_a_claim_in_use_stays_until_its_last_pod_is_gone_and_the_agent_has
         await it.until(lambda: left() == [binding.LOCAL_PATH_FINALIZER])
         await it.client.patch(persistentvolume.KIND, name, {"metadata": {"finalizers": None}})
         await it.until(lambda: it.get(persistentvolume.KIND, name) is None)
+
+
+def holding(node_name: str, *, own: bool, phase: str = "Running") -> bool:
+    volume = {"ephemeral": {}} if own else {"persistentVolumeClaim": {"claimName": "web-data"}}
+    user = {
+        "metadata": {"name": "web", "namespace": "default", "uid": "u"},
+        "spec": {"nodeName": node_name, "volumes": [{"name": "data", **volume}]},
+        "status": {"phase": phase},
+    }
+    meta = {"name": "web-data", "namespace": "default", "uid": "c"}
+    if own:
+        meta = meta | {"ownerReferences": [owner("Pod", "web", "u", "v1")]}
+    return holds(document("core/pods", user), document("core/persistentvolumeclaims", {"metadata": meta}))
+
+
+def test_a_claim_is_in_use_by_pods_that_have_a_node_and_have_not_ended() -> None:
+    assert holding("n1", own=False)
+    assert holding("n1", own=True)
+    assert not holding("", own=False)
+    assert not holding("n1", own=True, phase="Succeeded")
+
+
+def test_a_pod_does_not_hold_a_claim_that_only_has_the_name_of_its_own() -> None:
+    user = {
+        "metadata": {"name": "web", "namespace": "default", "uid": "u"},
+        "spec": {"nodeName": "n1", "volumes": [{"name": "data", "ephemeral": {}}]},
+    }
+    other = {"metadata": {"name": "web-data", "namespace": "default"}}
+    assert not holds(document("core/pods", user), document("core/persistentvolumeclaims", other))
 
 
 async def test_the_data_of_a_vanished_node_is_not_waited_for(tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ async def test_preparing_again_keeps_what_was_written(volumes: Volumes):
         ({"configMap": {"name": "yes", "items": [{"key": "a", "path": "../x"}]}}, "must not contain"),
         ({"persistentVolumeClaim": {"claimName": "no"}}, 'persistentvolumeclaim "no" not found'),
         ({"persistentVolumeClaim": {"claimName": "loose"}}, "not bound"),
+        (
+            {"persistentVolumeClaim": {"claimName": "going"}},
+            "can't start pod because PVC default/going is being deleted",
+        ),
         ({"hostPath": {"path": "/nowhere/at/all", "type": "Directory"}}, "cannot be used"),
         ({"projected": {"sources": [{"serviceAccountToken": {"path": "../t"}}]}}, "must not contain"),
     ],
@@ -93,6 +97,7 @@ async def test_what_cannot_be_mounted_says_why(
 ):
     storage.maps["yes"] = {"a": b"1"}
     storage.claims["loose"] = {"metadata": {"name": "loose"}}
+    storage.claims["going"] = {"metadata": {"name": "going", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
     with pytest.raises(MountFailure, match=message):
         await volumes.prepare(using(volume))
 

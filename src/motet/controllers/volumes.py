@@ -48,7 +48,8 @@ class _PodVolume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     ephemeral: _Anything | None = None
 
 
-class _PodSpec(msgspec.Struct, gc=False, frozen=True):
+class _PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_name: str = ""
     volumes: tuple[_PodVolume, ...] | None = None
 
 
@@ -61,6 +62,24 @@ def claims_of(pod: Document) -> set[str]:
     volumes = pod.view(_PodVolumes).spec.volumes or ()
     named = {each.persistent_volume_claim.claim_name for each in volumes if each.persistent_volume_claim}
     return named | {f"{pod.name}-{each.name}" for each in volumes if each.ephemeral}
+
+
+def holds(pod: Document, claim: Document) -> bool:
+    """Whether a claim is in use by a pod: one that has a node and has not ended.
+
+    A pod without a node does not count: no node starts one whose claim is being deleted.
+    """
+    view = pod.view(_PodVolumes).spec
+    if not view.node_name or podview.is_finished(pod.view(PodView)):
+        return False
+    if any(
+        each.persistent_volume_claim and each.persistent_volume_claim.claim_name == claim.name
+        for each in view.volumes or ()
+    ):
+        return True
+    owner = claim.meta.controller()
+    own = owner is not None and owner.uid == pod.meta.uid
+    return own and any(each.ephemeral and f"{pod.name}-{each.name}" == claim.name for each in view.volumes or ())
 
 
 async def ensure_default_class(client: Client) -> None:
@@ -168,9 +187,8 @@ class Volumes:
         """A deleted claim stays until no pod uses it."""
         if binding.CLAIM_PROTECTION not in (claim.meta.finalizers or ()):
             return
-        for pod in self._pods.select(claim.namespace):
-            if claim.name in claims_of(pod) and not podview.is_finished(pod.view(PodView)):
-                return
+        if any(holds(pod, claim) for pod in self._pods.select(claim.namespace)):
+            return
         await self._finalizers(claim_kind.KIND, claim, remove=binding.CLAIM_PROTECTION)
 
     async def _given_default_class(self, claim: Document) -> bool:

@@ -138,6 +138,9 @@ class Volumes:
             where = pod.metadata.namespace
             whose = f"PVC {where}/{name} was not created for pod {where}/{pod.metadata.name} (pod is not owner)"
             raise MountFailure(volume.name, whose)
+        if claim.metadata.deletion_timestamp and not self.at(pod, volume.name).is_symlink():
+            where = pod.metadata.namespace
+            raise MountFailure(volume.name, f"can't start pod because PVC {where}/{name} is being deleted")
         if claim.status.phase != "Bound" or not claim.spec.volume_name:
             raise MountFailure(volume.name, f'persistentvolumeclaim "{name}" is not bound to a volume yet')
         if claim.spec.volume_mode != "Filesystem":
