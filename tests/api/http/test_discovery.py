@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.api.http.conftest import Api
 
@@ -59,3 +61,8 @@ def test_a_kind_added_later_is_discovered() -> None:
     assert discovery.answer("/apis/example.com/v1", "", "") is None
     catalogue.add(Kind(group="example.com", version="v1", kind="Gizmo", plural="gizmos"))
     assert discovery.answer("/apis/example.com/v1", "", "") is not None
+
+
+async def test_the_version_tells_one_state_of_the_code_from_another(api: Api) -> None:
+    _, told = await api.ask("GET", "/version")
+    assert re.fullmatch("[0-9a-f]{40}", told["gitCommit"])

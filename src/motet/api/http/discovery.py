@@ -81,7 +81,7 @@ def version() -> Json:
         "major": release.MAJOR,
         "minor": release.MINOR,
         "gitVersion": release.MOTET,
-        "gitCommit": "",
+        "gitCommit": release.source_digest(),
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "",
