@@ -201,6 +201,8 @@ async def load(
         connection.running = False
     await asyncio.gather(*(connection.ended for connection in connections))
     times.sort()
+    if not number:
+        return Rate(0.0, passed * 1000, passed * 1000, 0.0)
     return Rate(number / passed, times[number // 2] * 1000, times[number * 99 // 100] * 1000, used / number * 1e6)
 
 
@@ -251,7 +253,9 @@ async def fan_out(server: Server, context: ssl.SSLContext, watchers: int, events
     }
 
 
-async def measure(server: Server, context: ssl.SSLContext, options: argparse.Namespace) -> dict[str, Any]:
+async def measure(
+    server: Server, context: ssl.SSLContext, node: ssl.SSLContext, directory: str, options: argparse.Namespace
+) -> dict[str, Any]:
     results: dict[str, Any] = {}
     number = iter(range(10**9))
     creates = (post(PODS, pod(f"web-{next(number)}")) for _ in iter(int, 1))
@@ -278,12 +282,54 @@ async def measure(server: Server, context: ssl.SSLContext, options: argparse.Nam
     )
     report(options, "memory per idle watch", f"{fan['idle_watch_kb']:.1f} KB")
     results["server_mb"] = server.memory() / 2**20
+    crowd = await flood(server, node, directory, options)
+    results |= crowd
+    report(
+        options,
+        f"heartbeat, flood of {options.flood}",
+        f"p50 {crowd['beat_in_flood_p50_ms']:.1f} ms   p99 {crowd['beat_in_flood_p99_ms']:.1f} ms   "
+        f"(alone p99 {crowd['beat_alone_p99_ms']:.1f} ms)   served {crowd['flood_served']:.0f}, "
+        f"refused {crowd['flood_refused']:.0f}",
+    )
     return results
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+async def flood(server: Server, node: ssl.SSLContext, directory: str, options: argparse.Namespace) -> dict[str, float]:
+    """How long a node's heartbeat takes, alone and while one client lists pods over many connections at a time."""
+    lease = {"metadata": {"name": "n1"}, "spec": {"holderIdentity": "n1", "leaseDurationSeconds": 40}}
+    await load(server, node, 1, 10, iter([post(LEASES, lease)]), b"HTTP/1.1 201")
+    beat = post(f"{LEASES}/n1", lease).replace(b"POST", b"PUT", 1)
+    beats = (beat for _ in iter(int, 1))
+    alone = await load(server, node, 1, options.seconds, beats, b"HTTP/1.1 200")
+    command = [sys.executable, str(Path(__file__).with_name("drivers") / "noise.py"), directory, str(server.port)]
+    noise = subprocess.Popen([*command, str(options.flood)], stdout=subprocess.PIPE, text=True)
+    assert noise.stdout is not None
+    noise.stdout.readline()  # every connection stands
+    crowded = await load(server, node, 1, options.seconds, beats, b"HTTP/1.1 200")
+    noise.terminate()
+    served, refused = map(int, noise.stdout.readline().split())
+    noise.wait()
+    return {
+        "beat_alone_p99_ms": alone.p99_ms,
+        "beat_in_flood_p50_ms": crowded.p50_ms,
+        "beat_in_flood_p99_ms": crowded.p99_ms,
+        "flood_served": served,
+        "flood_refused": refused,
+    }
 
 
 def report(options: argparse.Namespace, name: str, value: str) -> None:
     if not options.json:
         print(f"{name:28} {value}", flush=True)
+
+
+def _context(directory: str, who: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=f"{directory}/ca.crt")
+    context.load_cert_chain(f"{directory}/{who}.crt", f"{directory}/{who}.key")
+    return context
 
 
 def main() -> None:
@@ -292,6 +338,7 @@ def main() -> None:
     parser.add_argument("--synchronous", choices=("FULL", "NORMAL"), default="FULL", help="durability of the store")
     parser.add_argument("--watchers", type=int, default=1000)
     parser.add_argument("--pods", type=int, default=5000, help="pods made to measure their memory")
+    parser.add_argument("--flood", type=int, default=400, help="connections of the noisy client")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -299,9 +346,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="motet-bench-") as directory:
         server = Server(Path(directory), options.synchronous)
         try:
-            context = ssl.create_default_context(cafile=f"{directory}/ca.crt")
-            context.load_cert_chain(f"{directory}/admin.crt", f"{directory}/admin.key")
-            results = uvloop.run(measure(server, context, options))
+            admin, node = (_context(directory, who) for who in ("admin", "node"))
+            results = uvloop.run(measure(server, admin, node, directory, options))
         finally:
             server.stop()
     if options.json:

@@ -2,7 +2,7 @@
 
     python benchmarks/api_server.py --directory DIR [--port N] [--synchronous FULL|NORMAL]
 
-Writes ca.crt, admin.crt, admin.key and kubeconfig into DIR and prints `ready PORT` when it serves.
+Writes ca.crt, admin.crt, admin.key, node.crt, node.key and kubeconfig into DIR and prints `ready PORT` when it serves.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ async def serve(directory: Path, port: int, synchronous: str) -> None:
     certificate, key = authority.issue("motet-server", sans=("127.0.0.1", "localhost")).write(directory, "server")
     credentials = authority.issue("admin", ("system:masters",))
     admin = credentials.write(directory, "admin")
+    authority.issue("system:node:n1", ("system:nodes",)).write(directory, "node")
     clock, catalogue = SystemClock(), Catalogue()
     store = SqliteStore(directory / "state.db", synchronous=synchronous)  # type: ignore[arg-type]
     await store.open()

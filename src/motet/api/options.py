@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -36,8 +37,19 @@ class RequestOptions:
     annotations: dict[str, str] = field(default_factory=dict)
 
 
-# What in-process callers use: they write what they mean, so nobody reads warnings.
-QUIET = RequestOptions(field_validation="Ignore")
+class _Nobody(list[str]):
+    """Warnings that nobody reads."""
+
+    def append(self, item: str) -> None:
+        pass
+
+    def extend(self, items: Iterable[str]) -> None:
+        pass
+
+
+NOBODY = _Nobody()
+# What in-process callers use: they write what they mean.
+QUIET = RequestOptions(field_validation="Ignore", warnings=NOBODY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from motet.api.admission import BUILT_IN, Chain, Held, release
 from motet.api.allocate import ServiceNumbers
 from motet.api.deletion import GONE, UNCHANGED, Fate
 from motet.api.listing import Page
-from motet.api.options import DeleteOptions, ListOptions, PatchType, RequestOptions, WatchOptions
+from motet.api.options import NOBODY, DeleteOptions, ListOptions, PatchType, RequestOptions, WatchOptions
 from motet.api.patch import merge_patch
 from motet.api.pipeline import Pipeline, namespace_of
 from motet.api.projecting import kept, received, shown, shown_page, stored_fields, stored_kind
@@ -61,7 +61,8 @@ _RETURNED: Final = frozenset(
 )
 PODS: Final = "core/pods"
 BUDGETS: Final = "policy/poddisruptionbudgets"
-_YES = RequestOptions()
+# Of callers that ask for nothing; nobody reads what they are warned of.
+_YES = RequestOptions(warnings=NOBODY)
 # What stands behind a subresource that is POSTed to: from the object, the body and who asks to the answer.
 Handler = Callable[[Document, Json, User, RequestOptions], Awaitable[Json]]
 

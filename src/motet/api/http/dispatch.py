@@ -22,6 +22,7 @@ from motet.api.http import (
     parameters,
     reviews,
     routes,
+    seating,
     usage,
     versions,
 )
@@ -32,6 +33,7 @@ from motet.api.http.calls import Call, ResourceCall
 from motet.api.http.discovery import REVIEWS, Discovery, Review
 from motet.api.http.enrolment import PREFIX as ENROLMENT
 from motet.api.http.enrolment import Enrolment
+from motet.api.http.fairness import Seats
 from motet.api.http.impersonate import acting
 from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
@@ -82,6 +84,7 @@ class Dispatcher:
     discovery: Discovery
     openapi: OpenApi
     metrics: Metrics
+    seats: Seats
     checks: Mapping[str, health.Check] = field(default_factory=dict)
     # Who belongs to the cluster, and how to become one who does.
     members: Members | None = None
@@ -144,9 +147,23 @@ class Dispatcher:
         if NODES in call.user.groups:
             versions.check(call.request.headers.get("User-Agent", ""))
         if self.members is None or NODES not in call.user.groups:
-            return await self._let_in(call)
+            return await self._seated(call)
         with self.members.serving(call.user, call.request.transport):
+            return await self._seated(call)
+
+    async def _seated(self, call: Call) -> web.StreamResponse:
+        """When it is its turn. Raises TooManyRequests."""
+        target = call.target
+        size = self.objects.size(self.catalogue, target) if seating.reads_everything(call) else 0
+        found = seating.seat(call, size)
+        if found is None:
             return await self._let_in(call)
+        level, flow, width = found
+        await self.seats.take(level, flow, width)
+        try:
+            return await self._let_in(call)
+        finally:
+            self.seats.give_back(level, width)
 
     async def _enrol(self, call: Call, enrolment: Enrolment) -> web.StreamResponse:
         """Whoever wants to join has no certificate yet; everyone else has to show theirs."""

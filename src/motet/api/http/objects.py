@@ -18,7 +18,8 @@ from motet.api.listing import Page
 from motet.api.options import PatchType, RequestOptions
 from motet.api.registry import Registry
 from motet.base.clock import Clock
-from motet.base.errors import BadRequest, UnsupportedMediaType
+from motet.base.errors import BadRequest, NotFound, UnsupportedMediaType
+from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Json, Kind
 from motet.store.document import Document
 
@@ -34,6 +35,14 @@ class Objects:
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
+
+    def size(self, catalogue: Catalogue, target: Target) -> int:
+        """How many objects there are of what a path is about."""
+        kind = catalogue.by_path(target.group, target.version, target.plural)
+        try:
+            return len(self._registry.table(kind)) if kind is not None else 0
+        except NotFound:
+            return 0
 
     async def get(self, call: ResourceCall) -> web.StreamResponse:
         form = call.form

@@ -20,6 +20,7 @@ from motet.api.http.calls import MAX_BODY
 from motet.api.http.discovery import Discovery
 from motet.api.http.dispatch import Dispatcher
 from motet.api.http.enrolment import Enrolment
+from motet.api.http.fairness import Config, Seats
 from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
 from motet.api.http.objects import Objects
@@ -73,6 +74,7 @@ class ApiServer:
         members: Members | None = None,
         enrolment: Enrolment | None = None,
         custom: CustomKinds | None = None,
+        fairness: Config | None = None,
         clock: Clock | None = None,
     ) -> None:
         clock = clock or SystemClock()
@@ -83,8 +85,10 @@ class ApiServer:
         self._watches = Watches(registry, clock)
         self._streams = Streams(registry, agent_tls)
         self.usage = Usage(registry, agent_tls, clock)
+        self.seats = Seats(clock, fairness)
         self.metrics = Metrics(
             {
+                **self.seats.gauges(),
                 "motet_api_watches": ("Watches being served.", lambda: float(self._watches.active)),
                 "motet_store_revision": ("Revision of the last durable write.", lambda: float(registry.store.revision)),
             }
@@ -102,6 +106,7 @@ class ApiServer:
             discovery=Discovery(catalogue, config.advertise or f"{config.host}:{config.port}"),
             openapi=OpenApi(catalogue),
             metrics=self.metrics,
+            seats=self.seats,
             checks={"ping": lambda: "", **config.checks},
             members=members,
             enrolment=enrolment,
