@@ -48,10 +48,11 @@ class OwnedPods:
         return [(owner.namespace, owner.name) for owner in owners if self._selector(owner).matches(labels)]
 
     def of(self, owner: Document) -> list[Document]:
-        """The pods `owner` controls, and those of its namespace that nobody does."""
+        """The pods `owner` controls, and those it could adopt."""
         found = self._pods.owned_by(owner.meta.uid)
-        for name in sorted(self._orphans.get(owner.namespace, ())):
-            pod = self._pods.get(name, owner.namespace)
-            if pod is not None and pod not in found:
-                found.append(pod)
-        return found
+        orphans = self._orphans.get(owner.namespace)
+        if not orphans:
+            return found
+        known = {pod.name for pod in found}
+        matching = self._pods.select(owner.namespace, self._selector(owner))
+        return found + [pod for pod in matching if pod.name in orphans and pod.name not in known]

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from motet.base.errors import NotFound
+from motet.base.errors import Forbidden, NotFound
 from motet.base.selectors import Selector
 from motet.client.interface import Client
 from motet.controllers import ownership, revisions
+from motet.controllers.loop import TryAgain
 from motet.controllers.revisions import History, RevisionView
 from motet.kinds import controllerrevision
 from motet.kinds.kind import Kind
@@ -54,9 +55,12 @@ class RevisionStore:
         await ownership.settle(self._client, _KIND, owner, self._kind, replace(claims, release=()))
 
     async def settle(self, owner: Document, history: History) -> None:
-        """Make the current revision, or give it its new number. Raises AlreadyExists, Conflict."""
+        """Make the current revision, or give it its new number. Raises AlreadyExists, Conflict, TryAgain."""
         if history.create is not None:
-            await self._client.create(_KIND, history.create, owner.namespace)
+            try:
+                await self._client.create(_KIND, history.create, owner.namespace)
+            except Forbidden as error:  # the namespace is being emptied, for instance
+                raise TryAgain(error.message) from error
         elif history.current is not None and history.renumber is not None:
             meta = history.current.metadata
             patch = {"metadata": {"resourceVersion": meta.resource_version}, "revision": history.renumber}

@@ -116,6 +116,15 @@ async def test_draining_an_empty_node_marks_it_and_is_done():
     assert (await view(client)).availability == "drain"
 
 
+async def test_draining_leaves_the_pods_of_daemon_sets_where_they_belong():
+    client = await cluster(node())
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "logs", "uid": "u", "controller": True}
+    pod = {"metadata": {"name": "logs", "ownerReferences": [owner]}, "spec": {"nodeName": "n1", "containers": []}}
+    await client.create(pod_kind.KIND, pod, "default")
+    assert await drain.drain(client, "n1", drain.Wanted(), Quiet()) == 0  # type: ignore[arg-type]
+    assert await client.get(pod_kind.KIND, "logs", "default")
+
+
 async def test_the_list_counts_what_runs_on_each():
     from datetime import UTC, datetime
 

@@ -17,6 +17,7 @@ from motet.cli.node import nodes
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Line, Progress, chosen
 from motet.client.remote import RemoteClient
+from motet.kinds import daemonset
 from motet.kinds import pod as pod_kind
 from motet.store.document import Document
 
@@ -42,7 +43,10 @@ class Wanted:
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @data_dir_option
 def command(name: str, timeout: float, grace_period: int | None, force: bool, quiet: bool, data_dir: Path) -> None:
-    """Put no new pods on a NODE, and move those there elsewhere. `motet node activate` ends it."""
+    """Put no new pods on a NODE, and move those there elsewhere. `motet node activate` ends it.
+
+    The pods of daemon sets stay: they belong to their node.
+    """
 
     async def work() -> int:
         async with session.connected(data_dir) as client:
@@ -107,8 +111,15 @@ async def _evict(client: RemoteClient, pod: Document, wanted: Wanted) -> Line:
 
 
 def _here(pods: Iterable[Document]) -> list[Document]:
-    """Those that run, or may again."""
-    return [pod for pod in pods if not pod.view(nodes.PodView).finished]
+    """Those that run, or may again, and can go elsewhere: a daemon set's would be made again at once."""
+    return [pod for pod in pods if not pod.view(nodes.PodView).finished and not _is_daemon(pod)]
+
+
+def _is_daemon(pod: Document) -> bool:
+    controller = pod.meta.controller()
+    return (
+        controller is not None and controller.kind == daemonset.KIND.kind and controller.api_version.startswith("apps/")
+    )
 
 
 def _refuse_orphans(pods: Iterable[Document]) -> None:
