@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.controllers.builders import document, owner, view
 from tests.controllers.world import World, world
@@ -125,6 +126,41 @@ def test_a_provisioned_volume_is_a_directory_on_one_node() -> None:
     assert binding.LOCAL_PATH_FINALIZER in made["metadata"]["finalizers"]
 
 
+GROWS = view(ClassView, {"metadata": {"name": "local-path"}, "provisioner": "p", "allowVolumeExpansion": True})
+
+
+def bound(size: str, *conditions: str, annotations: dict[str, str] | None = None) -> tuple[ClaimView, VolumeView]:
+    """A claim that asks for `size`, and its volume of 1Gi."""
+    asks = claim(size, cls="local-path", volumeName="v", annotations={binding.BIND_COMPLETED: "yes"})
+    status = {"phase": "Bound", "conditions": [{"type": each} for each in conditions]}
+    has = {"claimRef": {"namespace": "default", "name": "data", "uid": "c"}, "capacity": {"storage": "1Gi"}}
+    meta = {"name": "v", "annotations": annotations or {binding.PROVISIONED_BY: binding.PROVISIONER}}
+    return msgspec.structs.replace(asks, status=view(binding.ClaimStatus, status)), view(
+        VolumeView, {"metadata": meta, "spec": has}
+    )
+
+
+def test_a_claim_that_asks_for_more_is_told_and_then_its_volume_grows() -> None:
+    assert step(*bound("2Gi"), cls=GROWS) == (Do.ANNOUNCE, "v")
+    assert step(*bound("2Gi", "Resizing"), cls=GROWS) == (Do.EXPAND, "v")
+    assert step(*bound("1Gi", "Resizing"), cls=GROWS) == (Do.REPORT, "v")
+
+
+def test_nothing_grows_that_may_not_or_that_another_made() -> None:
+    assert step(*bound("2Gi"), cls=WAITS) == (Do.REPORT, "v")
+    assert step(*bound("2Gi", annotations={binding.PROVISIONED_BY: "x.io/y"}), cls=GROWS) == (Do.DEFER, "v")
+
+
+def test_what_nobody_can_reclaim_is_said_in_upstreams_words() -> None:
+    made = view(VolumeView, {"metadata": {"name": "v", "annotations": {binding.PROVISIONED_BY: "x"}}})
+    words = {
+        policy: binding.reclaim_failure(volume("v", persistentVolumeReclaimPolicy=policy))[0]
+        for policy in ("Delete", "Recycle", "Retain")
+    }
+    assert words == {"Delete": "VolumeFailedDelete", "Recycle": "VolumeFailedRecycle", "Retain": ""}
+    assert binding.reclaim_failure(made) == ("", "")
+
+
 # On a real kernel.
 
 
@@ -159,6 +195,47 @@ async def test_a_claim_is_bound_to_a_directory_on_the_node_the_scheduler_chose(t
         assert status["capacity"] == {"storage": "1Gi"}
         await it.events.flush()
         assert "ProvisioningSucceeded" in {each["reason"] for each in it.all(event.KIND)}
+
+
+async def test_a_claim_grows_and_is_told_so(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        name = await claimed(it)
+        more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+        await it.client.patch(persistentvolumeclaim.KIND, "data", more, "default")
+
+        def status() -> dict[str, Any]:
+            return dict((it.get(persistentvolumeclaim.KIND, "data") or {})["status"])
+
+        await it.until(lambda: status()["capacity"] == {"storage": "2Gi"} and not status().get("conditions"))
+        assert (it.get(persistentvolume.KIND, name) or {})["spec"]["capacity"] == {"storage": "2Gi"}
+        await it.events.flush()
+        assert "VolumeResizeSuccessful" in {each["reason"] for each in it.all(event.KIND)}
+
+
+async def test_a_released_volume_is_deleted_as_soon_as_its_policy_says_so(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        name = await claimed(it)
+        keep = {"spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        await it.client.patch(persistentvolume.KIND, name, keep)
+        await it.client.delete(persistentvolumeclaim.KIND, "data", "default")
+        await it.until(lambda: phase(it, persistentvolume.KIND, name) == "Released")
+        await it.client.patch(persistentvolume.KIND, name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
+        await it.until(lambda: (it.get(persistentvolume.KIND, name) or {})["metadata"].get("deletionTimestamp"))
+
+
+async def test_a_volume_to_be_recycled_fails_and_says_so(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        spec = {
+            "capacity": {"storage": "5Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": "/x"},
+            "persistentVolumeReclaimPolicy": "Recycle",
+            "claimRef": {"namespace": "default", "name": "gone", "uid": "u"},
+        }
+        await it.create(persistentvolume.KIND, {"metadata": {"name": "shelf"}, "spec": spec})
+        await it.until(lambda: phase(it, persistentvolume.KIND, "shelf") == "Failed")
+        status = (it.get(persistentvolume.KIND, "shelf") or {})["status"]
+        assert status["message"] == "No recycler plugin found for the volume!"
 
 
 async def test_a_claim_in_use_stays_until_its_last_pod_is_gone_and_the_agent_has_the_last_word(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+RESIZING = "Resizing"
+RESIZE_CONDITIONS = (RESIZING, "FileSystemResizePending")
 _HOSTNAME = "kubernetes.io/hostname"
 
 
@@ -45,10 +47,15 @@ class ClaimSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     volume_name: str = ""
 
 
+class ClaimCondition(msgspec.Struct, gc=False, frozen=True):
+    type: str = ""
+
+
 class ClaimStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     phase: str = "Pending"
     access_modes: tuple[str, ...] | None = None
     capacity: dict[str, str] | None = None
+    conditions: tuple[ClaimCondition, ...] | None = None
 
 
 class ClaimView(msgspec.Struct, gc=False, frozen=True):
@@ -61,6 +68,10 @@ class ClaimView(msgspec.Struct, gc=False, frozen=True):
 
     def size(self) -> str:
         return str((self.spec.resources.requests or {}).get("storage", "0"))
+
+    def resizing(self) -> bool:
+        """It has been told that its volume is about to grow."""
+        return any(each.type in RESIZE_CONDITIONS for each in self.status.conditions or ())
 
 
 class ClaimRef(msgspec.Struct, gc=False, frozen=True):
@@ -106,6 +117,7 @@ class ClassView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     provisioner: str = ""
     reclaim_policy: str = "Delete"
     volume_binding_mode: str = "Immediate"
+    allow_volume_expansion: bool | None = None
 
     def waits(self) -> bool:
         return self.volume_binding_mode == "WaitForFirstConsumer"
@@ -124,6 +136,9 @@ class Do(StrEnum):
     RESERVE = "reserve"  # write the claim into the volume
     TAKE = "take"  # write the volume into the claim
     REPORT = "report"  # both name each other: phases
+    ANNOUNCE = "announce"  # tell the claim that its volume is about to grow
+    EXPAND = "expand"  # let the volume be as large as the claim says
+    DEFER = "defer"  # somebody else makes volumes of this class grow
     PROVISION = "provision"
     LOSE = "lose"  # the volume of a bound claim is gone or another's
     GIVE_BACK = "give back"  # the chosen node cannot serve: let the scheduler choose again
@@ -146,7 +161,10 @@ def next_step(
     if claim.metadata.deletion_timestamp is not None:
         return Step(Do.WAIT)
     if claim.spec.volume_name:
-        return _towards(claim, volumes.get(claim.spec.volume_name))
+        step = _towards(claim, volumes.get(claim.spec.volume_name))
+        if step.do is Do.REPORT and step.volume is not None:
+            return _growing(claim, step.volume, storage_class)
+        return step
     reserved = next((v for v in volumes.values() if v.spec.claim_ref and v.spec.claim_ref.is_for(claim.metadata)), None)
     if reserved is not None and reserved.metadata.deletion_timestamp is None:
         return Step(Do.TAKE if reserved.spec.claim_ref and reserved.spec.claim_ref.uid else Do.RESERVE, reserved)
@@ -180,6 +198,18 @@ def _towards(claim: ClaimView, volume: VolumeView | None) -> Step:
     if not reference.uid:
         return Step(Do.RESERVE, volume)
     return Step(Do.REPORT if bound else Do.TAKE, volume)
+
+
+def _growing(claim: ClaimView, volume: VolumeView, storage_class: ClassView | None) -> Step:
+    """A bound claim that asks for more than its volume has. What was bound just now is reported first."""
+    more = quantity.parse(claim.size()) > quantity.parse(volume.size())
+    allowed = storage_class is not None and bool(storage_class.allow_volume_expansion)
+    if not more or not allowed or claim.status.phase != "Bound":
+        return Step(Do.REPORT, volume)
+    if (volume.metadata.annotations or {}).get(PROVISIONED_BY) != PROVISIONER:
+        message = "waiting for an external controller to expand this PVC"
+        return Step(Do.DEFER, volume, "ExternalExpanding", message)
+    return Step(Do.EXPAND if claim.resizing() else Do.ANNOUNCE, volume)
 
 
 def _without_volume(claim: ClaimView, storage_class: ClassView | None, node: Node | None) -> Step:
@@ -278,6 +308,21 @@ def phase(volume: VolumeView, claim: ClaimView | None) -> str:
     if claim is None or claim.metadata.uid != reference.uid:
         return "Released"
     return "Bound" if claim.spec.volume_name == volume.metadata.name else "Available"
+
+
+def reclaim_failure(volume: VolumeView) -> tuple[str, str]:
+    """The event's reason and message for a released volume that nobody can reclaim; empty when somebody can."""
+    policy, maker = (
+        volume.spec.persistent_volume_reclaim_policy,
+        (volume.metadata.annotations or {}).get(PROVISIONED_BY),
+    )
+    if policy == "Recycle":
+        return "VolumeFailedRecycle", "No recycler plugin found for the volume!"
+    if policy == "Delete" and not maker:
+        name = volume.metadata.name
+        why = f'error getting deleter volume plugin for volume "{name}": no deletable volume plugin matched'
+        return "VolumeFailedDelete", why
+    return "", ""
 
 
 def chosen_hostnames(volume: VolumeView) -> tuple[str, ...]:

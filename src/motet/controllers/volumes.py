@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from motet.base import quantity, timestamps
 from motet.base.clock import Clock
 from motet.base.errors import AlreadyExists, NotFound
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
@@ -82,6 +83,10 @@ def holds(pod: Document, claim: Document) -> bool:
     return own and any(each.ephemeral and f"{pod.name}-{each.name}" == claim.name for each in view.volumes or ())
 
 
+def _conditions(claim: Document) -> list[dict[str, Any]]:
+    return list((claim.decode().get("status") or {}).get("conditions") or ())
+
+
 async def ensure_default_class(client: Client) -> None:
     """Make the default storage class `local-path`, unless a class of that name or another default is there."""
     classes = await client.table(class_kind.KIND)
@@ -98,6 +103,7 @@ async def ensure_default_class(client: Client) -> None:
         "provisioner": binding.PROVISIONER,
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
     }
     with contextlib.suppress(AlreadyExists):
         await client.create(class_kind.KIND, document)
@@ -230,6 +236,17 @@ class Volumes:
                 )
             case Step(Do.REPORT, VolumeView() as volume):
                 await self._report(document, claim, volume)
+            case Step(Do.ANNOUNCE):
+                await self._announce(document)
+            case Step(Do.EXPAND, VolumeView() as volume):
+                patch = {
+                    "metadata": {"resourceVersion": volume.metadata.resource_version},
+                    "spec": {"capacity": {"storage": claim.size()}},
+                }
+                await self._client.patch(volume_kind.KIND, volume.metadata.name, patch)
+            case Step(Do.DEFER, VolumeView() as volume):
+                self._events.event(about, NORMAL, step.reason, step.message)
+                await self._report(document, claim, volume)
             case Step(Do.PROVISION) if storage_class is not None:
                 await self._provision(claim, storage_class, about)
             case Step(Do.LOSE):
@@ -265,14 +282,26 @@ class Volumes:
         self._events.event(about, NORMAL, "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
 
     async def _report(self, document: Document, claim: ClaimView, volume: VolumeView) -> None:
-        status = {
+        status: dict[str, Any] = {
             "phase": "Bound",
             "accessModes": list(volume.spec.access_modes or ()),
             "capacity": {key: str(value) for key, value in (volume.spec.capacity or {}).items()},
         }
         now = claim.status
-        if (now.phase, list(now.access_modes or ()), now.capacity) != tuple(status.values()):
+        grown = claim.resizing() and quantity.parse(volume.size()) >= quantity.parse(claim.size())
+        if (now.phase, list(now.access_modes or ()), now.capacity) != tuple(status.values()) or grown:
+            if grown:
+                kept = [each for each in _conditions(document) if each["type"] not in binding.RESIZE_CONDITIONS]
+                status["conditions"] = kept or None
             await self._write_claim_status(document, status)
+        if grown:
+            about = About.document(document, "v1", "PersistentVolumeClaim")
+            self._events.event(about, NORMAL, "VolumeResizeSuccessful", "Resize volume succeeded")
+
+    async def _announce(self, document: Document) -> None:
+        now = timestamps.format_time(self._clock.now())
+        begun = {"type": binding.RESIZING, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+        await self._write_claim_status(document, {"conditions": [*_conditions(document), begun]})
 
     async def _write_claim_status(self, document: Document, status: dict[str, Any]) -> None:
         changed = document.decode()
@@ -299,21 +328,22 @@ class Volumes:
         if binding.VOLUME_PROTECTION not in finalizers:
             await self._finalizers(volume_kind.KIND, document, add=binding.VOLUME_PROTECTION)
             return
-        if phase != volume.status.phase:
+        reason, message = binding.reclaim_failure(volume) if phase == "Released" else ("", "")
+        status = {"phase": "Failed" if reason else phase, "message": message or None}
+        if (status["phase"], message) != (volume.status.phase, volume.status.message):
             changed = document.decode()
-            changed["status"] = {**(changed.get("status") or {}), "phase": phase}
+            changed["status"] = {**(changed.get("status") or {}), **status}
             await self._client.update(volume_kind.KIND, changed, subresource="status")
+            if reason:
+                self._events.event(About.document(document, "v1", "PersistentVolume"), WARNING, reason, message)
         elif phase == "Released" and volume.spec.persistent_volume_reclaim_policy == "Delete":
             await self._reclaim(document)
 
     async def _reclaim(self, volume: Document) -> None:
+        """What another made is for that one to delete."""
         if (volume.meta.annotations or {}).get(binding.PROVISIONED_BY) == binding.PROVISIONER:
             with contextlib.suppress(NotFound):
                 await self._client.delete(volume_kind.KIND, volume.name, uid=volume.meta.uid)
-            return
-        about = About.document(volume, "v1", "PersistentVolume")
-        message = "nobody here can delete this volume's data: it was not made by " + binding.PROVISIONER
-        self._events.event(about, WARNING, "VolumeFailedDelete", message)
 
     def _node_is_gone(self, volume: VolumeView) -> bool:
         names = binding.chosen_hostnames(volume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from motet.api import certificates
 from motet.api.admission import BUILT_IN, Plugin
 from motet.api.attributes import Attributes
+from motet.api.claimresizing import CLAIM_RESIZE
 from motet.api.http.authorize import Authorizer
 from motet.api.limitranges import LIMIT_RANGER
 from motet.api.networks import NETWORKS
@@ -32,6 +33,7 @@ def plugins(rbac: RbacIndex, authorizer: Authorizer, clock: Clock) -> tuple[Plug
         *PRIORITY,
         *RUNTIME_CLASS,
         *LIMIT_RANGER,
+        *CLAIM_RESIZE,
         *NODE_RESTRICTION,
         *POD_SECURITY,
         *escalation.plugins(rbac, may),
