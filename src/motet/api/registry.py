@@ -57,6 +57,9 @@ _RETURNED: Final = frozenset(
         "core/persistentvolumeclaims",
         "core/serviceaccounts",
         "storage.k8s.io/storageclasses",
+        "storage.k8s.io/csidrivers",
+        "storage.k8s.io/csinodes",
+        "storage.k8s.io/volumeattachments",
     }
 )
 PODS: Final = "core/pods"

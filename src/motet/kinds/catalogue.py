@@ -15,6 +15,9 @@ from motet.kinds import (
     configmap,
     controllerrevision,
     cronjob,
+    csidriver,
+    csinode,
+    csistoragecapacity,
     daemonset,
     deployment,
     endpoints,
@@ -54,6 +57,7 @@ from motet.kinds import (
     validatingadmissionpolicy,
     validatingadmissionpolicybinding,
     validatingwebhookconfiguration,
+    volumeattachment,
 )
 from motet.kinds.custom import definition as customresourcedefinition
 from motet.kinds.kind import Kind
@@ -80,6 +84,10 @@ KINDS: tuple[Kind, ...] = (
     persistentvolume.KIND,
     persistentvolumeclaim.KIND,
     storageclass.KIND,
+    csidriver.KIND,
+    csinode.KIND,
+    volumeattachment.KIND,
+    csistoragecapacity.KIND,
     controllerrevision.KIND,
     replicaset.KIND,
     deployment.KIND,
