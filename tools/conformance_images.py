@@ -20,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 
 # Beside those of the kit: image (last part of its name) -> programs.
-MORE_TOOLS = {"agnhost": ("nc", "getent"), "jessie-dnsutils": ("getent",)}
+MORE_TOOLS = {"agnhost": ("nc", "getent", "dash"), "jessie-dnsutils": ("getent", "dash")}
+# A busybox's shell runs its own netcat whatever the path says.
+SHELL = {"bin/sh": os.path.realpath("/bin/dash")}
 SAMPLE = "sample-apiserver"
 # Where the web servers have their pages: specs take one away to see a probe fail.
 PAGES = {"httpd": "/usr/local/apache2/htdocs", "nginx": "/usr/share/nginx/html"}
@@ -63,7 +65,9 @@ def main() -> None:
     os.environ["AGNHOST"] = str(programs / "agnhost")
     images = load(kit)
     for name, tools in MORE_TOOLS.items():
-        images.KINDS[name] = {**images.KINDS[name], "tools": [*images.KINDS[name].get("tools", ()), *tools]}
+        kind = images.KINDS[name]
+        bins, more = {**kind.get("bins", {}), **SHELL}, [*kind.get("tools", ()), *tools]
+        images.KINDS[name] = {**kind, "bins": bins, "tools": more}
     for name, folder in PAGES.items():
         texts = images.KINDS[name]["texts"].items()
         images.KINDS[name] = {
