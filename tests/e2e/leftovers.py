@@ -74,9 +74,10 @@ def shim_sockets(cluster: Cluster) -> list[Path]:
 def in_cgroups(cluster: Cluster) -> set[int]:
     pids = set()
     for group in _groups(cluster):
-        for file in group.rglob("cgroup.procs"):
+        # Groups go while they are looked at.
+        for directory, _, _ in os.walk(group):
             with contextlib.suppress(OSError):
-                pids.update(int(word) for word in file.read_text().split())
+                pids.update(int(word) for word in (Path(directory) / "cgroup.procs").read_text().split())
     return pids
 
 

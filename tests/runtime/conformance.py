@@ -226,6 +226,12 @@ class RuntimeConformance:
         await subject.runtime.update_resources(container_id, changed)
         assert await subject.runtime.resources(container_id) == changed
 
+    async def test_what_containers_have_written_is_known_of_each(self, subject: Subject) -> None:
+        _, container_id = await subject.started()
+        written, inodes = (await subject.runtime.disk_usage())[container_id]
+        assert written >= 0
+        assert inodes >= 0
+
     async def test_a_started_container_is_not_started_twice(self, subject: Subject) -> None:
         _, container_id = await subject.started()
         with pytest.raises(RuntimeFailure):
