@@ -50,6 +50,14 @@ SERVER_DIR = "server"
     help="Give every service account a Secret with a token that lasts, as Kubernetes did before 1.24.",
 )
 @click.option("--encrypted", is_flag=True, help="Have nodes encrypt what they send to pods of other nodes.")
+@click.option(
+    "--audit-log", type=click.Path(dir_okay=False, path_type=Path), help="Write down in this file who did what."
+)
+@click.option(
+    "--audit-policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What is written down (audit.k8s.io/v1); by default every change and every look at a secret.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def command(
     data_dir: Path,
@@ -63,6 +71,8 @@ def command(
     node_grace: float,
     legacy_tokens: bool,
     encrypted: bool,
+    audit_log: Path | None,
+    audit_policy: Path | None,
     verbose: bool,
 ) -> None:
     """Run a manager in the foreground: store, API, controllers and scheduler."""
@@ -94,6 +104,8 @@ def command(
         synchronous=synchronous,
         node_grace=node_grace or NODE_GRACE,
         legacy_tokens=legacy_tokens,
+        audit_log=audit_log,
+        audit_policy=audit_policy,
     )
     handles.allow_all()
     try:

@@ -102,6 +102,8 @@ def _server(machine: Machine, settings: Settings) -> Sequence[str]:
         settings.dns_address,
         "--node-grace",
         str(settings.node_grace),
+        "--audit-log",
+        str(machine.logs / "audit.log"),
         *(("--legacy-service-account-tokens",) if settings.legacy_tokens else ()),
         *(("--encrypted",) if settings.encrypted else ()),
     )

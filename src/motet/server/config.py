@@ -39,6 +39,10 @@ class ServerConfig:
     node_grace: float = NODE_GRACE
     # How long certificates are good for that this manager gives to itself and to nodes; renewed at two thirds.
     certificate_lifetime: timedelta = NODE_LIFETIME
+    # Where it is written down who did what; None for nowhere.
+    audit_log: Path | None = None
+    # Which requests and how much of them; None for `audit-policy.yaml` in the data directory, if it is there.
+    audit_policy: Path | None = None
     # Every service account gets a Secret with a token that lasts, as before Kubernetes 1.24.
     legacy_tokens: bool = False
 

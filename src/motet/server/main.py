@@ -20,6 +20,9 @@ from motet.api.admission import Chain
 from motet.api.allocate import ServiceNumbers
 from motet.api.conditions import Conditions
 from motet.api.custom.serving import CustomKinds
+from motet.api.http.audit import policy as audit_policy
+from motet.api.http.audit.events import Auditor
+from motet.api.http.audit.log import AuditLog
 from motet.api.http.authorize import Authorizer, Roles
 from motet.api.http.bearer import Tokens
 from motet.api.http.enrolment import Enrolment, EnrolmentConfig
@@ -109,6 +112,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         ring()
         requests = TokenRequests(cache.table, ring, config.issuer, clock)
         registry.answer(serviceaccount.KIND, "token", requests.create)
+        audit = _auditor(config, clock)
         agent_tls = tls.client_context(files.ca, *files.api, check_hostname=False)
         server = ApiServer(
             ApiConfig(
@@ -124,6 +128,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             authorizer,
             agent_tls=agent_tls,
             members=members,
+            audit=audit[0] if audit is not None else None,
             tokens=Tokens(cache.table, ring, config.issuer, clock),
             enrolment=Enrolment(_enrolment(config), CurrentAuthority(config.pki), registry),
             custom=custom,
@@ -140,11 +145,23 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("encryption of secrets", lambda: atrest.keep(store, sealer, config.secret_keys, clock))
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
+        if audit is not None:
+            stack.callback(audit[1].flush)
+            tasks.keep("audit log", audit[1].run)
         tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
         settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
         settings = replace(settings, pod_metrics=server.usage.pods)
         _start_control_loops(tasks, settings, registry, clock)
         yield server
+
+
+def _auditor(config: ServerConfig, clock: Clock) -> tuple[Auditor, AuditLog] | None:
+    """Raises BadPolicy, OSError."""
+    if config.audit_log is None:
+        return None
+    policy = audit_policy.load(config.audit_policy or config.data_dir / "audit-policy.yaml")
+    log = AuditLog(config.audit_log, clock)
+    return Auditor(policy, log, clock), log
 
 
 def _controllers(

@@ -24,6 +24,7 @@ from motet.api.admission import BUILT_IN, Chain
 from motet.api.attributes import Attributes
 from motet.api.conditions import Conditions
 from motet.api.custom.serving import CustomKinds
+from motet.api.http.audit.events import Auditor
 from motet.api.http.authorize import Roles
 from motet.api.http.bearer import Tokens
 from motet.api.http.enrolment import Enrolment, EnrolmentConfig
@@ -161,7 +162,11 @@ async def api(pki: Pki, tmp_path: Path) -> AsyncIterator[Api]:
 
 @contextlib.asynccontextmanager
 async def serving(
-    pki: Pki, directory: Path, enrolment: EnrolmentConfig | None = None, clock: Clock | None = None
+    pki: Pki,
+    directory: Path,
+    enrolment: EnrolmentConfig | None = None,
+    clock: Clock | None = None,
+    audit: Auditor | None = None,
 ) -> AsyncIterator[Api]:
     """With `enrolment`, machines may join, and a node's certificate counts only while its Node lives."""
     clock = clock or SystemClock()
@@ -205,6 +210,7 @@ async def serving(
         agent_tls=pki.client("admin"),
         members=Members(cache.table("core/nodes")) if enrolment else None,
         enrolment=Enrolment(enrolment, lambda: pki.authority, registry) if enrolment else None,
+        audit=audit,
         tokens=Tokens(cache.table, lambda: ring, ISSUER, clock),
         custom=custom,
     )

@@ -21,6 +21,20 @@ _EMPTY: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
+class Notes:
+    """What the audit log wants to know of a request."""
+
+    # Who asks, should they act as another.
+    real: User | None = None
+    # allow or forbid, and why.
+    decision: tuple[str, str] = ("", "")
+    annotations: dict[str, str] = field(default_factory=dict)
+    id: str = ""
+    # The name of an object that a create named in its body.
+    name: str = ""
+
+
+@dataclass(slots=True)
 class Call:
     """A request with what is known of it so far. `warnings` end up in `Warning:` headers of the answer.
 
@@ -33,6 +47,7 @@ class Call:
     user: User
     warnings: list[str] = field(default_factory=list)
     resource: str = ""
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ from motet.api.http import (
     usage,
     versions,
 )
+from motet.api.http.audit.events import Auditor
 from motet.api.http.authenticate import Authenticator, Credentials, authenticate
 from motet.api.http.authorize import NODES, Attributes, Authorizer, refusal
 from motet.api.http.bearer import Tokens, openid_configuration
@@ -93,12 +94,15 @@ class Dispatcher:
     tokens: Tokens | None = None
     # Kinds that come and go while we run.
     custom: CustomKinds | None = None
+    # Who did what, and when.
+    audit: Auditor | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The only way in. Never raises but for a client that has left."""
         began = time.perf_counter()
         target = routes.parse(request.rel_url.raw_path)
         call = Call(request, target, request.method.lower(), User(""))
+        received = self.audit.now() if self.audit is not None else None
         try:
             answer = await self._answer(call)
         except ApiError as error:
@@ -114,6 +118,8 @@ class Dispatcher:
         for value in answers.warnings(call.warnings):
             if not answer.prepared:
                 answer.headers.add("Warning", value)
+        if self.audit is not None and received is not None:
+            self.audit.complete(call, received, answer)
         self._account(call, answer.status, time.perf_counter() - began)
         return answer
 
@@ -143,7 +149,9 @@ class Dispatcher:
             return self._health(call)
         if self.enrolment is not None and target.path.startswith(ENROLMENT):
             return await self._enrol(call, self.enrolment)
-        call.user = self._user(call.request)
+        if target.is_resource:
+            call.verb = routes.verb_or_method(call.request.method, target, _watches(call))
+        self._identify(call)
         if NODES in call.user.groups:
             versions.check(call.request.headers.get("User-Agent", ""))
         if self.members is None or NODES not in call.user.groups:
@@ -168,7 +176,7 @@ class Dispatcher:
     async def _enrol(self, call: Call, enrolment: Enrolment) -> web.StreamResponse:
         """Whoever wants to join has no certificate yet; everyone else has to show theirs."""
         try:
-            call.user = self._user(call.request)
+            self._identify(call)
         except Unauthorized:
             if not enrolment.is_open(call.request.method, call.target.path):
                 raise
@@ -179,20 +187,22 @@ class Dispatcher:
     async def _let_in(self, call: Call) -> web.StreamResponse:
         target = call.target
         if not target.is_resource:
-            self._authorize(call.user, Attributes(call.verb, path=target.path))
+            self._authorize(call, Attributes(call.verb, path=target.path))
             return await self._other(call)
-        watching = "watch" in (query := call.query) and flag(query, "watch")
-        call.verb = routes.verb(call.request.method, target, watching)
+        query = call.query
+        call.verb = routes.verb(call.request.method, target, _watches(call))
         asked = Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
         if NODES in call.user.groups:
             asked = await self._about_a_node(call, asked)
         elif call.verb in _MANY and "fieldSelector" in query:
             # One that leaves a single name is a request about that name.
             asked = replace(asked, fields=narrowing(query)[0])
-        self._authorize(call.user, asked)
+        self._authorize(call, asked)
         if call.verb == "get" and target.subresource in _COMMANDS:
             # A WebSocket is opened with GET, and does what a POST does.
-            self._authorize(call.user, replace(asked, verb="create"))
+            self._authorize(call, replace(asked, verb="create"))
+        if self.audit is not None and (call.verb == "watch" or target.subresource in STREAMS):
+            self.audit.started(call)
         if (target.group, target.version) == (usage.GROUP, usage.VERSION):
             return await self.usage.answer(call)
         review = _REVIEWS.get((target.group, target.version, target.plural))
@@ -211,20 +221,23 @@ class Dispatcher:
             await call.body()
         return asked
 
-    def _user(self, request: web.BaseRequest) -> User:
-        transport = request.transport
+    def _identify(self, call: Call) -> None:
+        """Note who asks, and as whom. Raises Unauthorized, Forbidden."""
+        transport = call.request.transport
         if transport is None:
             raise ConnectionResetError("the client has left")
-        headers = request.headers
+        headers = call.request.headers
         credentials = Credentials(transport.get_extra_info("peercert"), headers.get("Authorization", ""))
-        return acting(authenticate(self.authenticators, credentials), headers, self.authorizer)
+        call.user = call.notes.real = authenticate(self.authenticators, credentials)
+        call.user = acting(call.user, headers, self.authorizer)
 
-    def _authorize(self, user: User, attributes: Attributes) -> None:
-        decision = self.authorizer.decide(user, attributes)
+    def _authorize(self, call: Call, attributes: Attributes) -> None:
+        decision = self.authorizer.decide(call.user, attributes)
+        call.notes.decision = "allow" if decision.allowed else "forbid", decision.reason
         if decision.missing:
             raise not_found(attributes.group, attributes.resource, attributes.name)
         if not decision.allowed:
-            raise refusal(user, attributes, decision.reason)
+            raise refusal(call.user, attributes, decision.reason)
 
     async def _resource(self, call: Call) -> web.StreamResponse:
         target = call.target
@@ -234,7 +247,7 @@ class Dispatcher:
             kind = self.catalogue.by_path(target.group, target.version, target.plural)
         if kind is None or (target.namespace and not kind.namespaced and target.plural != "namespaces"):
             raise discovery.nowhere(target, call.verb)
-        found = ResourceCall(call.request, target, call.verb, call.user, call.warnings, kind=kind)
+        found = ResourceCall(call.request, target, call.verb, call.user, call.warnings, notes=call.notes, kind=kind)
         if kind.warning:
             call.warnings.append(kind.warning)
         subresource = target.subresource
@@ -368,6 +381,11 @@ class Dispatcher:
             content_type="application/jwk-set+json",
             headers={"Cache-Control": "public, max-age=3600"},
         )
+
+
+def _watches(call: Call) -> bool:
+    query = call.query
+    return "watch" in query and flag(query, "watch")
 
 
 def _first_two(path: str) -> str:

@@ -72,9 +72,11 @@ class Objects:
             return await self._create_subresource(call, document, options)
         _match_kind(document, call.kind)
         _authorize_name(call, document, authorizer)
+        call.notes.name = _name(document)
         created = await self._registry.create(
             call.kind, call.namespace, document, call.user, options, name=call.target.name
         )
+        call.notes.name = created.name
         return await self._one(call, created, form, status=201)
 
     async def _create_subresource(
@@ -152,7 +154,11 @@ class Objects:
 
     async def delete(self, call: ResourceCall) -> web.StreamResponse:
         form = call.form
-        options = replace(parameters.of_delete(call.query, await _delete_body(call)), warnings=call.warnings)
+        options = replace(
+            parameters.of_delete(call.query, await _delete_body(call)),
+            warnings=call.warnings,
+            annotations=call.notes.annotations,
+        )
         deleted = await self._registry.delete(call.kind, call.namespace, call.target.name, call.user, options)
         # An object whose end somebody else has to bring about (finalizers, grace) is "accepted" upstream too: 200.
         if deleted.document is not None:
@@ -161,7 +167,11 @@ class Objects:
 
     async def deletecollection(self, call: ResourceCall) -> web.StreamResponse:
         form = call.form
-        options = replace(parameters.of_delete(call.query, await _delete_body(call)), warnings=call.warnings)
+        options = replace(
+            parameters.of_delete(call.query, await _delete_body(call)),
+            warnings=call.warnings,
+            annotations=call.notes.annotations,
+        )
         page = await self._registry.delete_collection(
             call.kind, call.namespace, call.user, options, parameters.of_list(call.query)
         )
@@ -204,7 +214,8 @@ class Objects:
 
 def _options(call: ResourceCall, manager: str) -> RequestOptions:
     """Of a write; what is to be told goes out with the answer, whatever that is."""
-    return replace(parameters.of_write(call.query, manager), warnings=call.warnings)
+    options = parameters.of_write(call.query, manager)
+    return replace(options, warnings=call.warnings, annotations=call.notes.annotations)
 
 
 async def _written(call: ResourceCall, data: bytes, form: Form, status: int) -> web.StreamResponse:
@@ -221,10 +232,14 @@ async def _written(call: ResourceCall, data: bytes, form: Form, status: int) -> 
 
 
 def _authorize_name(call: ResourceCall, document: Json, authorizer: Authorizer) -> None:
+    if name := _name(document):
+        _authorize_create(call, name, authorizer)
+
+
+def _name(document: Json) -> str:
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    if isinstance(name, str) and name:
-        _authorize_create(call, name, authorizer)
+    return name if isinstance(name, str) else ""
 
 
 def _authorize_create(call: ResourceCall, name: str, authorizer: Authorizer) -> None:

@@ -100,3 +100,11 @@ def verb(method: str, target: Target, watch: bool) -> str:
     if found is None:
         raise MethodNotAllowed(f"the server does not allow this method on the requested resource: {method}")
     return found
+
+
+def verb_or_method(method: str, target: Target, watch: bool) -> str:
+    """The same, or the method itself where it is none of the API's."""
+    try:
+        return verb(method, target, watch)
+    except MethodNotAllowed:
+        return method.lower()

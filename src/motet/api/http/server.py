@@ -13,6 +13,7 @@ from aiohttp import web
 
 from motet.api.custom.serving import CustomKinds
 from motet.api.http import health
+from motet.api.http.audit.events import Auditor
 from motet.api.http.authenticate import Authenticator, by_certificate
 from motet.api.http.authorize import Authorizer
 from motet.api.http.bearer import Tokens
@@ -75,6 +76,7 @@ class ApiServer:
         enrolment: Enrolment | None = None,
         custom: CustomKinds | None = None,
         fairness: Config | None = None,
+        audit: Auditor | None = None,
         clock: Clock | None = None,
     ) -> None:
         clock = clock or SystemClock()
@@ -89,6 +91,10 @@ class ApiServer:
         self.metrics = Metrics(
             {
                 **self.seats.gauges(),
+                "motet_api_audit_dropped": (
+                    "Events that the audit log could not take.",
+                    lambda: float(audit.dropped) if audit is not None else 0.0,
+                ),
                 "motet_api_watches": ("Watches being served.", lambda: float(self._watches.active)),
                 "motet_store_revision": ("Revision of the last durable write.", lambda: float(registry.store.revision)),
             }
@@ -111,6 +117,7 @@ class ApiServer:
             members=members,
             enrolment=enrolment,
             tokens=tokens,
+            audit=audit,
             custom=custom,
         )
 

@@ -1,0 +1,100 @@
+"""What is written down of requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.http.conftest import Api, Pki, serving
+
+from motet.api.http.audit import policy
+from motet.api.http.audit.events import Auditor
+from motet.api.http.audit.log import AuditLog
+from motet.base.clock import SystemClock
+
+SECRETS = "/api/v1/namespaces/default/secrets"
+CONFIGS = "/api/v1/namespaces/default/configmaps"
+
+
+class Kept(AuditLog):
+    """Lines kept for looking at them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, SystemClock())
+        self.events: list[dict[str, Any]] = []
+
+    def write(self, line: bytes) -> None:
+        self.events.append(json.loads(line))
+
+
+@pytest.fixture
+async def api(pki: Pki, tmp_path: Path) -> AsyncIterator[tuple[Api, Kept]]:
+    kept = Kept(tmp_path / "audit.log")
+    rules = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: RequestResponse}"
+    async with serving(pki, tmp_path, audit=Auditor(policy.parse(rules), kept, SystemClock())) as made:
+        kept.events.clear()
+        yield made, kept
+
+
+async def test_an_event_says_who_did_what_and_how_it_was_answered(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    await running.ask("POST", CONFIGS, {"metadata": {"name": "c"}, "data": {"a": "b"}}, headers={"User-Agent": "me/1"})
+    [event] = kept.events
+    assert (event["stage"], event["level"], event["verb"]) == ("ResponseComplete", "RequestResponse", "create")
+    assert event["user"]["username"] == "admin"
+    assert event["objectRef"] == {"resource": "configmaps", "namespace": "default", "name": "c", "apiVersion": "v1"}
+    assert event["responseStatus"]["code"] == 201
+    assert (event["requestURI"], event["userAgent"], event["sourceIPs"]) == (CONFIGS, "me/1", ["127.0.0.1"])
+    assert event["annotations"]["authorization.k8s.io/decision"] == "allow"
+    assert event["requestObject"]["data"] == event["responseObject"]["data"] == {"a": "b"}
+
+
+async def test_secrets_are_in_no_log(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    secret = {"metadata": {"name": "s"}, "stringData": {"password": "correct horse"}}
+    await running.ask("POST", SECRETS, secret)
+    await running.ask("GET", f"{SECRETS}/s")
+    await running.ask("GET", SECRETS)
+    await running.ask("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "robot"}})
+    _, made = await running.ask("POST", "/api/v1/namespaces/default/serviceaccounts/robot/token", {"spec": {}})
+    await running.ask(
+        "POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": made["status"]["token"]}}
+    )
+    text = json.dumps(kept.events)
+    assert len(kept.events) == 6
+    for hidden in ("correct horse", "Y29ycmVjdCBob3JzZQ==", made["status"]["token"]):
+        assert hidden not in text
+
+
+async def test_who_is_refused_is_written_down_with_the_reason(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    await running.ask("DELETE", f"{CONFIGS}/c", who="stranger")
+    await running.ask("DELETE", f"{CONFIGS}/c", who="")
+    refused, unknown = kept.events
+    assert (refused["user"]["username"], refused["responseStatus"]["code"]) == ("eve", 403)
+    assert refused["annotations"]["authorization.k8s.io/decision"] == "forbid"
+    assert (unknown["user"]["username"], unknown["responseStatus"]["code"], unknown["verb"]) == ("", 401, "delete")
+
+
+async def test_who_acts_as_another_is_written_down_as_both(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    await running.ask("GET", CONFIGS, headers={"Impersonate-User": "eve"})
+    [event] = kept.events
+    assert (event["user"]["username"], event["impersonatedUser"]["username"]) == ("admin", "eve")
+
+
+async def test_a_watch_is_written_down_when_it_begins(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    async with running.session() as session, session.get(f"{CONFIGS}?watch=1&timeoutSeconds=30"):
+        assert [event["stage"] for event in kept.events] == ["ResponseStarted"]
+
+
+async def test_an_answer_names_its_event(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    async with running.session() as session, session.get(CONFIGS, headers={"Audit-Id": "mine-1"}) as answer:
+        assert answer.headers["Audit-Id"] == "mine-1"
+    async with running.session() as session, session.get(CONFIGS, headers={"Audit-Id": "not\tmine"}) as answer:
+        assert answer.headers["Audit-Id"] == kept.events[1]["auditID"] != "not\tmine"
