@@ -164,6 +164,22 @@ def test_pull_secrets_fit_by_registry():
     assert images.credentials_for("other.io/web:1", {".dockerconfigjson": b"{"}) is None
 
 
+@pytest.mark.parametrize(
+    ("key", "reference", "expected"),
+    [
+        ("*.example.io", "eu.example.io/web:1", True),
+        ("*.example.io", "a.b.example.io/web:1", False),
+        ("eu.example.io:5000", "eu.example.io/web:1", False),
+        ("eu.example.io/team", "eu.example.io/team/web:1", True),
+        ("eu.example.io/team", "eu.example.io/teams/web:1", False),
+    ],
+)
+def test_a_pull_secret_names_hosts_by_pattern_and_by_path(key: str, reference: str, expected: bool):
+    entry = {"auths": {f"https://{key}": {"username": "me", "password": "x"}}}
+    found = images.credentials_for(reference, {".dockerconfigjson": json.dumps(entry).encode()})
+    assert (found is not None) is expected
+
+
 def test_unsupported_fields_are_all_named():
     document = body(
         app(resources={"limits": {"nvidia.com/gpu": "1", "hugepages-2Mi": "4Mi"}}, volumeDevices=[{"name": "x"}]),

@@ -31,6 +31,7 @@ from motet.runtime.cgroups import Cgroups, Limits
 from motet.runtime.interface import (
     Container,
     ContainerConfig,
+    ImageNotFound,
     Mount,
     NoSuchContainer,
     Port,
@@ -134,12 +135,7 @@ def sandbox_config(tools: Tools, pod: Pod, attempt: int) -> SandboxConfig:
         for port in container.ports or ()
         if port.host_port and not spec.host_network
     ]
-    labels = {
-        model.POD_NAME: meta.name,
-        model.POD_NAMESPACE: meta.namespace,
-        model.POD_UID: meta.uid,
-        model.NODE: config.place.node_name,
-    }
+    labels = {**_whose(pod), model.NODE: config.place.node_name}
     return SandboxConfig(
         name=meta.name,
         namespace=meta.namespace,
@@ -193,6 +189,8 @@ async def create_container(
         raise RuntimeFailure(f"the pod has no container {step.container}", "CreateContainerError")
     config = tools.config
     image = await tools.images.present(step.image)
+    if image is None:
+        raise ImageNotFound(f"image {step.image} has been cleared away meanwhile", "CreateContainerError")
     settings = security.of(pod, spec, image, config.seccomp_profiles)
     ips = pod_ips(pod, sandbox, config)
     variables = await env.of_container(pod, spec, tools.sources, config.place, ips)
@@ -216,21 +214,8 @@ async def create_container(
             working_dir=spec.working_dir,
             env=tuple(variables.items()),
             mounts=tuple(mounts),
-            labels={
-                model.CONTAINER_NAME: spec.name,
-                model.POD_NAME: pod.metadata.name,
-                model.POD_NAMESPACE: pod.metadata.namespace,
-                model.POD_UID: pod.metadata.uid,
-            },
-            annotations={
-                model.RESTART_COUNT: str(step.attempt),
-                model.MESSAGE_PATH: spec.termination_message_path,
-                model.MESSAGE_POLICY: spec.termination_message_policy,
-                model.MESSAGE_FILE: str(message_file),
-                model.BACKOFF: str(step.backoff),
-                model.IMAGE: spec.image,
-                model.GRACE: str(pod.grace),
-            },
+            labels={model.CONTAINER_NAME: spec.name, **_whose(pod)},
+            annotations=_notes(pod, spec, step, message_file),
             stdin=spec.stdin,
             stdin_once=spec.stdin_once,
             tty=spec.tty,
@@ -245,6 +230,24 @@ async def create_container(
     )
     tools.say(pod, "Normal", "Created", f"Created container: {spec.name}", spec)
     return made, limits
+
+
+def _whose(pod: Pod) -> dict[str, str]:
+    meta = pod.metadata
+    return {model.POD_NAME: meta.name, model.POD_NAMESPACE: meta.namespace, model.POD_UID: meta.uid}
+
+
+def _notes(pod: Pod, spec: ContainerSpec, step: CreateContainer, message_file: Path) -> dict[str, str]:
+    """What the next agent has to know of a container."""
+    return {
+        model.RESTART_COUNT: str(step.attempt),
+        model.MESSAGE_PATH: spec.termination_message_path,
+        model.MESSAGE_POLICY: spec.termination_message_policy,
+        model.MESSAGE_FILE: str(message_file),
+        model.BACKOFF: str(step.backoff),
+        model.IMAGE: spec.image,
+        model.GRACE: str(pod.grace),
+    }
 
 
 def _target(spec: ContainerSpec, observed: Observed) -> str:

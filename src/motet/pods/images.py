@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -122,9 +123,18 @@ def credentials_for(reference: str, secret: Mapping[str, bytes]) -> dict[str, st
         return None
     named = {_host(key): entry for key, entry in entries.items() if isinstance(entry, dict)}
     for key in sorted(named, key=len, reverse=True):
-        if reference == key or reference.startswith(f"{key}/"):
+        if _covers(key, reference):
             return _auth(named[key])
     return None
+
+
+def _covers(key: str, reference: str) -> bool:
+    """Whether an entry is for this image. `*` in its host stands for part of a name between two dots."""
+    host, _, path = key.partition("/")
+    its_host, _, its_path = reference.partition("/")
+    parts, its_parts = host.split("."), its_host.split(".")
+    same = len(parts) == len(its_parts) and all(map(fnmatchcase, its_parts, parts))
+    return same and (not path or its_path == path or its_path.startswith(f"{path}/"))
 
 
 def _host(key: str) -> str:
