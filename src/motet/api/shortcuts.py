@@ -24,7 +24,18 @@ from motet.store.document import Document
 PODS = "core/pods"
 
 # Kinds of whose status only the schema has something to say.
-_PLAIN_STATUS = frozenset((PODS, "apps/deployments", "apps/replicasets", "motet.dev/apps"))
+_PLAIN_STATUS = frozenset(
+    (
+        PODS,
+        "apps/daemonsets",
+        "apps/deployments",
+        "apps/replicasets",
+        "apps/statefulsets",
+        "batch/jobs",
+        "core/replicationcontrollers",
+        "motet.dev/apps",
+    )
+)
 
 _META_SCHEMA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _KNOWN_PARTS = frozenset(("apiVersion", "kind", "metadata", "spec", "status"))
