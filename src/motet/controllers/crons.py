@@ -194,11 +194,13 @@ def _latest(since: datetime, schedule: Schedule, now: datetime, zone: tzinfo) ->
         return first, 1
     gap = second - first
     missed = int((now - first) / gap) + 1
-    # From a little before now: schedules are not regular, but no time lies far from where a regular one would have it.
-    found = None
-    at = schedule.next(first + (missed - 2) * gap, zone)
-    while at is not None and at <= now:
-        found, at = at, schedule.next(at, zone)
+    # From about where the last time before now must be; as times are not evenly spaced, further back until there is one.
+    found, back = None, 2
+    while found is None:
+        at = schedule.next(max(first, first + (missed - back) * gap), zone)
+        while at is not None and at <= now:
+            found, at = at, schedule.next(at, zone)
+        back *= 2
     return found, missed
 
 
