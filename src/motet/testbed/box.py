@@ -94,8 +94,12 @@ class Box:
         self._spawn(self.inside(command), log)
 
     def run(self, command: Sequence[str]) -> int:
-        """Run a command in it on this terminal; returns its exit code."""
-        return subprocess.run(self.inside(command), check=False).returncode
+        """Run a command in it on this terminal, as somebody at that machine would; returns its exit code.
+
+        `motet` and `kubectl` typed there mean the Motet of that machine.
+        """
+        own = {"MOTET_DATA_DIR": str(self.machine.data_dir), "KUBECONFIG": str(self.machine.kubeconfig)}
+        return subprocess.run(self.inside(command), check=False, env={**os.environ, **own}).returncode
 
     def power_off(self) -> None:
         """Kill every process of it at once. Raises TestbedError when some cannot be killed."""
