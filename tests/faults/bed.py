@@ -204,13 +204,14 @@ class Bed:
         async def ask() -> str:
             runtime = CriRuntime(self.box(name).machine.containerd_socket)
             try:
-                box = next(
-                    each for each in await runtime.sandboxes() if each.labels.get("io.kubernetes.pod.uid") == pod_uid
-                )
-                made = next(
-                    each for each in await runtime.containers() if each.sandbox_id == box.id and each.state == "running"
-                )
-                return (await runtime.exec_sync(made.id, ("sh", "-c", script), 20)).stdout.decode()
+                boxes = {
+                    each.id for each in await runtime.sandboxes() if each.labels.get("io.kubernetes.pod.uid") == pod_uid
+                }
+                made = [
+                    each.id for each in await runtime.containers() if each.sandbox_id in boxes and each.state == "running"
+                ]
+                assert made, f"nothing of pod {pod_uid} runs on {name}"
+                return (await runtime.exec_sync(made[0], ("sh", "-c", script), 20)).stdout.decode()
             finally:
                 await runtime.close()
 

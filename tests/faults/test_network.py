@@ -36,6 +36,7 @@ def test_a_node_cut_off_for_longer_than_the_toleration_runs_no_duplicate_when_it
         until(lambda: load.served(back) > 50, 20)
     print(f"{load.answers} requests served, {len(load.failures)} failed; missed after {missed - cut:.1f} s, "
           f"replaced after {replaced - cut:.1f} s, whole {back - healed:.1f} s after it was healed")  # fmt: skip
+    print("failed, in seconds after the cut:", [(f"{each.at - cut:.1f}", each.host) for each in load.failures])
     # Only who was sent there before it was missed waited in vain, and that was no more than the share of its pods.
     assert load.failed(after=missed + _RULES_FOLLOW) == []
     assert load.served(cut, missed) > len(load.failures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import time
@@ -45,11 +46,14 @@ def earlier(where: Path) -> dict[str, str]:
 
 
 def containers(bed: Bed) -> dict[int, str]:
-    """pid -> time of birth of everything that runs in pods, on all nodes."""
+    """pid -> time of birth of every container's first process, on all nodes. Probes and hooks come and go."""
     found = {}
     for name in NODES:
         for pid in Cgroups().processes(f"{bed.box(name).machine.cgroup_root}/pods"):
-            found[pid] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{pid}/status").read_text().splitlines()
+                if any(line.startswith("NSpid:") and line.split()[-1] == "1" for line in status):
+                    found[pid] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return found
 
 

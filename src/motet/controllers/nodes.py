@@ -9,6 +9,7 @@ the grace period anew.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import msgspec
 
 from motet.base import timestamps
 from motet.base.clock import Clock
-from motet.base.errors import NotFound
+from motet.base.errors import Conflict, NotFound
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers import clockskew, podview
@@ -187,6 +188,7 @@ class NodeHealth:
         self._nodes: Table
         self._leases: Table
         self._pods: Table
+        self._loop: Controller[str]
         self._signs: dict[str, tuple[tuple[str, ...], float]] = {}  # what was last heard of a node, and when
         self._skews = Skews()
         self._lost = (float("-inf"), 0)  # when silent nodes were last counted, and how many there were
@@ -198,7 +200,7 @@ class NodeHealth:
         self._nodes = await self._client.table(node_kind.KIND)
         self._leases = await self._client.table(lease_kind.KIND)
         self._pods = await self._client.table(pod_kind.KIND)
-        loop: Controller[str] = Controller("node", self.reconcile, clock=self._clock, parallelism=16, pace=0.05)
+        loop = self._loop = Controller("node", self.reconcile, clock=self._clock, parallelism=16, pace=0.05)
         loop.watch(self._nodes, lambda old, new: ((new or old).name,) if new or old else ())  # type: ignore[union-attr]
         loop.watch(self._leases, _node_of)
         await loop.run()
@@ -217,6 +219,9 @@ class NodeHealth:
         plan = decide(node, silent, self._clock.now(), evict=evict, skew=self._skews.of(name))
         if plan.conditions is not None:
             document = await self._write_conditions(document, plan.conditions)
+        if silent and not self._heard_nobody:
+            # Before anything else: requests are being lost there.
+            await self._mark_pods(name)
         if plan.taints is not None:
             document = await self._write_taints(document, plan.taints)
         if plan.went_silent:
@@ -224,8 +229,6 @@ class NodeHealth:
         if plan.clock is not None:
             self._tell_clock(document, plan.clock)
         if silent:
-            if not self._heard_nobody:
-                await self._mark_pods(name)
             return self._grace / 4
         return max(0.1, self._grace - quiet)
 
@@ -287,16 +290,26 @@ class NodeHealth:
     async def _mark_pods(self, name: str) -> None:
         """Services stop sending to pods nobody can vouch for. The agent corrects it when it is back."""
         stamp = timestamps.format_time(self._clock.now())
-        for pod in self._pods.by_field("spec.nodeName", name):
-            view = pod.view(PodView)
-            if not podview.is_ready(view) or podview.is_finished(view):
-                continue
-            changed = pod.decode()
-            for condition in changed["status"]["conditions"]:
-                if condition["type"] == "Ready":
-                    condition.update(status="False", reason="NodeNotReady", lastTransitionTime=stamp)
-            with contextlib.suppress(NotFound):
-                await self._client.update(pod_kind.KIND, changed, subresource="status")
+        ready = [
+            pod
+            for pod in self._pods.by_field("spec.nodeName", name)
+            if podview.is_ready(view := pod.view(PodView)) and not podview.is_finished(view)
+        ]
+        # All at once, so that they share a commit. Who was faster is looked at again.
+        outcomes = await asyncio.gather(*(self._mark_pod(pod, stamp) for pod in ready), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Conflict):
+                raise outcome
+        if any(outcomes):
+            self._loop.enqueue(name)
+
+    async def _mark_pod(self, pod: Document, stamp: str) -> None:
+        changed = pod.decode()
+        for condition in changed["status"]["conditions"]:
+            if condition["type"] == "Ready":
+                condition.update(status="False", reason="NodeNotReady", lastTransitionTime=stamp)
+        with contextlib.suppress(NotFound):
+            await self._client.update(pod_kind.KIND, changed, subresource="status")
 
 
 def _builtins(value: msgspec.Struct) -> dict[str, Any]:
