@@ -24,6 +24,7 @@ from motet.kinds import deployment, node, pod, service
 from motet.machine import lifecycle
 from motet.runtime import mounts
 from motet.runtime.cri import CriRuntime
+from motet.runtime.interface import RuntimeFailure
 from motet.testbed.box import Box
 from motet.testbed.cluster import Testbed
 from motet.testbed.plan import TestbedError
@@ -38,19 +39,19 @@ PORT = 30080
 REPLICAS = 6
 # What the cluster of these tests is begun with: how long a node may be silent, and how long pods wait for one that is.
 GRACE = 8.0
-PATIENCE = 8
+PATIENCE = 14
 _SERVE = "#!/bin/sh\nmkdir -p /tmp/www; echo $HOSTNAME > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www\n"
 
 
 def until(holds: Callable[[], T], seconds: float = 60.0, what: str = "") -> T:
-    """What `holds()` returns once that is true. An API that is away, or an AssertionError, counts as not yet."""
+    """What `holds()` returns once that is true. An API or a containerd that is away, or an AssertionError, is not yet."""
     deadline = time.monotonic() + seconds
     why: object = what
     while True:
         try:
             if result := holds():
                 return result
-        except (ApiError, TestbedError, AssertionError) as error:
+        except (ApiError, RuntimeFailure, TestbedError, AssertionError) as error:
             why = error
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {why}"
         time.sleep(0.1)
@@ -208,7 +209,9 @@ class Bed:
                     each.id for each in await runtime.sandboxes() if each.labels.get("io.kubernetes.pod.uid") == pod_uid
                 }
                 made = [
-                    each.id for each in await runtime.containers() if each.sandbox_id in boxes and each.state == "running"
+                    each.id
+                    for each in await runtime.containers()
+                    if each.sandbox_id in boxes and each.state == "running"
                 ]
                 assert made, f"nothing of pod {pod_uid} runs on {name}"
                 return (await runtime.exec_sync(made[0], ("sh", "-c", script), 20)).stdout.decode()

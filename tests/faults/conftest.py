@@ -47,7 +47,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     shared = getattr(item, "funcargs", {}).get("shared_bed")
     if report.failed and shared is not None:
-        for log in sorted(shared.testbed.directory.glob("nodes/*/motet/logs/*.log")):
+        for log in sorted(shared.testbed.directory.glob("nodes/*/motet/*/*.log")):
             tail = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-25:])
             report.sections.append((str(log.relative_to(shared.testbed.directory)), tail))
     return report

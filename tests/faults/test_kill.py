@@ -43,7 +43,7 @@ def any_at_all(command: str) -> bool:
     return bool(command)
 
 
-@pytest.mark.parametrize(("eligible", "share"), [(motets_own, 0.0), (any_at_all, 0.1)])
+@pytest.mark.parametrize(("eligible", "share"), [(motets_own, 0.0), (any_at_all, 0.3)])
 def test_any_process_may_be_killed_at_any_time(bed: Bed, eligible: Callable[[str], bool], share: float) -> None:
     seed = int(os.environ.get("MOTET_TEST_SEED", time.time_ns() % 1_000_000))
     dice, killed = random.Random(seed), [f"MOTET_TEST_SEED={seed}"]
@@ -59,9 +59,8 @@ def test_any_process_may_be_killed_at_any_time(bed: Bed, eligible: Callable[[str
         bed.whole(90)
         ended = time.monotonic()
         until(lambda: load.served(ended) > 60, 20)
-    told = "\n".join(
-        [*killed, f"{load.answers} requests served, {len(load.failures)} failed", *map(str, load.failures)]
-    )
+    killed.append(f"{load.answers} requests served, {len(load.failures)} failed")
+    told = "\n".join([*killed, *map(str, load.failures[:20])])
     print(told)
     assert load.answers > 200
     assert load.failed(after=ended) == [], told
