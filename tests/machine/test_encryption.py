@@ -114,6 +114,8 @@ def world() -> Iterator[World]:
         made.prepare()
         servers = [processes.server_of(made.wireguard(name).socket) for name in NAMES]
         assert all(servers)
+        # The first packet begins WireGuard's handshake, and the pod's server may be a moment behind its pod.
+        until(lambda: made.ask() == "web-m2", 10)
         yield made
         for name in reversed(NAMES):
             machines.motet(name, "leave", "--force")
