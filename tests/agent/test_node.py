@@ -154,3 +154,17 @@ async def test_conditions_of_others_stay_when_the_agent_writes_its_own(config: A
     after = (await client.get(node_kind.KIND, "n1")).decode()["status"]
     assert conditions(after)["Ready"] == "True"
     assert theirs in after["conditions"]
+
+
+async def test_a_resource_that_somebody_advertises_can_be_used_until_it_is_taken_away(config: AgentConfig):
+    clock = FakeClock()
+    client = FakeClient(clock)
+    node = NodeAgent(config, client, Containers(), clock)  # type: ignore[arg-type]
+    await node.register()
+    for amount in ("3", "5", None):
+        capacity = {"example.com/dongle": amount}
+        await client.patch(node_kind.KIND, "n1", {"status": {"capacity": capacity}}, subresource="status")
+        await node.tell()
+        status = (await client.get(node_kind.KIND, "n1")).decode()["status"]
+        assert status["allocatable"].get("example.com/dongle") == amount
+        assert status["allocatable"]["pods"] == "110"

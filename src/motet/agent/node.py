@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 _HEARTBEATS = 4
 _STATUS_EVERY = 300.0
 _MOST_IMAGES = 50
+_OWN_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage", "pods"})
 _OWN_CONDITIONS = frozenset({"NetworkUnavailable", "MemoryPressure", "DiskPressure", "PIDPressure", "Ready"})
 
 
@@ -45,7 +46,8 @@ _OWN_CONDITIONS = frozenset({"NetworkUnavailable", "MemoryPressure", "DiskPressu
 class Facts:
     """Everything a node's status is computed from. `not_ready` is why pods cannot be run, or empty.
 
-    `pressures` are the conditions of `pods.eviction` that hold.
+    `pressures` are the conditions of `pods.eviction` that hold. `extended` are the resources that others (operators, people)
+    have written into the node's capacity, with their amounts.
     """
 
     machine: Machine
@@ -53,6 +55,7 @@ class Facts:
     runtime_version: str
     not_ready: str
     images: Sequence[Image]
+    extended: Mapping[str, str] = field(default_factory=dict)
 
 
 def status_of(config: AgentConfig, facts: Facts, previous: Sequence[Json], now: datetime) -> Json:
@@ -65,6 +68,8 @@ def status_of(config: AgentConfig, facts: Facts, previous: Sequence[Json], now: 
             "cpu": quantity.format_millis(facts.machine.cpus * 1000 - config.reserved_cpu_millis),
             "memory": f"{max(0, facts.machine.memory - config.reserved_memory) // 1024}Ki",
             "ephemeral-storage": str(facts.machine.storage * 9 // 10),
+            # All of them may be used: nothing of what is not ours to count is reserved.
+            **facts.extended,
         },
         "addresses": [
             {"type": "InternalIP", "address": config.address},
@@ -148,6 +153,11 @@ def own(conditions: Sequence[Json]) -> list[Json]:
     return [condition for condition in conditions if condition["type"] in _OWN_CONDITIONS]
 
 
+def extended(capacity: Mapping[str, str]) -> dict[str, str]:
+    """The resources of a Node that are not the agent's to count (Kubernetes "Advertise Extended Resources for a Node")."""
+    return {name: amount for name, amount in capacity.items() if name not in _OWN_RESOURCES}
+
+
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two statuses differ in more than the time of the heartbeat."""
     return _timeless(old) != _timeless(new)
@@ -205,7 +215,7 @@ class NodeAgent:
             spec: Json = {}
             if self._config.pod_cidr is not None:
                 spec = {"podCIDR": str(self._config.pod_cidr), "podCIDRs": [str(self._config.pod_cidr)]}
-            document = {"metadata": {"name": name, **metadata}, "spec": spec, "status": await self._status()}
+            document = {"metadata": {"name": name, **metadata}, "spec": spec, "status": await self._status({})}
             made = await self._client.create(node_kind.KIND, {"apiVersion": "v1", "kind": "Node", **document})
         self._uid = made.meta.uid
         self._written = {"conditions": own(made.decode().get("status", {}).get("conditions") or [])}
@@ -248,7 +258,7 @@ class NodeAgent:
         except ApiError as error:
             _log.warning("a change of the node's conditions not told yet: %s", error)
 
-    async def _status(self) -> Json:
+    async def _status(self, advertised: Mapping[str, str]) -> Json:
         not_ready, version, images = self.starting, "containerd://unknown", []
         try:
             name, number = await self._runtime.version()
@@ -257,29 +267,38 @@ class NodeAgent:
             not_ready = not_ready or await self._runtime.network_ready()
         except RuntimeFailure as failure:
             not_ready = f"container runtime is down: {failure}"
-        facts = Facts(self._machine, self.pressures(), version, not_ready, images)
+        facts = Facts(self._machine, self.pressures(), version, not_ready, images, advertised)
         return status_of(self._config, facts, self._written.get("conditions", ()), self._clock.now())
 
     async def _write_status(self) -> None:
-        foreign = await self._look_at_conditions()
-        status = await self._status()
+        held = (await self._client.get(node_kind.KIND, self._config.node_name)).decode().get("status", {})
+        foreign = self._foreign_conditions(held)
+        advertised = extended(held.get("capacity") or {})
+        offered = extended(held.get("allocatable") or {})
+        status = await self._status(advertised)
         now = self._clock.monotonic()
-        if not changed(self._written, status) and now - self._written_at < _STATUS_EVERY:
+        stale = offered != advertised or changed(self._written, status)
+        if not stale and now - self._written_at < _STATUS_EVERY:
             return
-        body = {**status, "conditions": [*status["conditions"], *foreign]}
+        # A merge patch: what is not capacity any more has to be taken out of what can be used by name.
+        gone = dict.fromkeys(offered.keys() - advertised.keys())
+        body = {
+            **status,
+            "allocatable": {**status["allocatable"], **gone},
+            "conditions": [*status["conditions"], *foreign],
+        }
         await self._client.patch(node_kind.KIND, self._config.node_name, {"status": body}, subresource="status")
         self._written, self._written_at = status, now
 
-    async def _look_at_conditions(self) -> list[Json]:
+    def _foreign_conditions(self, held: Json) -> list[Json]:
         """The conditions of others. The cluster writes ours too, when it has not heard of the node for long: that has to be
         taken back.
         """
-        found = await self._client.get(node_kind.KIND, self._config.node_name)
-        held = found.decode().get("status", {}).get("conditions") or []
-        ours = own(held)
+        conditions = held.get("conditions") or []
+        ours = own(conditions)
         if _told(ours) != _told(self._written.get("conditions", ())):
             self._written = {"conditions": ours}
-        return [condition for condition in held if condition not in ours]
+        return [condition for condition in conditions if condition not in ours]
 
     async def ready(self) -> None:
         """From now on the node counts as ready as soon as its runtime and network are."""
