@@ -38,7 +38,7 @@ class Client(RemoteClient):
 
 async def names(client: Client) -> list[str]:
     async with asyncio.timeout(5):
-        return [document.name for document in await client.table(service.KIND)]
+        return [document.name for document in (await client.remembered(service.KIND)).table]
 
 
 async def written(path: Path, clock: FakeClock) -> None:
@@ -56,15 +56,32 @@ async def test_a_table_is_had_without_a_server_as_it_was_last_and_put_right_when
     await written(tmp_path / "known/core.services.json", clock)
     await before.close()
     after = Client(clock, memory, away=True)
-    table = await after.table(service.KIND)
-    assert [document.name for document in table] == ["a", "b"]
+    known = await after.remembered(service.KIND)
+    confirmed = asyncio.create_task(known.confirmed())
+    await clock.advance(1)
+    assert [document.name for document in known.table] == ["a", "b"]
+    assert not confirmed.done()
     after.away, after.names = False, ["b", "c"]
     await clock.advance(30)
-    assert [document.name for document in table] == ["b", "c"]
+    assert [document.name for document in known.table] == ["b", "c"]
+    assert confirmed.done()
     await after.close()
 
 
-async def test_pods_are_not_remembered_for_they_may_run_elsewhere_by_now(tmp_path: Path) -> None:
+async def test_what_changes_the_kernel_waits_for_the_server_whatever_was_kept(tmp_path: Path) -> None:
+    clock, memory = FakeClock(), Memory(tmp_path / "known")
+    memory.keep(service.KIND.resource, [b'{"metadata":{"name":"old","namespace":"default","resourceVersion":"3"}}'])
+    client = Client(clock, memory, away=True)
+    table = asyncio.create_task(client.table(service.KIND))
+    await clock.advance(30)
+    assert not table.done()
+    client.away = False
+    await clock.advance(30)
+    assert [document.name for document in await table] == ["a", "b"]
+    await client.close()
+
+
+async def test_only_what_was_asked_to_be_remembered_is_written_down(tmp_path: Path) -> None:
     clock, memory = FakeClock(), Memory(tmp_path / "known")
     client = Client(clock, memory)
     await client.table(pod.KIND)

@@ -16,7 +16,7 @@ from motet.base.clock import Clock, SystemClock
 from motet.base.errors import AlreadyExists, Conflict, Unavailable, not_found
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
 from motet.base.timestamps import format_time
-from motet.client.interface import ALL_FIELDS, PatchType
+from motet.client.interface import ALL_FIELDS, PatchType, Remembered
 from motet.kinds.kind import Kind
 from motet.store.document import Document, Key, encode
 from motet.store.table import Table, selectable
@@ -156,6 +156,9 @@ class FakeClient:
                 table.apply(document.key, document, document.revision)
         return table
 
+    async def remembered(self, kind: Kind) -> Remembered:
+        return Remembered(await self.table(kind), _at_once)
+
     async def close(self) -> None:
         pass
 
@@ -182,6 +185,10 @@ class FakeClient:
         for of, _, _, _, table in self._tables:
             if of.resource == kind.resource and table.get(document.name, document.namespace) is not None:
                 table.apply(document.key, None, revision)
+
+
+async def _at_once() -> None:
+    pass
 
 
 def _matches(kind: Kind, namespace: str, labels: Selector, fields: FieldSelector, document: Document) -> bool:

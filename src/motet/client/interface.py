@@ -6,7 +6,8 @@ HTTPS with a client certificate. Both raise `motet.base.errors.ApiError` subclas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from motet.api.options import PatchType
@@ -15,9 +16,17 @@ from motet.kinds.kind import Kind
 from motet.store.document import Document
 from motet.store.table import Table
 
-__all__ = ["ALL_FIELDS", "Client", "PatchType"]
+__all__ = ["ALL_FIELDS", "Client", "PatchType", "Remembered"]
 
 ALL_FIELDS = FieldSelector()
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A live table that may begin as it was last known; `confirmed()` returns once the server has said what is true."""
+
+    table: Table
+    confirmed: Callable[[], Awaitable[None]]
 
 
 class Client(Protocol):
@@ -78,6 +87,13 @@ class Client(Protocol):
         """List, then watch: a live read-only table, already synced when returned, kept current until the client closes.
 
         This is the only way to start a loop. In the manager's process an unfiltered table is the cache's own.
+        """
+        ...
+
+    async def remembered(self, kind: Kind) -> Remembered:
+        """All of a kind like `table`, but without waiting for a server that is away when what it said last was kept.
+
+        Good enough to answer questions by. Whoever changes anything by it waits until it is `confirmed` first.
         """
         ...
 

@@ -11,6 +11,7 @@ from motet.api.options import QUIET, DeleteOptions, ListOptions, PatchType
 from motet.api.registry import Registry
 from motet.api.users import CONTROLLERS, User
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
+from motet.client.interface import Remembered
 from motet.kinds.kind import Kind
 from motet.store.document import Document
 from motet.store.table import Table, selectable
@@ -97,11 +98,18 @@ class LocalClient:
         self._unlisten.append(unlisten)
         return table
 
+    async def remembered(self, kind: Kind) -> Remembered:
+        return Remembered(self._registry.table(kind), _at_once)
+
     async def close(self) -> None:
         """Let the filtered tables go; they keep their last contents."""
         for unlisten in self._unlisten:
             unlisten()
         self._unlisten.clear()
+
+
+async def _at_once() -> None:
+    """The registry is what is true."""
 
 
 def _filtered(

@@ -1,8 +1,8 @@
 """What tables held last, on disk: for a process that has to begin while the server is away.
 
-Only for tables without which a node that works would stop working, and that nobody is harmed by if they are a little old: where
-services lead, and so the names. While the server is away nothing changes in them, so what was kept is what was last known. Pods
-are not among them: one that was replaced elsewhere must not begin again here.
+Good for answering questions by, such as where a name leads: an answer that is a little old is better than none. Nothing is
+changed by it: what was kept may be seconds older than what the kernel holds already, and a pod that was replaced elsewhere
+must not begin again here.
 """
 
 from __future__ import annotations
@@ -14,22 +14,15 @@ from pathlib import Path
 import msgspec
 
 from motet.base import files
-from motet.kinds import endpointslice, network, service
 
 _log = logging.getLogger(__name__)
-
-KEPT = frozenset(kind.KIND.resource for kind in (service, endpointslice, network))
 
 
 class Memory:
     """A directory with a file for each table that is kept."""
 
-    def __init__(self, directory: Path, kept: frozenset[str] = KEPT) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._kept = kept
-
-    def keeps(self, resource: str) -> bool:
-        return resource in self._kept
 
     def recall(self, resource: str) -> list[bytes] | None:
         """The objects that were kept, as they came from the server; None when none ever were, or they cannot be read."""

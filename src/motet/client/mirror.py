@@ -83,8 +83,13 @@ class Mirror:
         self._query = query
         self._clock = clock
         self._memory = memory
+        self._known = asyncio.Event()
         self._synced = asyncio.Event()
         self._revision = 0
+
+    async def known(self) -> None:
+        """Return once the table holds the first list, or what was kept of it while the server is away."""
+        await self._known.wait()
 
     async def synced(self) -> None:
         """Return once the first list is in the table."""
@@ -121,18 +126,18 @@ class Mirror:
             _log.debug("watching %s: %s", self._kind.plural, error)
             return
         _log.warning("%s are not to be had from this server: %s", self._kind.plural, error)
-        self._synced.set()
+        self._has_synced()
 
     def _recall(self) -> None:
         """Begin with what was known when somebody last kept it, until the server is there to say what is true."""
-        found = None if self._memory is None or self._synced.is_set() else self._memory.recall(self._kind.resource)
+        found = None if self._memory is None or self._known.is_set() else self._memory.recall(self._kind.resource)
         if found is None:
             return
         for raw in found:
             document = document_of(self._kind, raw)
             self.table.apply(document.key, document, document.revision)
         _log.warning("%s are those that were known last, until the server is back", self._kind.plural)
-        self._synced.set()
+        self._known.set()
 
     async def _list(self) -> None:
         seen: set[Key] = set()
@@ -148,6 +153,10 @@ class Mirror:
         for gone in [known.key for known in self.table if known.key not in seen]:
             self.table.apply(gone, None, revision)
         self._revision = revision
+        self._has_synced()
+
+    def _has_synced(self) -> None:
+        self._known.set()
         self._synced.set()
 
     async def _watch(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -14,7 +14,7 @@ from motet.base import release
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import ApiError, Unavailable, from_status
 from motet.base.selectors import EVERYTHING, FieldSelector, Selector
-from motet.client.interface import ALL_FIELDS, PatchType
+from motet.client.interface import ALL_FIELDS, PatchType, Remembered
 from motet.client.memory import Memory
 from motet.client.mirror import Mirror, Page, WatchLine, document_of
 from motet.kinds.kind import Kind
@@ -144,24 +144,31 @@ class RemoteClient:
     async def table(
         self, kind: Kind, namespace: str = "", *, labels: Selector = EVERYTHING, fields: FieldSelector = ALL_FIELDS
     ) -> Table:
-        query = _selection(labels, fields)
-        whole = not query and not namespace and self._memory is not None and self._memory.keeps(kind.resource)
-        mirror = Mirror(self, kind, namespace, query, self._clock, self._memory if whole else None)
-        task = asyncio.create_task(mirror.run(), name=f"mirror {kind.plural}")
-        self._mirrors.append(task)
-        if whole and kind.resource not in self._kept:
-            self._kept.add(kind.resource)
-            self._mirrors.append(asyncio.create_task(self._keep(mirror), name=f"memory of {kind.plural}"))
-        synced = asyncio.create_task(mirror.synced())
-        await asyncio.wait((task, synced), return_when=asyncio.FIRST_COMPLETED)
-        if not synced.done():
-            synced.cancel()
-            task.result()
+        mirror = Mirror(self, kind, namespace, _selection(labels, fields), self._clock)
+        await self._begin(mirror, mirror.synced())
         return mirror.table
 
-    async def _keep(self, mirror: Mirror) -> None:
+    async def remembered(self, kind: Kind) -> Remembered:
+        mirror = Mirror(self, kind, "", {}, self._clock, self._memory)
+        if self._memory is not None and kind.resource not in self._kept:
+            self._kept.add(kind.resource)
+            keeping = self._keep(mirror, self._memory)
+            self._mirrors.append(asyncio.create_task(keeping, name=f"memory of {kind.plural}"))
+        await self._begin(mirror, mirror.known())
+        return Remembered(mirror.table, mirror.synced)
+
+    async def _begin(self, mirror: Mirror, ready: Coroutine[None, None, None]) -> None:
+        """Run a mirror until the client closes; return when it is `ready`. Raises what ends the mirror before that."""
+        task = asyncio.create_task(mirror.run(), name=f"mirror of {mirror.table.resource}")
+        self._mirrors.append(task)
+        waiting = asyncio.create_task(ready)
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            task.result()
+
+    async def _keep(self, mirror: Mirror, memory: Memory) -> None:
         """Write a table down when it has changed and is quiet again, or now and then while it is not."""
-        assert self._memory is not None
         await mirror.synced()
         changes, written = 1, 0
         table = mirror.table
@@ -178,7 +185,7 @@ class RemoteClient:
                 if rounds and (changes == seen or rounds >= _MOST_ROUNDS):
                     written = changes
                     kept = [document.raw for document in table]
-                    await asyncio.to_thread(self._memory.keep, table.resource, kept)
+                    await asyncio.to_thread(memory.keep, table.resource, kept)
                 seen = changes
                 await self._clock.sleep(_ROUND_SECONDS)
         finally:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 
 import msgspec
 
-from motet.client.interface import Client
+from motet.client.interface import Client, Remembered
 from motet.kinds import network, node, podaddress
 from motet.kinds.attachments import NetworkKey
 from motet.kinds.network import NetworkSpec, NetworkView
@@ -55,7 +55,7 @@ class Roster:
         self._client = client
         self._here = here
         self._port_of = port_of
-        self._networks: Table | None = None
+        self._networks: Remembered | None = None
         self._pods: Table | None = None
         self._nodes: Table | None = None
         self._loading = asyncio.Lock()
@@ -72,16 +72,25 @@ class Roster:
     # --- what everybody may ask ---------------------------------------------------------------------------------------
 
     async def loaded(self) -> None:
-        """Return once the Networks are known. Raises ApiError."""
+        """Return once the Networks are known, be it from what was told before a manager went away. Raises ApiError."""
+        await self._remember()
+
+    async def confirmed(self) -> None:
+        """Return once the manager has told the Networks: from then on rules may be made of them. Raises ApiError."""
+        networks = await self._remember()
+        await networks.confirmed()
+
+    async def _remember(self) -> Remembered:
         async with self._loading:
             if self._networks is None:
-                self._networks = await self._client.table(network.KIND)
-                self._networks.listen(self._network_changed)
+                self._networks = await self._client.remembered(network.KIND)
+                self._networks.table.listen(self._network_changed)
                 self._touch()
+            return self._networks
 
     async def awake(self) -> None:
         """Return once all pods and nodes are known, too. Raises ApiError."""
-        await self.loaded()
+        await self.confirmed()
         async with self._loading:
             if self._pods is None:
                 nodes = await self._client.table(node.KIND)
@@ -95,7 +104,7 @@ class Roster:
     @property
     def idle(self) -> bool:
         """Whether there is no Network and no pod here that names one: then nobody needs to know the pods."""
-        return not self._networks and not any(pod.networks for pod in self.own())
+        return not self._documents and not any(pod.networks for pod in self.own())
 
     @property
     def knows_everyone(self) -> bool:
@@ -103,10 +112,14 @@ class Roster:
         return self._pods is not None
 
     @property
+    def _documents(self) -> Table | tuple[()]:
+        return self._networks.table if self._networks is not None else ()
+
+    @property
     def networks(self) -> Mapping[NetworkKey, NetworkSpec]:
         return {
             NetworkKey(document.namespace, document.name): document.view(NetworkView).spec
-            for document in self._networks or ()
+            for document in self._documents
         }
 
     @property

@@ -76,8 +76,8 @@ class Dns:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        self._services = await self._client.table(service.KIND)
-        self._slices = await self._client.table(endpointslice.KIND)
+        self._services = (await self._client.remembered(service.KIND)).table
+        self._slices = (await self._client.remembered(endpointslice.KIND)).table
         await self._roster.loaded()
         ends = [
             self._services.listen(self._service_changed),

@@ -59,7 +59,7 @@ class Policies:
     async def run(self) -> None:
         """Enforce until cancelled; what is enforced then stays so."""
         policies = await self._client.table(networkpolicy.KIND)
-        await self._roster.loaded()
+        await self._roster.confirmed()
         ends = [policies.listen(self._changed), self._roster.listen(self._wake.set)]
         try:
             await self._rest(policies)
