@@ -18,9 +18,11 @@ from motet.kinds import namespace as namespace_kind
 from motet.kinds import node as node_kind
 from motet.kinds import persistentvolume, persistentvolumeclaim, storageclass
 from motet.kinds import pod as pod_kind
-from motet.scheduler import picture
+from motet.machine.layout import Machine
+from motet.scheduler import picture, profiles
 from motet.scheduler.claims import Storage
 from motet.scheduler.classes import PodClass
+from motet.scheduler.profiles import USUAL, Profiles
 from motet.scheduler.views import PodView
 from motet.scheduler.why import Lack, Verdict, verdicts
 from motet.store.document import Document
@@ -50,13 +52,14 @@ def _why(pod: str, namespace: str, form: str, data_dir: Path) -> None:
 
     async def work() -> Answer:
         async with session.connected(data_dir) as client:
-            return await asked(client, within or namespace, name)
+            known = profiles.load(Machine(data_dir).server_dir / profiles.FILE)
+            return await asked(client, within or namespace, name, known)
 
     answer = session.run(work())
     click.echo(output.structured(answer, form) if form != "table" else told(answer))
 
 
-async def asked(client: Client, namespace: str, name: str) -> Answer:
+async def asked(client: Client, namespace: str, name: str, known: Profiles = USUAL) -> Answer:
     """The verdicts on one pod. Raises NotFound."""
     document = await client.get(pod_kind.KIND, name, namespace)
     nodes, pods, namespaces = await asyncio.gather(
@@ -67,7 +70,7 @@ async def asked(client: Client, namespace: str, name: str) -> Answer:
         await client.table(persistentvolume.KIND),
         await client.table(storageclass.KIND),
     )
-    snapshot, classes = picture.taken(nodes, pods, namespaces, without=document.key)
+    snapshot, classes = picture.taken(nodes, pods, namespaces, without=document.key, known=known)
     pod_class = classes.of(document)
 
     def in_use(namespace: str, claim: str) -> bool:
@@ -75,7 +78,7 @@ async def asked(client: Client, namespace: str, name: str) -> Answer:
         return any(picture.counts(each) and claim in classes.of(each).claims for each in others)
 
     claims = storage.of(pod_class, {}, in_use)
-    waits = _held_back(document, pod_class) or claims.problem
+    waits = _held_back(document, pod_class, known) or claims.problem
     return Answer(
         pod=f"{namespace}/{name}",
         node=document.view(PodView).spec.node_name,
@@ -84,8 +87,10 @@ async def asked(client: Client, namespace: str, name: str) -> Answer:
     )
 
 
-def _held_back(document: Document, pod_class: PodClass) -> str:
+def _held_back(document: Document, pod_class: PodClass, known: Profiles) -> str:
     spec = document.view(PodView).spec
+    if spec.scheduler_name not in known:
+        return f"it waits for another scheduler: {spec.scheduler_name}"
     if spec.scheduling_gates:
         return f"scheduling gates hold it: {', '.join(gate.get('name', '') for gate in spec.scheduling_gates)}"
     if pod_class.unsupported:

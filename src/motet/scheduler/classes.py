@@ -10,6 +10,7 @@ from math import ceil, floor
 
 from motet.base import quantity
 from motet.scheduler import terms
+from motet.scheduler.profiles import DEFAULT, USUAL, Profile, Profiles
 from motet.scheduler.terms import NONE, Wishes
 from motet.scheduler.views import (
     Affinity,
@@ -33,7 +34,7 @@ DEFAULT_BYTES = 200 * 2**20
 _MOST = 2**55
 
 HostPort = tuple[str, str, int]
-# All of a pod that the filters and fixed scores read: node selector, affinity and tolerations, to be compared only.
+# All of a pod that the filters and fixed scores read: node selector, affinity, tolerations and profile, to be compared only.
 Rules = tuple[object, ...]
 
 
@@ -71,6 +72,7 @@ class PodClass:
     leaving: bool = False
     # Names of the fields that the scheduler does not honour yet; such a pod is refused, not placed wrongly.
     unsupported: tuple[str, ...] = ()
+    profile: Profile = DEFAULT
 
 
 _MOST_KNOWN = 20_000
@@ -78,8 +80,12 @@ _MOST_KNOWN = 20_000
 
 @dataclass(slots=True)
 class Classes:
-    """The classes met so far. A class is kept while something holds it; the index is cut when it has grown old."""
+    """The classes met so far. A class is kept while something holds it; the index is cut when it has grown old.
 
+    Pods of a scheduler that `profiles` does not name are only counted.
+    """
+
+    profiles: Profiles = field(default_factory=lambda: USUAL)
     _known: dict[tuple[object, ...], PodClass] = field(default_factory=dict)
 
     def of(self, pod: Document) -> PodClass:
@@ -88,10 +94,12 @@ class Classes:
         controller = pod.meta.controller()
         # Pods that nobody controls are spread as if their namespace did.
         owner = controller.uid if controller else f"namespace/{pod.namespace}"
+        profile = self.profiles.get(spec.scheduler_name, DEFAULT)
         rules = (
             bytes(spec.affinity),
             bytes(spec.tolerations),
             tuple(sorted(spec.node_selector.items())) if spec.node_selector else (),
+            profile.name,
         )
         volumes, labels = spec.volumes or (), pod.meta.labels
         key = (
@@ -112,7 +120,7 @@ class Classes:
         if found is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            found = self._known[key] = _parse(owner, pod, spec, rules)
+            found = self._known[key] = _parse(owner, pod, spec, rules, profile)
         return found
 
 
@@ -153,7 +161,7 @@ def _own_claims(pod: str, spec: PodSpec) -> Iterator[str]:
             yield f"{pod}-{volume.name}"
 
 
-def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
+def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules, profile: Profile) -> PodClass:
     affinity: Affinity = affinity_decoder.decode(spec.affinity) or Affinity()
     requests = total_requests(spec)
     constraints = spread_decoder.decode(spec.topology_spread_constraints) or ()
@@ -186,6 +194,7 @@ def _parse(owner: str, pod: Document, spec: PodSpec, rules: Rules) -> PodClass:
         preempts=spec.preemption_policy != "Never",
         leaving=pod.meta.deletion_timestamp is not None,
         unsupported=tuple(_unsupported(spec)),
+        profile=profile,
     )
 
 

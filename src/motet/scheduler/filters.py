@@ -47,7 +47,14 @@ def ports(pod: PodClass, node: Node) -> str:
     return "node(s) didn't have free ports for the requested pod ports" if taken else ""
 
 
-STATIC: tuple[Filter, ...] = (cordoned, labels, taints)
+def confined(pod: PodClass, node: Node) -> str:
+    """`addedAffinity` of the pod's profile: the nodes that are for pods of this scheduler name."""
+    where = pod.profile.confined
+    fits = where is None or selected(where, node.labels, node.name)
+    return "" if fits else "node(s) didn't match scheduler-enforced node affinity"
+
+
+STATIC: tuple[Filter, ...] = (cordoned, confined, labels, taints)
 
 
 _CONFLICT = "node(s) had volume node affinity conflict"

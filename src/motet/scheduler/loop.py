@@ -28,6 +28,7 @@ from motet.scheduler.classes import Classes, PodClass
 from motet.scheduler.eviction import Evictor
 from motet.scheduler.place import place
 from motet.scheduler.preemption import Eviction
+from motet.scheduler.profiles import USUAL, Profiles
 from motet.scheduler.reservations import Pending, Reservations
 from motet.scheduler.snapshot import Snapshot
 from motet.scheduler.views import PodView
@@ -36,7 +37,6 @@ from motet.store.table import Table
 
 _log = logging.getLogger(__name__)
 
-OUR_NAMES = frozenset({"default-scheduler", "motet"})
 _RETRY_SOON = 0.2
 _RETRY_EVENTUALLY = 30.0
 # Bindings of one group commit, and reasons written side by side.
@@ -86,12 +86,12 @@ class _Decisions:
 class Scheduler:
     """One per cluster, in the elected manager."""
 
-    def __init__(self, client: Client, recorder: EventRecorder, clock: Clock) -> None:
+    def __init__(self, client: Client, recorder: EventRecorder, clock: Clock, known: Profiles = USUAL) -> None:
         self._client = client
         self._recorder = recorder
         self._clock = clock
         self._snapshot = Snapshot()
-        self._classes = Classes()
+        self._classes = Classes(known)
         self._state = _State()
         self._order = itertools.count()
         self._wake = asyncio.Event()
@@ -188,7 +188,7 @@ class Scheduler:
     def _enqueue(self, document: Document) -> None:
         spec = document.view(PodView).spec
         known = self._state.pending.get(document.meta.uid)
-        if spec.scheduler_name not in OUR_NAMES or spec.scheduling_gates:
+        if spec.scheduler_name not in self._classes.profiles or spec.scheduling_gates:
             self._state.pending.pop(document.meta.uid, None)
             return
         pod_class = self._classes.of(document)

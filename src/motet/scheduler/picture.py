@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from motet.scheduler.classes import Classes
+from motet.scheduler.profiles import USUAL, Profiles
 from motet.scheduler.snapshot import Snapshot
 from motet.scheduler.views import PodView
 from motet.store.document import Document, Key
 
 
 def taken(
-    nodes: Iterable[Document], pods: Iterable[Document], namespaces: Iterable[Document], *, without: Key | None = None
+    nodes: Iterable[Document],
+    pods: Iterable[Document],
+    namespaces: Iterable[Document],
+    *,
+    without: Key | None = None,
+    known: Profiles = USUAL,
 ) -> tuple[Snapshot, Classes]:
     """What counts where, one pod left out if told so."""
-    snapshot, classes = Snapshot(), Classes()
+    snapshot, classes = Snapshot(), Classes(known)
     for each in namespaces:
         snapshot.namespaces[each.name] = each.meta.labels or {}
     for each in nodes:

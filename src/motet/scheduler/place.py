@@ -20,17 +20,14 @@ from motet.scheduler import filters, neighbours
 from motet.scheduler.affinity import term_matches
 from motet.scheduler.classes import PodClass
 from motet.scheduler.neighbours import Neighbours
+from motet.scheduler.profiles import Profile
 from motet.scheduler.snapshot import Node, Snapshot, Standing
 
-# Spreading an owner's pods counts as much as room for the first of them, and less the more there are. "Room" is what is left of the
-# scarcer of processor and memory: the sum of upstream's "least allocated" and "balanced allocation" scores orders
-# nodes the same way. Every score only falls while a batch is placed, which `_candidates` relies on.
-_SPREAD, _ROOM, _PREFERRED, _PREFER_NO = 2.0, 2.0, 2.0, 3.0
-# Being near liked pods and even spreading are told per node only once neighbours matter; upstream weighs both twice.
-_LIKED, _EVEN = 4.0, 4.0
+# What each part of a score counts is said by the pod's profile. Where it does not pack, every score only falls while a
+# batch is placed, which `_candidates` relies on.
 # Images that are there already: nothing below the first size in bytes, everything above the second for each container,
 # each image counted by the share of nodes that have it, as upstream; a tie-breaker more than a wish.
-_LOCAL, _SMALL_IMAGE, _LARGE_IMAGE = 1.0, 23 * 2**20, 1000 * 2**20
+_SMALL_IMAGE, _LARGE_IMAGE = 23 * 2**20, 1000 * 2**20
 
 Rows = npt.NDArray[np.intp]
 Scores = npt.NDArray[np.float64]
@@ -87,7 +84,7 @@ def place(snapshot: Snapshot, pod: PodClass, count: int, extra: Sequence[filters
         for enough in _fits(snapshot, demand, standing.rows):
             roomy &= enough
         standing = _with_images(snapshot, pod, standing)
-        fill = _one_by_one if neighbours.concern(snapshot, pod) else _fill
+        fill = _one_by_one if pod.profile.packs or neighbours.concern(snapshot, pod) else _fill
         placed = fill(snapshot, pod, count, standing.rows[roomy], standing.fixed[roomy], demand)
     return Batch(placed, None if len(placed) == count else explain(snapshot, pod, extra))
 
@@ -197,6 +194,7 @@ def _fill(
     rows, fixed = rows[chosen], fixed[chosen].tolist()
     copies = _room_for(snapshot, rows, demand, 1 if pod.host_ports else count)
     cpu, memory = pod.scored
+    spread, room = pod.profile.spread, pod.profile.room
     used: list[list[int]] = snapshot.scored[rows].tolist()
     capacity: list[list[int]] = np.maximum(snapshot.allocatable[rows, :2], 1).tolist()
     here: list[int] = snapshot.owned(pod.owner)[rows].tolist()
@@ -216,7 +214,7 @@ def _fill(
         busy[1] += memory
         here[at] += 1
         worst = min(1.0, max((busy[0] + cpu) / capacity[at][0], (busy[1] + memory) / capacity[at][1]))
-        heapq.heapreplace(heap, (-(fixed[at] + _SPREAD / (1 + here[at]) + _ROOM * (1.0 - worst)), at))
+        heapq.heapreplace(heap, (-(fixed[at] + spread / (1 + here[at]) + room * (1.0 - worst)), at))
     names = [node.name for node in _at(snapshot, rows)]
     touched = [at for at, pods in enumerate(taken) if pods]
     snapshot.add_many(pod, rows[touched].tolist(), [taken[at] for at in touched])
@@ -232,7 +230,7 @@ def _one_by_one(
     demand: Sequence[tuple[str, int, int]],
 ) -> list[str]:
     """As `_fill`, looking at the neighbours again for every pod."""
-    around = Neighbours(snapshot, pod, rows)
+    around, profile = Neighbours(snapshot, pod, rows), pod.profile
     copies = np.array(_room_for(snapshot, rows, demand, 1 if pod.host_ports else count), np.int64)
     used = snapshot.scored[rows].astype(np.float64)
     capacity = np.maximum(snapshot.allocatable[rows, :2], 1)
@@ -243,10 +241,10 @@ def _one_by_one(
         possible = around.allowed() & (copies > taken)
         if not possible.any():
             break
-        parts = Parts(fixed, _SPREAD / (1 + here), _roominess(used + pod.scored, capacity))
+        parts = Parts(fixed, profile.spread / (1 + here), _roominess(profile, used + pod.scored, capacity))
         if around.opinionated:
             liked, even = around.scores(possible)
-            parts = replace(parts, liked=_LIKED * liked, even=_EVEN * even)
+            parts = replace(parts, liked=profile.liked * liked, even=profile.even * even)
         at = int(np.where(possible, parts.total, -np.inf).argmax())
         order.append(at)
         around.take(at)
@@ -261,21 +259,22 @@ def _one_by_one(
 
 def judged(snapshot: Snapshot, pod: PodClass, rows: Rows) -> Parts:
     """The scores of rows that are allowed, for one pod more, as things stand."""
+    profile = pod.profile
     standing = _with_images(snapshot, pod, _standing(snapshot, pod))
     fixed = standing.fixed[np.isin(standing.rows, rows)]
-    room = _roominess(snapshot.scored[rows] + pod.scored, np.maximum(snapshot.allocatable[rows, :2], 1))
-    parts = Parts(fixed, _SPREAD / (1 + snapshot.owned(pod.owner)[rows]), room)
+    room = _roominess(profile, snapshot.scored[rows] + pod.scored, np.maximum(snapshot.allocatable[rows, :2], 1))
+    parts = Parts(fixed, profile.spread / (1 + snapshot.owned(pod.owner)[rows]), room)
     around = Neighbours(snapshot, pod, rows)
     if not around.opinionated:
         return parts
     liked, even = around.scores(around.allowed())
-    return replace(parts, liked=_LIKED * liked, even=_EVEN * even)
+    return replace(parts, liked=profile.liked * liked, even=profile.even * even)
 
 
-def _roominess(used: npt.NDArray[Any], capacity: npt.NDArray[Any]) -> Scores:
+def _roominess(profile: Profile, used: npt.NDArray[Any], capacity: npt.NDArray[Any]) -> Scores:
     """The room score of (millicores, bytes) that would be used out of what there is."""
-    worst: Scores = np.minimum(1.0, (used / capacity).max(axis=1))
-    room: Scores = _ROOM * (1.0 - worst)
+    shares: Scores = np.minimum(1.0, used / capacity)
+    room: Scores = profile.room * (shares.mean(axis=1) if profile.packs else 1.0 - shares.max(axis=1))
     return room
 
 
@@ -291,7 +290,7 @@ def _with_images(snapshot: Snapshot, pod: PodClass, standing: Standing) -> Stand
         return standing
     most = _LARGE_IMAGE * len(pod.images)
     here = np.array([total.get(row, 0.0) for row in standing.rows.tolist()], np.float64)
-    local = _LOCAL * (np.clip(here, _SMALL_IMAGE, most) - _SMALL_IMAGE) / (most - _SMALL_IMAGE)
+    local = pod.profile.local * (np.clip(here, _SMALL_IMAGE, most) - _SMALL_IMAGE) / (most - _SMALL_IMAGE)
     return Standing(standing.rows, standing.fixed + local, standing.reasons)
 
 
@@ -305,7 +304,7 @@ def _candidates(snapshot: Snapshot, pod: PodClass, count: int, rows: Rows, fixed
         for column, wanted in enumerate(pod.scored)
     )
     worst = np.minimum(1.0, np.maximum(cpu, memory))
-    scores = fixed + _SPREAD / (1 + snapshot.owned(pod.owner)[rows]) + _ROOM * (1.0 - worst)
+    scores = fixed + pod.profile.spread / (1 + snapshot.owned(pod.owner)[rows]) + pod.profile.room * (1.0 - worst)
     if count == 1 and len(rows):
         best = np.array([scores.argmax()], np.intp)
     else:
@@ -330,10 +329,10 @@ def _fixed(pod: PodClass, node: Node) -> float:
         won = sum(
             term.weight for term in pod.node_affinity.preferred if term_matches(term.preference, node.labels, node.name)
         )
-        total += _PREFERRED * won / weights
+        total += pod.profile.preferred * won / weights
     disliked = sum(
         1
         for taint in node.taints
         if taint.effect == "PreferNoSchedule" and not filters.tolerated(taint, pod.tolerations)
     )
-    return total - _PREFER_NO * disliked
+    return total - pod.profile.prefer_no * disliked

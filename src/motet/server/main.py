@@ -51,7 +51,9 @@ from motet.identity.messages import Cluster
 from motet.identity.signing import CurrentRing
 from motet.kinds import node, serviceaccount
 from motet.kinds.catalogue import KINDS, Catalogue
+from motet.scheduler import profiles as scheduler_profiles
 from motet.scheduler.loop import Scheduler
+from motet.scheduler.profiles import Profiles
 from motet.server import atrest, credentials, history
 from motet.server.admission import plugins
 from motet.server.config import ServerConfig
@@ -113,6 +115,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         requests = TokenRequests(cache.table, ring, config.issuer, clock)
         registry.answer(serviceaccount.KIND, "token", requests.create)
         audit = _auditor(config, clock)
+        profiles = scheduler_profiles.load(config.data_dir / scheduler_profiles.FILE)
         agent_tls = tls.client_context(files.ca, *files.api, check_hostname=False)
         server = ApiServer(
             ApiConfig(
@@ -151,7 +154,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
         settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
         settings = replace(settings, pod_metrics=server.usage.pods)
-        _start_control_loops(tasks, settings, registry, clock)
+        _start_control_loops(tasks, settings, registry, clock, profiles)
         yield server
 
 
@@ -180,12 +183,14 @@ def _controllers(
     )
 
 
-def _start_control_loops(tasks: _Background, settings: ControllersConfig, registry: Registry, clock: Clock) -> None:
+def _start_control_loops(
+    tasks: _Background, settings: ControllersConfig, registry: Registry, clock: Clock, known: Profiles
+) -> None:
     controllers = LocalClient(registry)
     tasks.keep("controllers", lambda: run_all(controllers, clock, settings, catalogue=registry.catalogue))
     client = LocalClient(registry, _SCHEDULER)
     recorder = EventRecorder(client, clock, "default-scheduler")
-    tasks.keep("scheduler", lambda: Scheduler(client, recorder, clock).run())
+    tasks.keep("scheduler", lambda: Scheduler(client, recorder, clock, known).run())
     tasks.keep("scheduler's events", recorder.run)
 
 
