@@ -251,7 +251,8 @@ def fits(nodes: dict[str, Json], there: list[tuple[Json, str]], body: Json, name
 def test_a_pod_goes_exactly_where_a_plain_reading_of_the_rules_lets_it(
     labels: list[str], batches: list[tuple[Json, int]]
 ) -> None:
-    bodies = [node(f"n{i}", labels={ZONE: zone} if zone else {}) for i, zone in enumerate(labels)]
+    # Room for all pods on any one node: only the rules about neighbours are to decide.
+    bodies = [node(f"n{i}", pods="12", labels={ZONE: zone} if zone else {}) for i, zone in enumerate(labels)]
     nodes = {body["metadata"]["name"]: body for body in bodies}
     cluster, classes, there = snapshot(*bodies), Classes(), []  # type: ignore[var-annotated]
     for body, count in batches:
