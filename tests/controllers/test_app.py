@@ -14,9 +14,10 @@ from tests.controllers.world import World, kubelet, world
 
 from motet.controllers.app import Apps, AppView, slots_of
 from motet.controllers.nodes import NodeView
-from motet.controllers.placement import NODE_ANNOTATION, SLOT_LABEL, TEMPLATE_LABEL, Plan, Update, Want, decide
+from motet.controllers.placement import Plan, Update, Want, decide
 from motet.controllers.podview import PodView
 from motet.kinds import app, node, pod
+from motet.kinds.tasks import NODE_ANNOTATION, SLOT_LABEL, TEMPLATE_LABEL
 
 _order = itertools.count()
 

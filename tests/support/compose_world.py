@@ -16,12 +16,12 @@ from motet.base.clock import Clock, FakeClock
 from motet.base.timestamps import format_time
 from motet.cli.compose.model import Project
 from motet.cli.compose.read import read
-from motet.controllers.placement import SLOT_LABEL, TEMPLATE_LABEL
 from motet.controllers.templates import template_hash
 from motet.kinds import app as app_kind
 from motet.kinds import namespace as namespace_kind
 from motet.kinds import pod as pod_kind
 from motet.kinds.kind import Kind
+from motet.kinds.tasks import SLOT_LABEL, TEMPLATE_LABEL
 from motet.store.document import Document
 from support.fake_client import FakeClient
 

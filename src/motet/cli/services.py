@@ -14,9 +14,9 @@ from motet.cli import project
 from motet.cli.compose.source import ComposeError
 from motet.cli.compose.translate import PROJECT, object_name
 from motet.client.interface import Client
-from motet.controllers.placement import NODE_ANNOTATION, SLOT_LABEL
 from motet.kinds import app as app_kind
 from motet.kinds import pod as pod_kind
+from motet.kinds.tasks import NODE_ANNOTATION, SLOT_LABEL
 from motet.store.document import Document
 
 

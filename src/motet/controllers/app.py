@@ -24,12 +24,13 @@ from motet.controllers import ownership, placement, podview
 from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
 from motet.controllers.nodematch import Placing, untolerated
 from motet.controllers.nodes import NodeView
-from motet.controllers.placement import NODE_ANNOTATION, SLOT_LABEL, TEMPLATE_LABEL, Update, Want
+from motet.controllers.placement import Update, Want
 from motet.controllers.podview import Condition, PodView
 from motet.controllers.templates import template_hash
 from motet.kinds import app as app_kind
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
+from motet.kinds.tasks import NODE_ANNOTATION, SLOT_LABEL, TEMPLATE_LABEL
 from motet.store.document import Document, Meta
 from motet.store.table import Table
 

@@ -16,10 +16,8 @@ from enum import StrEnum
 
 from motet.controllers import podview
 from motet.controllers.podview import PodView
+from motet.kinds.tasks import NODE_ANNOTATION, SLOT_LABEL, TEMPLATE_LABEL
 
-SLOT_LABEL = "motet.dev/slot"
-NODE_ANNOTATION = "motet.dev/node"
-TEMPLATE_LABEL = "motet.dev/template-hash"
 # What node health writes as the reason why a pod is not ready.
 NODE_NOT_READY = "NodeNotReady"
 

@@ -10,8 +10,8 @@ import pytest
 from motet.base.timestamps import format_time
 from motet.cli.apply.states import Phase, ServiceState, judge, pod_word
 from motet.cli.apply.states import PodView as View
-from motet.controllers.placement import TEMPLATE_LABEL
 from motet.controllers.templates import template_hash
+from motet.kinds.tasks import TEMPLATE_LABEL
 from motet.store.document import Document, encode
 from support.compose_world import pod_status
 

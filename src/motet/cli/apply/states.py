@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from motet.base.timestamps import parse_time
-from motet.controllers.placement import TEMPLATE_LABEL
 from motet.controllers.templates import template_hash
+from motet.kinds.tasks import TEMPLATE_LABEL
 from motet.store.document import Document, Meta
 
 # Reasons a container waits for that do not go away by waiting.
