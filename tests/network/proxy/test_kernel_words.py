@@ -48,6 +48,14 @@ def test_a_published_port_concerns_flows_to_this_nodes_addresses_only() -> None:
     assert not conntrack.stale(FLOW, leads(""), {"192.0.2.1"})
 
 
+def test_a_late_answer_of_a_process_that_had_the_port_is_stale_and_an_endpoints_is_not() -> None:
+    answer = Flow(("192.0.2.1", 53), ("192.0.2.9", 4000), ("192.0.2.9", 4000))
+    assert conntrack.stale(answer, leads("", "10.42.0.2"), {"192.0.2.1"})
+    assert not conntrack.stale(answer, leads("", "192.0.2.1"), {"192.0.2.1"})
+    assert not conntrack.stale(answer, leads("", "10.42.0.2"), {"192.0.2.2"})
+    assert not conntrack.stale(answer, leads("10.43.0.5", "10.42.0.2"), {"192.0.2.1"})
+
+
 ONE, OTHER = ("10.42.0.2", 53), ("10.42.0.3", 53)
 
 

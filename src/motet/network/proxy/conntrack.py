@@ -5,6 +5,10 @@ endpoints now are dropped, and the next packet starts afresh. A TCP connection t
 that was never answered, as on the way to a node that lost its power, keeps sending its SYN there, and whoever happens to use
 the same port next goes the same way. Those are dropped too: the next SYN, a second or two later, reaches a pod that lives.
 
+A process of the node that had a UDP port before somebody published it may just be answering when its flow is dropped. To the
+kernel that answer begins a flow of its own, and what the client sends next belongs to it: to the process again. So flows that
+begin at a published port are dropped like those that lead there, and whoever lost one is looked at again a little later.
+
 A busy node tracks hundreds of thousands of flows, and reading one takes longer than all else that a change costs. So the
 kernel is asked for those of one frontend only, by its mark or by where they were sent; and rules never wait for it.
 """
@@ -14,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pyroute2 import IPRoute, NFCTSocket
@@ -24,6 +28,9 @@ from pyroute2.netlink.nfnetlink.nfctsocket import IPS_SEEN_REPLY, NFCTAttrTuple
 from motet.network.proxy.desired import Address, Backends, Frontend
 
 _log = logging.getLogger(__name__)
+
+# How long an answer to what was dropped may take, in seconds; slower ones are caught the next time.
+_AGAIN_SECONDS = 0.5
 
 
 class Flow(NamedTuple):
@@ -59,56 +66,81 @@ def changes(
 
 
 def stale(flow: Flow, change: Change, local: set[str]) -> bool:
-    """Whether the flow belongs to that frontend and leads elsewhere."""
-    address, port = flow.destination
-    frontend = change.frontend
-    here = address == frontend.address or (not frontend.address and address in local)
-    return here and port == frontend.port and flow.via not in change.endpoints
+    """Whether the flow belongs to that frontend and leads elsewhere, or is the answer of somebody it does not lead to."""
+
+    def meets(address: str, port: int) -> bool:
+        frontend = change.frontend
+        return port == frontend.port and (address == frontend.address or (not frontend.address and address in local))
+
+    if meets(*flow.destination):
+        return flow.via not in change.endpoints
+    return flow.protocol == socket.IPPROTO_UDP and meets(*flow.source) and flow.source not in change.endpoints
 
 
 class Forgetter:
-    """Drops stale flows, a little after the rules that made them stale."""
+    """Drops stale flows, a little after the rules that made them stale. `now` gives what a frontend leads to, if it exists."""
 
-    def __init__(self) -> None:
-        self._due: dict[Frontend, Change] = {}
+    def __init__(self, now: Callable[[Frontend], Backends | None]) -> None:
+        self._now = now
+        # Frontends to look at, and the marks of their connections.
+        self._due: dict[Frontend, int] = {}
         self._wake = asyncio.Event()
 
     def forget(self, found: Iterable[Change]) -> None:
         for change in found:
-            self._due[change.frontend] = change
+            self._due[change.frontend] = change.mark
             self._wake.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            due, self._due = self._due, {}
-            await asyncio.to_thread(_forget, tuple(due.values()))
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                due, self._due = self._due, {}
+                found = await asyncio.to_thread(_forget, [self._change(*each) for each in due.items()])
+                if late := [change for change in found if change.frontend.protocol == "udp"]:
+                    group.create_task(self._again(late))
+
+    async def _again(self, found: list[Change]) -> None:
+        await asyncio.sleep(_AGAIN_SECONDS)
+        # Where nothing is published any more, flows are the node's own.
+        self.forget(change for change in found if self._now(change.frontend) is not None)
+
+    def _change(self, frontend: Frontend, mark: int) -> Change:
+        """As it is by now: endpoints that came meanwhile keep their flows."""
+        backends = self._now(frontend)
+        return Change(frontend, mark, frozenset(backends.endpoints if backends else ()))
 
 
-def _forget(due: Iterable[Change]) -> None:
+def _forget(due: Iterable[Change]) -> list[Change]:
+    """Drop what is stale; returns the changes that had made anything so."""
+    found = []
     try:
         local = _local_addresses()
         with NFCTSocket() as conntrack:
             for change in due:
-                for flow in list(_flows(conntrack, change)):
-                    if stale(flow, change, local):
-                        _delete(conntrack, flow)
+                gone = [flow for flow in _flows(conntrack, change) if stale(flow, change, local)]
+                for flow in gone:
+                    _delete(conntrack, flow)
+                if gone:
+                    found.append(change)
     except (NetlinkError, OSError) as error:
         _log.warning("stale flows cannot be dropped: %s", error)
+    return found
 
 
 def _flows(conntrack: NFCTSocket, change: Change) -> Iterator[Flow]:
     """Of one frontend, and of TCP only those that were never answered (which kernels before 5.15 do not sort out)."""
     frontend = change.frontend
     if frontend.protocol == "tcp":
-        entries = conntrack.dump(mark=change.mark, status=0, status_mask=IPS_SEEN_REPLY)
+        entries = list(conntrack.dump(mark=change.mark, status=0, status_mask=IPS_SEEN_REPLY))
     else:
         # A flow may be older than its frontend, and then has another mark or none.
-        address = {"daddr": frontend.address} if frontend.address else {}
-        sent = NFCTAttrTuple(proto=socket.IPPROTO_UDP, dport=frontend.port, **address)
-        entries = conntrack.dump(tuple_orig=sent)
+        address, port = frontend.address or None, frontend.port
+        sent = NFCTAttrTuple(proto=socket.IPPROTO_UDP, daddr=address, dport=port)
+        answered = NFCTAttrTuple(proto=socket.IPPROTO_UDP, saddr=address, sport=port)
+        entries = [entry for way in (sent, answered) for entry in conntrack.dump(tuple_orig=way)]
     return (flow for entry in entries if (flow := _flow(entry)) is not None)
 
 

@@ -58,11 +58,11 @@ class Proxy:
         self._nft = nft
         self._warn = warn
         self._checks = HealthChecks(self._tell)
-        self._forgetter = Forgetter()
         self._listeners = listeners
         # The slices as this node knows them, once it does.
         self.slices: Table | None = None
         self._ruleset = Ruleset(config)
+        self._forgetter = Forgetter(self._leads)
         self._generation = -1
         self._text = ""
         self._wanted: dict[Key, Routes] = {}
@@ -236,6 +236,10 @@ class Proxy:
         except msgspec.ValidationError as error:
             _log.warning("%s is not served: %s", key, error)
             return {}
+
+    def _leads(self, frontend: Frontend) -> Backends | None:
+        """By the rules there are now, which a rewrite replaces."""
+        return self._ruleset.get(frontend)
 
     def _claim(self, key: Key, routes: Routes) -> Iterable[Frontend]:
         """Note what `key` wants now; gives every frontend whose answer may be another."""
