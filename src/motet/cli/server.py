@@ -58,6 +58,17 @@ SERVER_DIR = "server"
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What is written down (audit.k8s.io/v1); by default every change and every look at a secret.",
 )
+@click.option(
+    "--docker-socket",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Serve the Docker API to root on this socket.",
+)
+@click.option(
+    "--docker-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Serve the Docker API on this port, with TLS, to whoever has a certificate of the cluster.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def command(
     data_dir: Path,
@@ -73,6 +84,8 @@ def command(
     encrypted: bool,
     audit_log: Path | None,
     audit_policy: Path | None,
+    docker_socket: Path | None,
+    docker_port: int,
     verbose: bool,
 ) -> None:
     """Run a manager in the foreground: store, API, controllers and scheduler."""
@@ -106,6 +119,8 @@ def command(
         legacy_tokens=legacy_tokens,
         audit_log=audit_log,
         audit_policy=audit_policy,
+        docker_socket=docker_socket,
+        docker_port=docker_port,
     )
     handles.allow_all()
     try:

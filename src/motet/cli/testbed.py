@@ -103,6 +103,14 @@ def kubeconfig(directory: Path) -> None:
     click.echo(_open(directory).kubeconfig().decode(), nl=False)
 
 
+@command.command("docker-host")
+@click.argument("node", required=False, default="")
+@_directory
+def docker_host(node: str, directory: Path) -> None:
+    """Print the DOCKER_HOST under which `docker` reaches the testbed: export DOCKER_HOST=$(motet testbed docker-host)."""
+    click.echo(_open(directory).docker_host(node))
+
+
 @command.command("import")
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_directory

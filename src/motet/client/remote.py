@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from motet.api.users import User
 from motet.base import release
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import ApiError, Unavailable, from_status
@@ -40,7 +41,8 @@ _line_decoder = msgspec.json.Decoder(WatchLine)
 class RemoteClient:
     """`motet.client.interface.Client` over HTTPS. Use as an async context manager, or call `close`.
 
-    Connection failures raise `Unavailable`; answers other than success raise the `ApiError` they carry.
+    Connection failures raise `Unavailable`; answers other than success raise the `ApiError` they carry. `acting_as` makes every
+    request in somebody else's name, which the certificate must entitle to (Kubernetes "User impersonation").
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class RemoteClient:
         clock: Clock | None = None,
         user_agent: str = "motet",
         memory: Memory | None = None,
+        acting_as: User | None = None,
     ) -> None:
         self._server = server.rstrip("/")
         self._context = context
         self._clock = clock or SystemClock()
         self._agent = user_agent
+        self._acting_as = acting_as
         self._opened: aiohttp.ClientSession | None = None
         self._mirrors: list[asyncio.Task[None]] = []
         self._memory = memory
@@ -292,7 +296,7 @@ class RemoteClient:
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._context, limit=0, keepalive_timeout=60),
-                headers={"User-Agent": f"{self._agent}/{release.VERSION}"},
+                headers=[("User-Agent", f"{self._agent}/{release.VERSION}"), *_impersonation(self._acting_as)],
                 auto_decompress=True,
             )
         return self._opened
@@ -307,6 +311,12 @@ async def _retire(session: aiohttp.ClientSession, clock: Clock) -> None:
         await clock.sleep(_RETIRE_SECONDS)
     finally:
         await session.close()
+
+
+def _impersonation(user: User | None) -> list[tuple[str, str]]:
+    if user is None:
+        return []
+    return [("Impersonate-User", user.name), *(("Impersonate-Group", group) for group in user.groups)]
 
 
 def _selection(labels: Selector, fields: FieldSelector) -> dict[str, str]:

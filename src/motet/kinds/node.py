@@ -15,7 +15,7 @@ from motet.kinds import checks
 from motet.kinds.columns import AGE, NAME, NONE, column, text_at
 from motet.kinds.kind import PROXY_VERBS, Json, Kind
 from motet.kinds.podspec.scheduling import EFFECTS
-from motet.kinds.shape import mapping, objects, strings, text
+from motet.kinds.shape import made, mapping, objects, strings, text
 from motet.store.document import Document
 
 # The public half of the node's WireGuard key, in base64.
@@ -24,9 +24,41 @@ WIREGUARD_KEY = "motet.dev/wireguard-key"
 INGRESS = "motet.dev/ingress"
 INGRESS_READY = "ready"
 
+# What a node may be used for, in Swarm's three words: pods, no new ones, none. Of a node that takes none it tells drain from pause.
+AVAILABILITY = "motet.dev/availability"
+ACTIVE, PAUSE, DRAIN = AVAILABILITIES = ("active", "pause", "drain")
+# On a node that is drained at once, without regard to disruption budgets, as Swarm does it.
+DRAIN_TAINT = "motet.dev/drain"
+
 _KEY_BYTES = 32
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _UNKNOWN = "<unknown>"
+
+
+def availability(annotations: Mapping[str, str] | None, *, unschedulable: bool) -> str:
+    """One of `AVAILABILITIES`, of a node with these annotations."""
+    if not unschedulable:
+        return ACTIVE
+    return DRAIN if (annotations or {}).get(AVAILABILITY) == DRAIN else PAUSE
+
+
+def made_available(document: Json, wanted: str, *, evict: bool = False) -> Json:
+    """`document`, changed, of a node that may be used for one of `AVAILABILITIES`. `evict` has a drain end every pod at once."""
+    annotations = made(made(document, "metadata"), "annotations")
+    annotations.pop(AVAILABILITY, None)
+    spec = made(document, "spec")
+    spec.pop("unschedulable", None)
+    taints = [each for each in objects(spec, "taints") if text(each, "key") != DRAIN_TAINT]
+    if wanted != ACTIVE:
+        spec["unschedulable"] = True
+    if wanted == DRAIN:
+        annotations[AVAILABILITY] = DRAIN
+        if evict:
+            taints.append({"key": DRAIN_TAINT, "effect": "NoExecute"})
+    spec["taints"] = taints
+    if not taints:
+        del spec["taints"]
+    return document
 
 
 def default(document: Json) -> None:

@@ -104,6 +104,10 @@ def _server(machine: Machine, settings: Settings) -> Sequence[str]:
         str(settings.node_grace),
         "--audit-log",
         str(machine.logs / "audit.log"),
+        "--docker-socket",
+        str(machine.docker_socket),
+        "--docker-port",
+        str(settings.docker_port),
         *(("--legacy-service-account-tokens",) if settings.legacy_tokens else ()),
         *(("--encrypted",) if settings.encrypted else ()),
     )

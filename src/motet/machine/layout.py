@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True):
     address: str
     port: int = 6443
     agent_port: int = 10250
+    # Of a manager: where it serves the Docker API with TLS; 0 for nowhere.
+    docker_port: int = 2376
     pods: str = "10.42.0.0/16"
     services: str = "10.43.0.0/16"
     dns_address: str = "10.43.0.10"
@@ -101,6 +103,11 @@ class Machine:
     def containerd_socket(self) -> Path:
         """Of the node's own containerd."""
         return self.run_dir / "containerd.sock"
+
+    @property
+    def docker_socket(self) -> Path:
+        """Of a manager: where `docker` reaches it."""
+        return self.run_dir / "docker.sock"
 
     @property
     def logs(self) -> Path:

@@ -43,6 +43,9 @@ class ServerConfig:
     audit_log: Path | None = None
     # Which requests and how much of them; None for `audit-policy.yaml` in the data directory, if it is there.
     audit_policy: Path | None = None
+    # Where root of this machine reaches the Docker API, and the port where owners of certificates do; None and 0 for nowhere.
+    docker_socket: Path | None = None
+    docker_port: int = 0
     # Every service account gets a Secret with a token that lasts, as before Kubernetes 1.24.
     legacy_tokens: bool = False
 

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from motet.api import bootstrap, priority
 from motet.api.admission import Chain
@@ -43,7 +44,10 @@ from motet.base.clock import Clock, SystemClock
 from motet.base.supervise import forever
 from motet.client.events import EventRecorder
 from motet.client.local import LocalClient
+from motet.client.remote import RemoteClient
 from motet.controllers.run import ControllersConfig, run_all
+from motet.dialects.docker.call import Engine as DockerEngine
+from motet.dialects.docker.server import DockerServer
 from motet.identity import tls
 from motet.identity.accounts import Lasting
 from motet.identity.authority import CurrentAuthority
@@ -144,6 +148,9 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         await priority.ensure(registry)
         await server.start()
         stack.push_async_callback(server.stop)
+        docker = DockerServer(_docker_engine(config, server.port, agent_tls, files.ca, clock))
+        stack.push_async_callback(docker.stop)
+        await _serve_docker(docker, config, files)
         tasks = await stack.enter_async_context(_Background())
         tasks.keep("encryption of secrets", lambda: atrest.keep(store, sealer, config.secret_keys, clock))
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
@@ -151,11 +158,38 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         if audit is not None:
             stack.callback(audit[1].flush)
             tasks.keep("audit log", audit[1].run)
-        tasks.keep("certificates", lambda: _renew(config, server, agent_tls, clock))
+        tasks.keep("certificates", lambda: _renew(config, server, docker, agent_tls, clock))
         settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
         settings = replace(settings, pod_metrics=server.usage.pods)
         _start_control_loops(tasks, settings, registry, clock, profiles)
         yield server
+
+
+def _docker_engine(config: ServerConfig, port: int, api_tls: ssl.SSLContext, ca: Path, clock: Clock) -> DockerEngine:
+    host = "127.0.0.1" if config.host in ("0.0.0.0", "") else config.host
+    return DockerEngine(
+        connect=lambda user: RemoteClient(
+            f"https://{host}:{port}", api_tls, clock=clock, user_agent="motet-docker", acting_as=user
+        ),
+        clock=clock,
+        address=config.advertised,
+        api_port=port,
+        roots=ca.read_bytes,
+        pods=str(config.pods),
+        data_dir=config.data_dir.parent,
+        volumes_dir=config.volumes_dir,
+    )
+
+
+async def _serve_docker(docker: DockerServer, config: ServerConfig, files: credentials.Credentials) -> None:
+    """The Docker API is a courtesy: what keeps it from listening does not keep the manager from managing."""
+    try:
+        if config.docker_socket is not None:
+            await docker.listen_locally(config.docker_socket)
+        if config.docker_port:
+            await docker.listen(config.host, config.docker_port, files.server, files.ca)
+    except OSError as error:
+        _log.warning("the Docker API is not served everywhere it should be: %s", error)
 
 
 def _auditor(config: ServerConfig, clock: Clock) -> tuple[Auditor, AuditLog] | None:
@@ -208,13 +242,16 @@ def _enrolment(config: ServerConfig) -> EnrolmentConfig:
     return EnrolmentConfig(cluster=cluster, reserved=reserved, lifetime=config.certificate_lifetime)
 
 
-async def _renew(config: ServerConfig, server: ApiServer, agent_tls: ssl.SSLContext, clock: Clock) -> None:
+async def _renew(
+    config: ServerConfig, server: ApiServer, docker: DockerServer, agent_tls: ssl.SSLContext, clock: Clock
+) -> None:
     """Look often enough that no certificate of ours comes near its end."""
     every = min(_RENEW_CHECK, config.certificate_lifetime / 12)
     while True:
         await clock.sleep(every.total_seconds())
         files = credentials.prepare(config, clock.now())
         server.reload_certificate()
+        docker.reload_certificate()
         agent_tls.load_cert_chain(*files.api)
 
 

@@ -239,6 +239,16 @@ class Testbed:
         except OSError as error:
             raise TestbedError("the manager has not started yet") from error
 
+    def docker_host(self, node: str = "") -> str:
+        """What to set DOCKER_HOST to on this machine. Raises TestbedError for a node that does not manage."""
+        plan = self.plan
+        member = plan.member(node) if node else plan.manager
+        if not member.manager:
+            raise TestbedError(
+                f"{member.name} is a worker: only managers serve the Docker API; ask {plan.manager.name}"
+            )
+        return f"unix://{self._box(member).machine.docker_socket}"
+
     async def states(self) -> dict[str, str]:
         """`Ready`, or why not, by node. Raises ApiError while the API does not answer."""
         async with self.client() as client:

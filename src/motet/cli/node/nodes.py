@@ -24,9 +24,8 @@ from motet.machine import lifecycle
 from motet.machine.layout import Machine
 from motet.store.document import Document, Meta
 
-AVAILABILITY = "motet.dev/availability"
 _BAD_IF_TRUE = frozenset({"MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable", "ClockSkew"})
-ACTIVE, PAUSE, DRAIN = "active", "pause", "drain"
+ACTIVE, PAUSE, DRAIN = node_kind.AVAILABILITIES
 _COMPLETION_SECONDS = 2.0
 
 
@@ -89,9 +88,7 @@ class NodeView(msgspec.Struct, gc=False, frozen=True):
 
     @property
     def availability(self) -> str:
-        if not self.spec.unschedulable:
-            return ACTIVE
-        return DRAIN if (self.metadata.annotations or {}).get(AVAILABILITY) == DRAIN else PAUSE
+        return node_kind.availability(self.metadata.annotations, unschedulable=self.spec.unschedulable)
 
     @property
     def address(self) -> str:
@@ -144,13 +141,18 @@ async def pods_on(client: Client, name: str) -> list[Document]:
 async def make(client: Client, name: str, availability: str) -> bool:
     """Say what a node may be used for; whether that is news. Raises MotetError, ApiError."""
     document = await find(client, name)
-    if document.view(NodeView).availability == availability:
+    view = document.view(NodeView)
+    if view.availability == availability:
         return False
     marked = availability if availability == DRAIN else None
-    patch = {
-        "metadata": {"annotations": {AVAILABILITY: marked}},
+    patch: dict[str, Any] = {
+        "metadata": {"annotations": {node_kind.AVAILABILITY: marked}},
         "spec": {"unschedulable": True if availability != ACTIVE else None},
     }
+    if any(taint.key == node_kind.DRAIN_TAINT for taint in view.spec.taints or ()):
+        kept = [msgspec.to_builtins(each) for each in view.spec.taints or () if each.key != node_kind.DRAIN_TAINT]
+        patch["metadata"]["resourceVersion"] = document.meta.resource_version
+        patch["spec"]["taints"] = kept or None
     await client.patch(node_kind.KIND, name, patch)
     return True
 

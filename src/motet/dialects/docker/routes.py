@@ -1,0 +1,14 @@
+"""Every path that is served, one table for each resource."""
+
+from __future__ import annotations
+
+from motet.dialects.docker import networks, nodes, secrets, swarm, system, volumes
+
+ROUTES = (
+    *system.ROUTES,
+    *swarm.ROUTES,
+    *nodes.ROUTES,
+    *secrets.ROUTES,
+    *networks.ROUTES,
+    *volumes.ROUTES,
+)

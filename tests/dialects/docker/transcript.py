@@ -1,0 +1,77 @@
+"""Conversations with the real docker command line, as text: `$ COMMAND`, then what it printed.
+
+What differs from one run to the next has a name in them: `<id>` for identifiers, `<time>` for times. To write down what is said
+now, run the tests with MOTET_REWRITE=1 and read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "transcripts"
+OLD = Path(sys.prefix) / "docker-20.10" / "docker"
+
+_VARYING = (
+    (re.compile(r"\b[0-9a-z]{25}\b(?<![0-9]{25})"), "<id>"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000 utc| \+0000 UTC)?"), "<time>"),
+)
+
+
+def clients() -> dict[str, Path]:
+    """The docker commands there are, by how old they are."""
+    found = {}
+    if (new := shutil.which("docker")) is not None:
+        found["new"] = Path(new)
+    if OLD.exists():
+        found["old"] = OLD
+    return found
+
+
+def commands(transcript: Path) -> Iterator[str]:
+    for line in transcript.read_text().splitlines():
+        if line.startswith("$ "):
+            yield line[2:]
+
+
+def run(client: Path, command: str, host: str, home: Path) -> str:
+    """What a command of the shell prints, both streams."""
+    environment = {
+        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "DOCKER_HOST": host,
+        "DOCKER_CLI_HINTS": "false",
+    }
+    alias = home / "bin" / "docker"
+    if not alias.exists():
+        alias.parent.mkdir(parents=True, exist_ok=True)
+        alias.symlink_to(client)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=home
+    )
+    return normal(done.stdout + done.stderr)
+
+
+def normal(text: str) -> str:
+    for pattern, name in _VARYING:
+        text = pattern.sub(name, text)
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines() if line.strip())
+
+
+def conversation(client: Path, transcript: Path, host: str, home: Path) -> str:
+    """The transcript as it goes with this client."""
+    return "".join(f"$ {command}\n{run(client, command, host, home)}" for command in commands(transcript))
+
+
+def check(client: Path, name: str, host: str, home: Path) -> None:
+    transcript = FOLDER / ("old" if client == OLD else "new") / f"{name}.txt"
+    said = conversation(client, FOLDER / "new" / f"{name}.txt", host, home)
+    if os.environ.get("MOTET_REWRITE"):
+        transcript.parent.mkdir(exist_ok=True)
+        transcript.write_text(said)
+    assert said == transcript.read_text()
