@@ -9,7 +9,7 @@ from motet.dialects.docker.fields import Fields, is_zero
 def test_what_nobody_took_is_refused_by_its_path() -> None:
     inner = Fields({"Outer": {"Known": 1, "Other": [1]}}).fields("Outer")
     inner.number("Known")
-    with pytest.raises(DockerError, match="Outer.Other is not supported by Motet"):
+    with pytest.raises(DockerError, match=r"Outer\.Other is not supported by Motet"):
         inner.finish()
 
 
