@@ -116,6 +116,8 @@ def test_a_static_volume_on_the_chosen_node_is_preferred_to_a_new_one() -> None:
 def test_block_devices_and_missing_classes_are_refused_by_name() -> None:
     assert step(claim(cls="local-path", volumeMode="Block"), cls=WAITS, node=NODE) == (Do.WAIT, "ProvisioningFailed")
     assert step(claim(cls="nowhere")) == (Do.WAIT, "ProvisioningFailed")
+    copy = claim(cls="local-path", dataSource={"kind": "PersistentVolumeClaim", "name": "old"})
+    assert step(copy, cls=WAITS, node=NODE) == (Do.WAIT, "ProvisioningFailed")
 
 
 def test_a_provisioned_volume_is_a_directory_on_one_node() -> None:

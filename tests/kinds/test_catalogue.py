@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ from motet.kinds.catalogue import KINDS, Catalogue
 from motet.kinds.kind import Kind
 from motet.kinds.schema import table
 
+TABLES = Path(__file__).parents[2] / "tools" / "field_tables.py"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +47,11 @@ def test_a_second_version_of_a_kind_can_come_and_go() -> None:
 def test_the_same_kind_cannot_be_added_twice() -> None:
     with pytest.raises(ValueError, match="already served"):
         Catalogue().add(pod.KIND)
+
+
+def test_the_pages_of_fields_are_complete_up_to_date_and_not_contradicted_by_the_code() -> None:
+    found = subprocess.run([sys.executable, TABLES, "check"], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, f"{found.stdout}{found.stderr}\nsay it in tools/field_support and run {TABLES.name}"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.api_version} {kind.kind}")

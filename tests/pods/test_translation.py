@@ -192,6 +192,30 @@ def test_unsupported_fields_are_all_named():
     assert unsupported.find(body()) == ""
 
 
+@pytest.mark.parametrize(
+    ("container", "spec", "named"),
+    [
+        ({"livenessProbe": {"httpGet": {"port": 80, "protocol": "HTTP2"}}}, {}, "livenessProbe.httpGet.protocol=HTTP2"),
+        ({"startupProbe": {"grpc": {"port": 80, "mode": "TLS"}}}, {}, "startupProbe.grpc.mode=TLS"),
+        ({"volumeMounts": [{"name": "v", "bindMountOptions": ["noexec"]}]}, {}, "volumeMounts[0].bindMountOptions"),
+        ({}, {"schedulingGroup": {"podGroupName": "g"}}, "spec.schedulingGroup"),
+        ({}, {"volumes": [{"name": "v", "emptyDir": {"mode": 493}}]}, "spec.volumes[0].emptyDir.mode"),
+        ({}, {"volumes": [{"name": "v", "secret": {"defaultUser": 1}}]}, "spec.volumes[0].secret.defaultUser"),
+        (
+            {},
+            {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"items": [{"user": 1}]}}]}}]},
+            "spec.volumes[0].projected.sources[0].secret.items[0].user",
+        ),
+    ],
+)
+def test_a_field_newer_than_what_a_node_can_do_is_named(container: dict[str, Any], spec: dict[str, Any], named: str):
+    assert unsupported.find(body(app(**container), **spec)).endswith(named)
+
+
+def test_a_probe_in_plain_text_is_what_a_node_does_anyway():
+    assert unsupported.find(body(app(livenessProbe={"grpc": {"port": 80, "mode": "Plaintext"}}))) == ""
+
+
 def test_a_termination_message_comes_from_its_file_or_the_end_of_the_log(tmp_path: Any):
     file, log = tmp_path / "message", tmp_path / "0.log"
     file.write_text("")

@@ -40,6 +40,8 @@ class Resources(msgspec.Struct, gc=False, frozen=True):
 
 class ClaimSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     access_modes: tuple[str, ...] | None = None
+    data_source: dict[str, Any] | None = None
+    data_source_ref: dict[str, Any] | None = None
     resources: Resources = Resources()
     selector: dict[str, Any] | None = None
     storage_class_name: str | None = None
@@ -228,6 +230,9 @@ def _without_volume(claim: ClaimView, storage_class: ClassView | None, node: Nod
         return Step(Do.WAIT, None, "ExternalProvisioning", message)
     if claim.spec.volume_mode == "Block":
         message = f"{PROVISIONER} makes directories, not block devices: spec.volumeMode must be Filesystem"
+        return Step(Do.WAIT, None, "ProvisioningFailed", message)
+    if claim.spec.data_source or claim.spec.data_source_ref:
+        message = f"{PROVISIONER} makes empty directories: spec.dataSource is not supported"
         return Step(Do.WAIT, None, "ProvisioningFailed", message)
     if node is None:
         message = f'{PROVISIONER} needs volumeBindingMode WaitForFirstConsumer in storage class "{name}"'

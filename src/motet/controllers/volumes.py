@@ -332,6 +332,8 @@ class Volumes:
         status = {"phase": "Failed" if reason else phase, "message": message or None}
         if (status["phase"], message) != (volume.status.phase, volume.status.message):
             changed = document.decode()
+            if status["phase"] != volume.status.phase:
+                status["lastPhaseTransitionTime"] = timestamps.format_time(self._clock.now())
             changed["status"] = {**(changed.get("status") or {}), **status}
             await self._client.update(volume_kind.KIND, changed, subresource="status")
             if reason:

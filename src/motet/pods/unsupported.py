@@ -23,6 +23,9 @@ _VOLUMES = frozenset(
 )
 
 
+_PROJECTED = frozenset(["configMap", "secret", "downwardAPI", "serviceAccountToken"])
+
+
 def find(document: Mapping[str, Any]) -> str:
     """An empty string, or one sentence that names every unsupported field of this decoded Pod."""
     fields = sorted(set(_walk(document.get("spec") or {})))
@@ -44,7 +47,7 @@ def find_ephemeral(document: Mapping[str, Any], name: str) -> str:
 def _walk(spec: Mapping[str, Any]) -> Iterator[str]:
     if spec.get("hostUsers") is False:
         yield "spec.hostUsers=false"
-    for name in ("resourceClaims", "workloadRef"):
+    for name in ("resourceClaims", "schedulingGroup", "evictionResponders"):
         if spec.get(name):
             yield f"spec.{name}"
     if (spec.get("os") or {}).get("name", "linux") != "linux":
@@ -63,9 +66,25 @@ def _volume(volume: Mapping[str, Any], path: str) -> Iterator[str]:
     medium = (volume.get("emptyDir") or {}).get("medium", "")
     if medium not in ("", "Memory"):
         yield f"{path}.emptyDir.medium={medium}"
+    if (volume.get("emptyDir") or {}).get("mode") is not None:
+        yield f"{path}.emptyDir.mode"
     for index, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
-        for name in sorted(set(source) - {"configMap", "secret", "downwardAPI", "serviceAccountToken"}):
+        for name in sorted(set(source) - _PROJECTED):
             yield f"{path}.projected.sources[{index}].{name}"
+        for name in _PROJECTED & source.keys():
+            yield from _owners(source[name] or {}, f"{path}.projected.sources[{index}].{name}")
+    for name in ("configMap", "secret", "downwardAPI", "projected"):
+        yield from _owners(volume.get(name) or {}, f"{path}.{name}")
+
+
+def _owners(files: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Users that files were to belong to: here they are root's, and readable by the pod's fsGroup."""
+    for name in ("defaultUser", "user"):
+        if files.get(name) is not None:
+            yield f"{path}.{name}"
+    for index, item in enumerate(files.get("items") or ()):
+        if item.get("user") is not None:
+            yield f"{path}.items[{index}].user"
 
 
 def _container(container: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -86,7 +105,20 @@ def _container(container: Mapping[str, Any], path: str) -> Iterator[str]:
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         if mount.get("recursiveReadOnly") == "Enabled":
             yield f"{path}.volumeMounts[{index}].recursiveReadOnly=Enabled"
+        if mount.get("bindMountOptions"):
+            yield f"{path}.volumeMounts[{index}].bindMountOptions"
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        yield from _handler(container.get(name) or {}, f"{path}.{name}")
+    for name in ("postStart", "preStop"):
+        yield from _handler((container.get("lifecycle") or {}).get(name) or {}, f"{path}.lifecycle.{name}")
     yield from _security(container.get("securityContext") or {}, f"{path}.securityContext")
+
+
+def _handler(handler: Mapping[str, Any], path: str) -> Iterator[str]:
+    if protocol := (handler.get("httpGet") or {}).get("protocol"):
+        yield f"{path}.httpGet.protocol={protocol}"
+    if (mode := (handler.get("grpc") or {}).get("mode", "Plaintext")) != "Plaintext":
+        yield f"{path}.grpc.mode={mode}"
 
 
 def _security(context: Mapping[str, Any], path: str) -> Iterator[str]:
