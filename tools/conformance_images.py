@@ -74,6 +74,9 @@ def main() -> None:
             **images.KINDS[name],
             "texts": {where: text.replace("/srv", folder) for where, text in texts},
         }
+    if etcd := shutil.which("etcd"):
+        # The aggregation spec calls it by its path in upstream's image; its libraries come with the kit's own.
+        images.KINDS["etcd"]["bins"] = {"usr/local/bin/etcd": etcd}
     # What agnhost's `porter` serves TLS with.
     porter = programs.parent / "gopath/src/k8s.io/kubernetes/test/images/agnhost/porter"
     pair = {name: str(porter / name) for name in ("localhost.crt", "localhost.key") if (porter / name).exists()}
