@@ -45,3 +45,13 @@ async def test_gates_are_named(tmp_path: Path) -> None:
     async with world(tmp_path) as it:
         await pod(it, "gated", "1", schedulingGates=[{"name": "example.com/wait"}])
         assert "scheduling gates hold it: example.com/wait" in told(await asked(it.client, "default", "gated"))
+
+
+async def test_what_others_do_for_a_pod_or_decide_about_it_is_told(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        await nodes(it, n1="2")
+        await pod(it, "foreign", "1", schedulerName="theirs")
+        assert "it waits for another scheduler: theirs" in told(await asked(it.client, "default", "foreign"))
+        await pod(it, "important", "2")
+        await it.status(pod_kind.KIND, "important", {"nominatedNodeName": "n1"})
+        assert "pods of lower priority are leaving n1 for it" in told(await asked(it.client, "default", "important"))

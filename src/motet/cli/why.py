@@ -29,12 +29,15 @@ from motet.store.document import Document
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """About one pod. `waits` is what keeps it from every node at once; `node` where it is, if anywhere."""
+    """About one pod. `waits` is what keeps it from every node at once; `node` where it is, if anywhere; `nominated` the node
+    that others are leaving for it.
+    """
 
     pod: str
     node: str
     waits: str
     nodes: list[Verdict]
+    nominated: str = ""
 
 
 @click.command()
@@ -78,18 +81,20 @@ async def asked(client: Client, namespace: str, name: str, known: Profiles = USU
         return any(picture.counts(each) and claim in classes.of(each).claims for each in others)
 
     claims = storage.of(pod_class, {}, in_use)
+    view = document.view(PodView)
     waits = _held_back(document, pod_class, known) or claims.problem
     return Answer(
         pod=f"{namespace}/{name}",
-        node=document.view(PodView).spec.node_name,
+        node=view.spec.node_name,
         waits=waits,
         nodes=verdicts(snapshot, pod_class, tuple(claims.filters)),
+        nominated="" if view.spec.node_name else view.status.nominated_node_name,
     )
 
 
 def _held_back(document: Document, pod_class: PodClass, known: Profiles) -> str:
     spec = document.view(PodView).spec
-    if spec.scheduler_name not in known:
+    if spec.scheduler_name not in known and not spec.node_name:
         return f"it waits for another scheduler: {spec.scheduler_name}"
     if spec.scheduling_gates:
         return f"scheduling gates hold it: {', '.join(gate.get('name', '') for gate in spec.scheduling_gates)}"
@@ -107,6 +112,8 @@ def told(answer: Answer) -> str:
         head = f"{answer.pod} waits; {fitting} of {len(answer.nodes)} nodes would do"
     if answer.waits:
         head += f"\n{answer.waits}"
+    if answer.nominated:
+        head += f"\npods of lower priority are leaving {answer.nominated} for it"
     rows = []
     for each in answer.nodes:
         if each.fits:
