@@ -87,3 +87,7 @@ class WatchOptions:
     resource_version: str = ""
     resource_version_match: str = ""
     send_initial_events: bool | None = None
+
+
+# Of callers that ask for nothing; nobody reads what they are warned of.
+ASKING_NOTHING = RequestOptions(warnings=NOBODY)

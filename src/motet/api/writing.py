@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 
 from motet.api.allocate import SERVICES, ServiceAllocator, ServiceNumbers
 from motet.api.deletion import GONE, UNCHANGED, Fate
-from motet.base.errors import ApiError, InternalError, TimedOut, conflict, not_found
+from motet.base.errors import ApiError, InternalError, NotFound, TimedOut, conflict, not_found
 from motet.kinds.kind import Json, Kind
 from motet.store.cache import Cache
 from motet.store.document import Document, Key, encode, stamp
 from motet.store.engine import Change, RevisionConflict, Store, StoreError
+from motet.store.table import Table
 
 # What becomes of the current document: a new one, as a dict or as the bytes to store, or a fate.
 Outcome = Json | bytes | Fate
@@ -39,6 +40,13 @@ class Writer:
         self._allocator: ServiceAllocator | None = None
         # Those who lost a race for a key, one at a time: (lock, how many hold or want it).
         self._turns: dict[Key, tuple[asyncio.Lock, int]] = {}
+
+    def table(self, kind: Kind) -> Table:
+        """The live table of a kind. Raises NotFound for a kind that went."""
+        try:
+            return self._cache.table(kind.resource)
+        except KeyError:
+            raise NotFound("the server could not find the requested resource") from None
 
     def current(self, kind: Kind, namespace: str, name: str) -> Document:
         """Raises NotFound."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.api.registry.cluster import ADMIN, deployment, pod
+from tests.api.registry.cluster import ADMIN, admit, deployment, pod
 
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.options import RequestOptions
-from motet.api.pipeline import Pipeline
 from motet.api.podsecurity.admission import POD_SECURITY
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden, Invalid
@@ -20,7 +19,7 @@ from motet.kinds import pod as pods
 
 @pytest.fixture
 def kernel(registry: Registry) -> Registry:
-    registry._pipeline = Pipeline(Chain((*BUILT_IN, *POD_SECURITY)), registry.cache.table, registry.clock)
+    admit(registry, Chain((*BUILT_IN, *POD_SECURITY)))
     return registry
 
 

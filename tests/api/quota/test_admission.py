@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.api.registry.cluster import ADMIN, kernel, pod, service
+from tests.api.registry.cluster import ADMIN, admit, kernel, pod, service
 
 from motet.api.admission import BUILT_IN, Chain, Plugin, Request, refusal
 from motet.api.options import DeleteOptions, RequestOptions
-from motet.api.pipeline import Pipeline
 from motet.api.quota import admission
 from motet.api.quota.book import QuotaBook
 from motet.api.registry import Registry
@@ -28,7 +27,7 @@ NOW = DeleteOptions(grace_seconds=0)
 def guard(registry: Registry, *more: Plugin) -> QuotaBook:
     book = QuotaBook(registry.cache.table, registry.clock)
     chain = Chain((*BUILT_IN, *more, *admission.plugins(book, registry.clock)))
-    registry._pipeline = Pipeline(chain, registry.cache.table, registry.clock)
+    admit(registry, chain)
     return book
 
 
@@ -81,7 +80,7 @@ async def test_a_write_that_fails_later_takes_nothing(registry: Registry) -> Non
 
     book = guard(registry)
     chain = Chain((*admission.plugins(book, registry.clock), Plugin("Never", never, resources=("core/pods",))))
-    registry._pipeline = Pipeline(chain, registry.cache.table, registry.clock)
+    admit(registry, chain)
     await limit(registry, hard={"pods": "2"})
     await run(registry, "a")
     for error, name in ((AlreadyExists, "a"), (Forbidden, "unwanted"), (AlreadyExists, "a")):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from motet.api.admission import Chain
 from motet.api.registry import Registry, resources
 from motet.api.users import CONTROLLERS
 from motet.base.clock import Clock, FakeClock
@@ -60,3 +61,9 @@ def deployment(name: str = "web", replicas: int = 1) -> dict[str, Any]:
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], "selector": {"app": name}, **spec}}
+
+
+def admit(registry: Registry, chain: Chain) -> None:
+    """Have the registry ask this chain from now on."""
+    whole = Registry(registry.store, registry.cache, registry.catalogue, registry.clock, admission=chain)
+    vars(registry).update(vars(whole))

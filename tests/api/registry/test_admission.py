@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.api.registry import cluster
 from tests.api.registry.cluster import ADMIN, config, pod
 
 from motet.api.admission import BUILT_IN, Chain, Plugin, Request, refusal
 from motet.api.options import DeleteOptions
-from motet.api.pipeline import Pipeline
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden
 from motet.kinds import configmap, persistentvolumeclaim, storageclass
@@ -16,7 +16,7 @@ from motet.kinds import pod as pods
 
 def admit(registry: Registry, *plugins: Plugin) -> None:
     """Give the registry further plugins, behind the built-in ones."""
-    registry._pipeline = Pipeline(Chain((*BUILT_IN, *plugins)), registry.cache.table, registry.clock)
+    cluster.admit(registry, Chain((*BUILT_IN, *plugins)))
 
 
 async def test_claims_get_the_newest_default_class(registry: Registry) -> None:

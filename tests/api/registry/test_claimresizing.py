@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.api.registry.cluster import ADMIN, kernel
+from tests.api.registry.cluster import ADMIN, admit, kernel
 
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.claimresizing import CLAIM_RESIZE
-from motet.api.pipeline import Pipeline
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden, Invalid
 from motet.kinds import persistentvolumeclaim, storageclass
@@ -19,7 +18,7 @@ from motet.kinds import persistentvolumeclaim, storageclass
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     async with kernel(tmp_path) as running:
-        running._pipeline = Pipeline(Chain((*BUILT_IN, *CLAIM_RESIZE)), running.cache.table, running.clock)
+        admit(running, Chain((*BUILT_IN, *CLAIM_RESIZE)))
         for name, grows in (("elastic", True), ("stiff", False)):
             document = {"metadata": {"name": name}, "provisioner": "p", "allowVolumeExpansion": grows}
             await running.create(storageclass.KIND, "", document, ADMIN)

@@ -6,7 +6,8 @@ import pytest
 from tests.api.registry.cluster import ADMIN, config, deployment, pod
 
 from motet.api.options import DeleteOptions, ListOptions, PatchType
-from motet.api.registry import Deleted, Registry
+from motet.api.registry import Registry
+from motet.api.removing import Deleted
 from motet.base import selectors
 from motet.base.clock import FakeClock
 from motet.base.errors import BadRequest, Conflict, Forbidden, NotFound

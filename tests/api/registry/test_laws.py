@@ -14,7 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from tests.api.registry.cluster import ADMIN, config, kernel
 
 from motet.api.options import DeleteOptions, ListOptions, PatchType, WatchOptions
-from motet.api.registry import Registry, Watch
+from motet.api.registry import Registry
+from motet.api.watching import Watch
 from motet.base.errors import AlreadyExists, Conflict, NotFound
 from motet.kinds import configmap
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.api.registry.cluster import ADMIN, pod
+from tests.api.registry.cluster import ADMIN, admit, pod
 
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.limitranges import LIMIT_RANGER
-from motet.api.pipeline import Pipeline
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden, Invalid
 from motet.kinds import limitrange, persistentvolumeclaim
@@ -18,7 +17,7 @@ from motet.kinds import pod as pods
 
 @pytest.fixture
 def kernel(registry: Registry) -> Registry:
-    registry._pipeline = Pipeline(Chain((*BUILT_IN, *LIMIT_RANGER)), registry.cache.table, registry.clock)
+    admit(registry, Chain((*BUILT_IN, *LIMIT_RANGER)))
     return registry
 
 

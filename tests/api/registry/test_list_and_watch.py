@@ -9,7 +9,8 @@ from tests.api.registry.cluster import ADMIN, config, pod
 
 from motet.api.listing import Page
 from motet.api.options import DeleteOptions, ListOptions, PatchType, WatchOptions
-from motet.api.registry import Registry, Watch
+from motet.api.registry import Registry
+from motet.api.watching import Watch
 from motet.base import selectors
 from motet.base.errors import BadRequest, Expired, Invalid, TimedOut
 from motet.kinds import configmap

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.api.registry.cluster import ADMIN, pod, service
+from tests.api.registry.cluster import ADMIN, admit, pod, service
 
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.networks import NETWORKS
 from motet.api.options import DeleteOptions
-from motet.api.pipeline import Pipeline
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden, Invalid, NotFound
 from motet.kinds import namespace, network
@@ -23,7 +22,7 @@ Json = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _admission(registry: Registry) -> None:
-    registry._pipeline = Pipeline(Chain((*BUILT_IN, *NETWORKS)), registry.cache.table, registry.clock)
+    admit(registry, Chain((*BUILT_IN, *NETWORKS)))
 
 
 async def make(registry: Registry, name: str, where: str = "default", **spec: Any) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.api.registry.cluster import ADMIN, pod
+from tests.api.registry.cluster import ADMIN, admit, pod
 
 from motet.api import priority
 from motet.api.admission import BUILT_IN, Chain
-from motet.api.pipeline import Pipeline
 from motet.api.priority import PRIORITY
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden, Invalid
@@ -19,7 +18,7 @@ from motet.kinds import priorityclass
 
 @pytest.fixture
 async def kernel(registry: Registry) -> Registry:
-    registry._pipeline = Pipeline(Chain((*BUILT_IN, *PRIORITY)), registry.cache.table, registry.clock)
+    admit(registry, Chain((*BUILT_IN, *PRIORITY)))
     await priority.ensure(registry)
     return registry
 

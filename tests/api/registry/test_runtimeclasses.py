@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.api.registry.cluster import ADMIN, kernel, pod
+from tests.api.registry.cluster import ADMIN, admit, kernel, pod
 
 from motet.api.admission import BUILT_IN, Chain
-from motet.api.pipeline import Pipeline
 from motet.api.registry import Registry
 from motet.api.runtimeclasses import RUNTIME_CLASS
 from motet.base.errors import Forbidden
@@ -21,7 +20,7 @@ from motet.kinds import runtimeclass
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     async with kernel(tmp_path) as running:
-        running._pipeline = Pipeline(Chain((*BUILT_IN, *RUNTIME_CLASS)), running.cache.table, running.clock)
+        admit(running, Chain((*BUILT_IN, *RUNTIME_CLASS)))
         scheduling = {
             "nodeSelector": {"sandboxed": "yes"},
             "tolerations": [{"key": "sandboxed", "operator": "Exists", "effect": "NoSchedule"}],

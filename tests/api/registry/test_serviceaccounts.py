@@ -6,10 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.api.registry.cluster import ADMIN, config, pod
+from tests.api.registry.cluster import ADMIN, admit, config, pod
 
 from motet.api.admission import BUILT_IN, Chain
-from motet.api.pipeline import Pipeline
 from motet.api.registry import Registry
 from motet.api.serviceaccounts import MOUNT_PATH, SERVICE_ACCOUNTS
 from motet.base.errors import Forbidden
@@ -19,7 +18,7 @@ from motet.kinds import pod as pods
 
 @pytest.fixture
 async def kernel(registry: Registry) -> Registry:
-    registry._pipeline = Pipeline(Chain((*BUILT_IN, *SERVICE_ACCOUNTS)), registry.cache.table, registry.clock)
+    admit(registry, Chain((*BUILT_IN, *SERVICE_ACCOUNTS)))
     await account(registry, "default")
     return registry
 
