@@ -43,6 +43,12 @@ def load(kit: Path) -> ModuleType:
     return module
 
 
+def ends_when_told(script: str) -> str:
+    """As upstream's web servers do. A busybox's does not where it is the first process, so each pod took half a minute to end."""
+    start, _, server = script.rstrip("\n").rpartition("exec ")
+    return f"{start}trap 'kill $!; exit 0' TERM INT\n{server} &\nwait $!\n"
+
+
 def with_set_user_id(images: ModuleType, program: Path) -> None:
     """Let the image WHO have `program`, owned by root and with the set-user-id bit, which the kit's own files never have."""
     plain = images.rootfs
@@ -72,7 +78,7 @@ def main() -> None:
         texts = images.KINDS[name]["texts"].items()
         images.KINDS[name] = {
             **images.KINDS[name],
-            "texts": {where: text.replace("/srv", folder) for where, text in texts},
+            "texts": {where: ends_when_told(text.replace("/srv", folder)) for where, text in texts},
         }
     if etcd := shutil.which("etcd"):
         # The aggregation spec calls it by its path in upstream's image; its libraries come with the kit's own.
