@@ -16,6 +16,7 @@ from motet.client.events import EventRecorder
 from motet.client.interface import Client
 from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.admissionpolicies import AdmissionPolicyChecks
+from motet.controllers.apiservices import ApiServices, Probe
 from motet.controllers.app import Apps
 from motet.controllers.autoscaler import Autoscalers, PodMetrics, no_metrics
 from motet.controllers.budgets import DisruptionBudgets
@@ -72,6 +73,8 @@ class ControllersConfig:
     node_grace: float = 40.0
     pod_gc: PodGcConfig = PodGcConfig()
     pod_metrics: PodMetrics = no_metrics
+    # How the servers behind APIServices are asked for a sign of life; without it nobody looks after APIServices.
+    probe: Probe | None = None
 
 
 async def run_all(
@@ -133,6 +136,8 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         ).run
     if config.quotas is not None:
         loops["resourcequota"] = ResourceQuotas(client, clock, config.quotas).run
+    if config.probe is not None:
+        loops["apiservice"] = ApiServices(client, clock, catalogue, config.probe).run
     if config.authority is not None:
         loops["certificates"] = Certificates(client, clock, config.authority, config.may).run
     async with asyncio.TaskGroup() as group:

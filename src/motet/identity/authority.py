@@ -117,11 +117,11 @@ class Authority:
         return cls(certificate, key, tuple(root.public_bytes(serialization.Encoding.PEM) for root in others))
 
     @classmethod
-    def load_or_create(cls, directory: Path) -> Authority:
+    def load_or_create(cls, directory: Path, *, cluster: str = "motet") -> Authority:
         """The root of `directory`, made on first use. A key without its certificate is a failure, never replaced."""
         if (directory / "ca.crt").exists():
             return cls.load(directory)
-        return cls.create(directory)
+        return cls.create(directory, cluster=cluster)
 
     @property
     def pem(self) -> bytes:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from motet.kinds import (
+    apiservice,
     app,
     certificatesigningrequest,
     configmap,
@@ -118,6 +119,7 @@ KINDS: tuple[Kind, ...] = (
     validatingadmissionpolicybinding.KIND,
     mutatingadmissionpolicy.KIND,
     mutatingadmissionpolicybinding.KIND,
+    apiservice.KIND,
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from motet.api.aggregation.identity import PROXY_USER
 from motet.base.files import write_atomically
 from motet.identity import kubeconfig
 from motet.identity.authority import (
@@ -33,6 +34,13 @@ class Credentials:
     server: tuple[Path, Path]
     # Shown to agents.
     api: tuple[Path, Path]
+    # Shown to extension servers, which take its word on who asks; and the root of it, which signs nothing else.
+    front_proxy: tuple[Path, Path]
+    front_proxy_ca: Path
+
+    def roots(self) -> tuple[str, str]:
+        """Of clients, and of the front proxy, as PEM. Raises OSError."""
+        return self.ca.read_text(), self.front_proxy_ca.read_text()
 
 
 def prepare(config: ServerConfig, now: datetime) -> Credentials:
@@ -45,6 +53,9 @@ def prepare(config: ServerConfig, now: datetime) -> Credentials:
     admin = _keep(
         authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now, ADMIN_LIFETIME, make_key=key_for_any_client
     )
+    proxies = config.pki / "front-proxy"
+    proxy_authority = Authority.load_or_create(proxies, cluster="motet-front-proxy")
+    proxy = _keep(proxy_authority, proxies, "client", PROXY_USER, (), (), now, life)
     pair = Certificate(admin[0].read_bytes(), admin[1].read_bytes())
     content = kubeconfig.render(config.url, authority.bundle, pair)
     if not config.kubeconfig.exists() or config.kubeconfig.read_bytes() != content:
@@ -52,7 +63,7 @@ def prepare(config: ServerConfig, now: datetime) -> Credentials:
     trusted = config.pki / "trusted.crt"
     if not trusted.exists() or trusted.read_bytes() != authority.bundle:
         write_atomically(trusted, authority.bundle, mode=0o644)
-    return Credentials(trusted, server, api)
+    return Credentials(trusted, server, api, proxy, proxies / "ca.crt")
 
 
 def _keep(

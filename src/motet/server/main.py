@@ -18,6 +18,8 @@ from pathlib import Path
 
 from motet.api import bootstrap, priority
 from motet.api.admission import Chain
+from motet.api.aggregation import authentication
+from motet.api.aggregation.aggregator import Aggregator
 from motet.api.allocate import ServiceNumbers
 from motet.api.conditions import Conditions
 from motet.api.custom.serving import CustomKinds
@@ -113,6 +115,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         custom = CustomKinds(registry, webhooks)
         await custom.start()
         stack.push_async_callback(custom.stop)
+        aggregator = Aggregator(cache.table, files.front_proxy, clock)
+        stack.push_async_callback(aggregator.close)
         members = Members(registry.table(node.KIND))
         ring = CurrentRing(config.token_keys)
         ring()
@@ -139,6 +143,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             tokens=Tokens(cache.table, ring, config.issuer, clock),
             enrolment=Enrolment(_enrolment(config), CurrentAuthority(config.pki), registry),
             custom=custom,
+            aggregator=aggregator,
             clock=clock,
         )
         managers = [(config.advertised, config.port)] if config.reachable else []
@@ -155,12 +160,13 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("encryption of secrets", lambda: atrest.keep(store, sealer, config.secret_keys, clock))
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
+        tasks.keep("roots for extension servers", lambda: authentication.keep(registry, files.roots, clock))
         if audit is not None:
             stack.callback(audit[1].flush)
             tasks.keep("audit log", audit[1].run)
-        tasks.keep("certificates", lambda: _renew(config, server, docker, agent_tls, clock))
+        tasks.keep("certificates", lambda: _renew(config, server, docker, agent_tls, aggregator, clock))
         settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
-        settings = replace(settings, pod_metrics=server.usage.pods)
+        settings = replace(settings, pod_metrics=server.usage.pods, probe=aggregator.probe)
         _start_control_loops(tasks, settings, registry, clock, profiles)
         yield server
 
@@ -243,7 +249,12 @@ def _enrolment(config: ServerConfig) -> EnrolmentConfig:
 
 
 async def _renew(
-    config: ServerConfig, server: ApiServer, docker: DockerServer, agent_tls: ssl.SSLContext, clock: Clock
+    config: ServerConfig,
+    server: ApiServer,
+    docker: DockerServer,
+    agent_tls: ssl.SSLContext,
+    aggregator: Aggregator,
+    clock: Clock,
 ) -> None:
     """Look often enough that no certificate of ours comes near its end."""
     every = min(_RENEW_CHECK, config.certificate_lifetime / 12)
@@ -253,6 +264,7 @@ async def _renew(
         server.reload_certificate()
         docker.reload_certificate()
         agent_tls.load_cert_chain(*files.api)
+        aggregator.reload()
 
 
 class _Background:

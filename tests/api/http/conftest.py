@@ -21,6 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from motet.api import bootstrap, certificates
 from motet.api.admission import BUILT_IN, Chain
+from motet.api.aggregation import authentication
+from motet.api.aggregation.aggregator import Aggregator
+from motet.api.aggregation.identity import PROXY_USER
 from motet.api.attributes import Attributes
 from motet.api.conditions import Conditions
 from motet.api.custom.serving import CustomKinds
@@ -57,7 +60,16 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 class Pki:
     directory: Path
     authority: Authority
+    # Whose certificate extension servers believe, and its one leaf.
+    front_proxy: Authority
+    proxy: tuple[Path, Path]
     ring: KeyRing = field(default_factory=lambda: KeyRing(ec.generate_private_key(ec.SECP256R1())))
+
+    @classmethod
+    def create(cls, directory: Path) -> Pki:
+        front_proxy = Authority.create(directory / "front-proxy")
+        proxy = front_proxy.issue(PROXY_USER).write(directory / "front-proxy", "client")
+        return cls(directory, Authority.create(directory), front_proxy, proxy)
 
     def issue(self, name: str, user: str, *groups: str) -> tuple[Path, Path]:
         return self.authority.issue(user, groups, sans=("127.0.0.1", "localhost")).write(self.directory, name)
@@ -74,7 +86,7 @@ class Pki:
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     directory = tmp_path_factory.mktemp("pki")
-    made = Pki(directory, Authority.create(directory))
+    made = Pki.create(directory)
     made.issue("server", "motet-server")
     made.issue("admin", "admin", "system:masters")
     made.issue("node", "system:node:n1", "system:nodes")
@@ -92,6 +104,7 @@ class Api:
     kubeconfig: Path
     ring: KeyRing
     clock: Clock
+    aggregator: Aggregator
 
     @property
     def url(self) -> str:
@@ -202,6 +215,7 @@ async def serving(
         client_ca=pki.directory / "ca.crt",
         stop_seconds=0.2,
     )
+    aggregator = Aggregator(cache.table, pki.proxy, clock)
     server = ApiServer(
         config,
         registry,
@@ -213,19 +227,22 @@ async def serving(
         audit=audit,
         tokens=Tokens(cache.table, lambda: ring, ISSUER, clock),
         custom=custom,
+        aggregator=aggregator,
     )
     await server.start()
     path = directory / "kubeconfig"
     credentials = pki.authority.issue("admin", ("system:masters",))
     path.write_bytes(kubeconfig.render(f"https://127.0.0.1:{server.port}", pki.authority.pem, credentials))
-    made = Api(server, registry, pki, path, ring, clock)
+    made = Api(server, registry, pki, path, ring, clock, aggregator)
     try:
         await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
         await rbac_bootstrap.ensure(registry)
+        await authentication.ensure(registry, (pki.authority.pem.decode(), pki.front_proxy.pem.decode()))
         yield made
     finally:
         await server.stop()
         await custom.stop()
+        await aggregator.close()
         await webhooks.close()
         await cache.close()
         await store.close()

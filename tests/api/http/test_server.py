@@ -10,7 +10,6 @@ import pytest
 from tests.api.http.conftest import Api, Pki, serving
 
 from motet.api.http.openapi import PROTOBUF_V2
-from motet.identity.authority import Authority
 
 
 async def test_older_protocols_than_tls_1_2_are_refused(api: Api) -> None:
@@ -25,7 +24,7 @@ async def test_older_protocols_than_tls_1_2_are_refused(api: Api) -> None:
 
 
 async def test_a_renewed_certificate_is_shown_to_new_connections(tmp_path: Path) -> None:
-    pki = Pki(tmp_path / "pki", Authority.create(tmp_path / "pki"))
+    pki = Pki.create(tmp_path / "pki")
     pki.issue("server", "before")
     pki.issue("admin", "admin", "system:masters")
     async with serving(pki, tmp_path) as api:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from motet.api.aggregation.aggregator import Aggregator
 from motet.api.http import answers, usage
 from motet.api.http.negotiate import clauses
 from motet.api.http.routes import Target
@@ -19,6 +20,7 @@ from motet.base import release
 from motet.base.errors import NotFound
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Json, Kind
+from motet.kinds.shape import strings, text
 
 _PROJECTION_VERBS = ("get", "patch", "update")
 # Subresources that are kinds of their own: group, version, kind.
@@ -93,17 +95,19 @@ def version() -> Json:
 class Discovery:
     """Documents of discovery, made once per state of the catalogue."""
 
-    def __init__(self, catalogue: Catalogue, address: str) -> None:
+    def __init__(self, catalogue: Catalogue, address: str, aggregator: Aggregator | None = None) -> None:
         self._catalogue = catalogue
+        self._aggregator = aggregator
         self.address = address
         self._made: dict[str, tuple[bytes, str]] = {}
-        self._made_for = -1
+        self._made_for: object = None
 
     def answer(self, path: str, accept: str, known_etag: str) -> web.Response | None:
         """The answer to `/api...` or `/apis...`, or None for a path that discovery does not have."""
         form = _aggregated(accept) if path in ("/api", "/apis") else ""
-        if self._catalogue.generation != self._made_for:
-            self._made_for, self._made = self._catalogue.generation, {}
+        state = (self._catalogue.generation, self._aggregator.generation if self._aggregator is not None else None)
+        if state != self._made_for:
+            self._made_for, self._made = state, {}
         made = self._made.get(f"{path} {form}")
         if made is None:
             document = self._aggregate(path, form) if form else self._legacy(path)
@@ -123,13 +127,23 @@ class Discovery:
         return answers.body(data, content_type=content_type, headers=headers)
 
     def _groups(self) -> dict[str, list[str]]:
-        groups = {group: list(versions) for group, versions in self._catalogue.groups().items()}
-        for group, versions in [*((review.group, [review.version]) for review in REVIEWS), *_EMPTY_GROUPS.items()]:
+        groups = local_groups(self._catalogue)
+        if self._aggregator is None:
+            return groups
+        for group, version in self._aggregator.versions():
             present = groups.setdefault(group, [])
-            present.extend(version for version in versions if version not in present)
-        return groups
+            if version not in present:
+                present.append(version)
+        return self._aggregator.ordered(groups, self._catalogue)
 
-    def _resources(self, group: str, version: str) -> list[_Resource]:
+    def _resources(self, group: str, version: str) -> tuple[list[_Resource], bool]:
+        """And whether they are of now: another server may not have answered."""
+        others = self._aggregator.resources(group, version) if self._aggregator is not None else None
+        if others is None:
+            return self._own(group, version), True
+        return [_of_other(each, group, version) for each in others[0]], others[1]
+
+    def _own(self, group: str, version: str) -> list[_Resource]:
         resources: list[_Resource] = []
         for kind in self._catalogue:
             if (kind.group, kind.version) == (group, version):
@@ -166,7 +180,7 @@ class Discovery:
             "kind": "APIResourceList",
             "apiVersion": "v1",
             "groupVersion": f"{group}/{version}" if group else version,
-            "resources": [_legacy_resource(item, group, version) for item in self._resources(group, version)],
+            "resources": [_legacy_resource(item, group, version) for item in self._resources(group, version)[0]],
         }
 
     def _aggregate(self, path: str, form: str) -> Json:
@@ -174,14 +188,7 @@ class Discovery:
         for group, versions in self._groups().items():
             if bool(group) != (path == "/apis"):
                 continue
-            listed = [
-                {
-                    "version": version,
-                    "resources": _aggregated_resources(self._resources(group, version)),
-                    "freshness": "Current",
-                }
-                for version in versions
-            ]
+            listed = [self._aggregated_version(group, version) for version in versions]
             metadata: Json = {"name": group} if group else {}
             metadata["creationTimestamp"] = None
             items.append({"metadata": metadata, "versions": listed})
@@ -191,6 +198,20 @@ class Discovery:
             "metadata": {},
             "items": items,
         }
+
+    def _aggregated_version(self, group: str, version: str) -> Json:
+        resources, current = self._resources(group, version)
+        freshness = "Current" if current else "Stale"
+        return {"version": version, "resources": _aggregated_resources(resources), "freshness": freshness}
+
+
+def local_groups(catalogue: Catalogue) -> dict[str, list[str]]:
+    """Groups and versions that this server answers for, its questions included."""
+    groups = {group: list(versions) for group, versions in catalogue.groups().items()}
+    for group, versions in [*((review.group, [review.version]) for review in REVIEWS), *_EMPTY_GROUPS.items()]:
+        present = groups.setdefault(group, [])
+        present.extend(version for version in versions if version not in present)
+    return groups
 
 
 def _aggregated(accept: str) -> str:
@@ -236,6 +257,21 @@ def _of_kind(kind: Kind) -> Iterable[_Resource]:
         yield _Resource(f"{kind.plural}/{name}", "", kind.namespaced, group, version, shown, tuple(sorted(verbs)))
 
 
+def _of_other(told: Json, group: str, version: str) -> _Resource:
+    """A line of another server's APIResourceList."""
+    return _Resource(
+        told["name"],
+        text(told, "singularName"),
+        told.get("namespaced") is True,
+        text(told, "group") or group,
+        text(told, "version") or version,
+        told["kind"],
+        tuple(strings(told, "verbs")),
+        tuple(strings(told, "shortNames")),
+        tuple(strings(told, "categories")),
+    )
+
+
 def _legacy_resource(item: _Resource, group: str, version: str) -> Json:
     found: Json = {
         "name": item.name,
@@ -258,14 +294,17 @@ def _aggregated_resources(items: Iterable[_Resource]) -> list[Json]:
     for item in items:
         kind = {"group": item.group, "version": item.version, "kind": item.kind}
         plural, _, subresource = item.name.partition("/")
+        scope = "Namespaced" if item.namespaced else "Cluster"
         if subresource:
             entry = {"subresource": subresource, "responseKind": kind, "verbs": item.verbs}
-            found[plural].setdefault("subresources", []).append(entry)
+            parent = found.setdefault(plural, {"resource": plural, "scope": scope})
+            parent.setdefault("subresources", []).append(entry)
             continue
         found[plural] = {
+            **found.get(plural, {}),
             "resource": plural,
             "responseKind": kind,
-            "scope": "Namespaced" if item.namespaced else "Cluster",
+            "scope": scope,
             "singularResource": item.singular,
             "verbs": item.verbs,
         }

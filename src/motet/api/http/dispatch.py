@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
+from motet.api.aggregation.aggregator import Aggregator
 from motet.api.custom.serving import CustomKinds
 from motet.api.http import (
     answers,
@@ -94,6 +95,8 @@ class Dispatcher:
     tokens: Tokens | None = None
     # Kinds that come and go while we run.
     custom: CustomKinds | None = None
+    # Other servers that answer for a group and version.
+    aggregator: Aggregator | None = None
     # Who did what, and when.
     audit: Auditor | None = None
 
@@ -162,6 +165,8 @@ class Dispatcher:
     async def _seated(self, call: Call) -> web.StreamResponse:
         """When it is its turn. Raises TooManyRequests."""
         target = call.target
+        if self.aggregator is not None and self.aggregator.route(target) is not None:
+            return await self._let_in(call)  # its work is done elsewhere, however long that takes
         size = self.objects.size(self.catalogue, target) if seating.reads_everything(call) else 0
         found = seating.seat(call, size)
         if found is None:
@@ -188,7 +193,8 @@ class Dispatcher:
         target = call.target
         if not target.is_resource:
             self._authorize(call, Attributes(call.verb, path=target.path))
-            return await self._other(call)
+            found = await self._elsewhere(call)
+            return found if found is not None else await self._other(call)
         query = call.query
         call.verb = routes.verb(call.request.method, target, _watches(call))
         asked = Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
@@ -203,12 +209,20 @@ class Dispatcher:
             self._authorize(call, replace(asked, verb="create"))
         if self.audit is not None and (call.verb == "watch" or target.subresource in STREAMS):
             self.audit.started(call)
+        if (answer := await self._elsewhere(call)) is not None:
+            return answer
         if (target.group, target.version) == (usage.GROUP, usage.VERSION):
             return await self.usage.answer(call)
         review = _REVIEWS.get((target.group, target.version, target.plural))
         if review is not None:
             return await self._review(call, review)
         return await self._resource(call)
+
+    async def _elsewhere(self, call: Call) -> web.StreamResponse | None:
+        """The answer of another server, if this is its business."""
+        if self.aggregator is None or (remote := self.aggregator.route(call.target)) is None:
+            return None
+        return await self.aggregator.forward(call, remote)
 
     async def _about_a_node(self, call: Call, asked: Attributes) -> Attributes:
         """What a node is judged by besides names: selectors. Its body is read first, for what may be done to an object
@@ -336,6 +350,8 @@ class Dispatcher:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if self.custom is not None and self.custom.busy:
             await self.custom.settled()
+        if self.aggregator is not None and path.startswith(("/apis", "/openapi/")):
+            await self.aggregator.refresh(openapi=path.startswith("/openapi/"))
         accept = request.headers.get("Accept", "")
         known = request.headers.get("If-None-Match", "")
         answer: web.StreamResponse | None = None

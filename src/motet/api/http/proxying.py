@@ -27,6 +27,8 @@ _HOP = frozenset(
     }
 )  # fmt: skip
 _OURS = frozenset({"authorization", "content-length"})
+# Beginnings of headers that say whom a request is made as: for us, or from an aggregator to the servers behind it.
+_IDENTITIES = ("impersonate-", "x-remote-")
 # Attributes that hold an address, whatever the element (HTML 4 and 5).
 _LINKS = frozenset(
     {
@@ -166,13 +168,7 @@ def proxyable(address: str) -> bool:
 
 def request_fields(fields: Iterable[tuple[str, str]], *, client: str, path: str, host: str, body: str) -> Fields:
     """The headers of the request at the other end. `body` is its Content-Length, `chunked`, or empty for no body."""
-    fields = list(fields)
-    dropped = _HOP | _OURS | _listed(fields)
-    sent = [
-        (name, value)
-        for name, value in fields
-        if name.lower() not in dropped and not name.lower().startswith("impersonate-")
-    ]
+    sent = travelling(fields)
     before = [value for name, value in sent if name.lower() == "x-forwarded-for"]
     sent = [pair for pair in sent if pair[0].lower() != "x-forwarded-for"]
     sent += [
@@ -187,10 +183,29 @@ def request_fields(fields: Iterable[tuple[str, str]], *, client: str, path: str,
     return sent
 
 
+def travelling(fields: Iterable[tuple[str, str]]) -> Fields:
+    """What a client sent without what is about its connection or says who it is: nobody may pose as somebody to the other end.
+
+    Some servers take an underscore in a name for a dash, so both are looked for.
+    """
+    fields = list(fields)
+    dropped = _HOP | _OURS | _listed(fields)
+    return [
+        (name, value)
+        for name, value in fields
+        if (plain := name.lower().replace("_", "-")) not in dropped and not plain.startswith(_IDENTITIES)
+    ]
+
+
 def answer_fields(answer: Answer) -> Fields:
     """The headers of an answer that go on to the client, repeated ones included."""
     lines = answer.head.decode("latin-1").split("\r\n")[1:]
     pairs = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines if line)]
+    return hopless(pairs)
+
+
+def hopless(pairs: Fields) -> Fields:
+    """The headers of an answer without what is about one connection only."""
     dropped = _HOP | _listed(pairs)
     return [(name, value) for name, value in pairs if name.lower() not in dropped]
 

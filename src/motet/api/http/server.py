@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from motet.api.aggregation.aggregator import Aggregator
 from motet.api.custom.serving import CustomKinds
 from motet.api.http import health
 from motet.api.http.audit.events import Auditor
@@ -75,6 +76,7 @@ class ApiServer:
         members: Members | None = None,
         enrolment: Enrolment | None = None,
         custom: CustomKinds | None = None,
+        aggregator: Aggregator | None = None,
         fairness: Config | None = None,
         audit: Auditor | None = None,
         clock: Clock | None = None,
@@ -109,8 +111,8 @@ class ApiServer:
             streams=self._streams,
             proxies=Proxies(registry, agent_tls),
             usage=self.usage,
-            discovery=Discovery(catalogue, config.advertise or f"{config.host}:{config.port}"),
-            openapi=OpenApi(catalogue),
+            discovery=Discovery(catalogue, config.advertise or f"{config.host}:{config.port}", aggregator),
+            openapi=OpenApi(catalogue, aggregator),
             metrics=self.metrics,
             seats=self.seats,
             checks={"ping": lambda: "", **config.checks},
@@ -119,6 +121,7 @@ class ApiServer:
             tokens=tokens,
             audit=audit,
             custom=custom,
+            aggregator=aggregator,
         )
 
     @property

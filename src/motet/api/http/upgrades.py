@@ -5,11 +5,31 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from motet.api.http.agents import CONNECT_SECONDS, HEAD_SECONDS, Agent
+from motet.api.http.agents import CONNECT_SECONDS, HEAD_SECONDS
 from motet.api.http.pipes import AgentEnd, ClientEnd
+from motet.base.errors import Unavailable
+
+
+class Listener(Protocol):
+    """Who is asked for an upgrade: an agent, or the server of an API."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    def unreachable(self, error: BaseException) -> Unavailable:
+        """503 that says who cannot be reached and why."""
+        ...
+
+    def check(self, certificate: dict[str, Any] | None) -> None:
+        """Raises Unavailable for the verified certificate of somebody else."""
+        ...
 
 
 def asked(request: web.BaseRequest) -> bool:
@@ -18,21 +38,24 @@ def asked(request: web.BaseRequest) -> bool:
 
 
 async def begin(
-    agent: Agent, method: str, path: str, headers: Iterable[tuple[str, str]], tls: ssl.SSLContext
+    agent: Listener, method: str, path: str, headers: Iterable[tuple[str, str]], tls: ssl.SSLContext, name: str = ""
 ) -> tuple[AgentEnd, int, dict[str, str], bytes]:
     """Ask the agent for an upgrade: (its end, the status it answered, its headers, what came after them).
 
+    `name` is what it is called, should that not be its address: its certificate has to be good for it.
     Whoever calls aborts the end when done. Raises Unavailable.
     """
     far = AgentEnd()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await asyncio.get_running_loop().create_connection(lambda: far, agent.host, agent.port, ssl=tls)
+            await asyncio.get_running_loop().create_connection(
+                lambda: far, agent.host, agent.port, ssl=tls, server_hostname=name or None
+            )
     except (OSError, TimeoutError) as error:
         raise agent.unreachable(error) from error
     try:
         agent.check(far.transport.get_extra_info("peercert") if far.transport else None)
-        far.write(_head(agent, method, path, headers))
+        far.write(_head(name or agent.host, agent.port, method, path, headers))
         async with asyncio.timeout(HEAD_SECONDS):
             return far, *(await far.answer())
     except (TimeoutError, ConnectionError, ValueError) as error:
@@ -62,8 +85,8 @@ async def splice(request: web.BaseRequest, far: AgentEnd, first: bytes) -> web.S
     return web.Response(status=101)
 
 
-def _head(agent: Agent, method: str, path: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {agent.host}:{agent.port}"]
+def _head(host: str, port: int, method: str, path: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}"]
     lines += [f"{name}: {value}" for name, value in headers]
     if method == "POST":
         lines.append("Content-Length: 0")

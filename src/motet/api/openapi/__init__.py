@@ -7,12 +7,13 @@ Making one takes milliseconds to tens of milliseconds: callers keep the bytes as
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from motet.api.openapi import gnostic
+from motet.api.openapi.merging import Part, merged
 from motet.api.openapi.operations import ARGUMENTS, META, Operation, list_name, paths, rendered_gvk
 from motet.api.openapi.schemas import V2, V3, Definitions
 from motet.base import release
@@ -45,9 +46,13 @@ def v3_document(catalogue: Catalogue, group: str, version: str) -> bytes:
     return msgspec.json.encode(v3(catalogue, group, version))
 
 
-def v2_document(catalogue: Catalogue, protobuf: bool) -> bytes:
-    """`/openapi/v2`: everything in one document, in the protobuf form kubectl up to 1.28 insists on, or as JSON."""
-    return v2_protobuf(catalogue) if protobuf else msgspec.json.encode(v2(catalogue))
+def v2_document(catalogue: Catalogue, protobuf: bool, others: Sequence[Part] = ()) -> bytes:
+    """`/openapi/v2`: everything in one document, in the protobuf form kubectl up to 1.28 insists on, or as JSON.
+
+    `others` are documents of other servers, each with the version it is asked about.
+    """
+    document = merged(v2(catalogue), others) if others else v2(catalogue)
+    return gnostic.encode(document) if protobuf else msgspec.json.encode(document)
 
 
 def v3(catalogue: Catalogue, group: str, version: str) -> Json:

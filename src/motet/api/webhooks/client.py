@@ -8,16 +8,14 @@ machine's own roots.
 from __future__ import annotations
 
 import base64
-import socket
 import ssl
 from dataclasses import dataclass
 from functools import lru_cache
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
-from motet.api.webhooks.services import Lookup, NoBackend, Target, targets
+from motet.api.webhooks.resolver import SERVICE_SUFFIX, ServiceResolver
+from motet.api.webhooks.services import Lookup, NoBackend
 from motet.base.errors import MotetError
 from motet.identity import tls
 from motet.kinds.clientconfig import DEFAULT_PORT
@@ -26,7 +24,6 @@ from motet.kinds.shape import mapping, text
 
 # Webhooks answer with objects, which have a limit of their own; this is for lists of them.
 _LARGEST_ANSWER = 64 * 1024 * 1024
-_SERVICE_SUFFIX = ".svc"
 
 
 class WebhookFailure(MotetError):
@@ -49,7 +46,7 @@ class Address:
         service = mapping(config, "service")
         port = int(service.get("port") or DEFAULT_PORT)
         path = text(service, "path").removeprefix("/")
-        host = f"{text(service, 'name')}.{text(service, 'namespace')}{_SERVICE_SUFFIX}"
+        host = f"{text(service, 'name')}.{text(service, 'namespace')}{SERVICE_SUFFIX}"
         return cls(f"https://{host}:{port}/{path}", ca)
 
 
@@ -90,51 +87,12 @@ class WebhookClient:
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
             connector = aiohttp.TCPConnector(
-                limit=0, resolver=_Resolver(self._lookup), use_dns_cache=False, keepalive_timeout=30
+                limit=0, resolver=ServiceResolver(self._lookup), use_dns_cache=False, keepalive_timeout=30
             )
             self._opened = aiohttp.ClientSession(
                 connector=connector, headers={"User-Agent": "kube-apiserver-admission"}
             )
         return self._opened
-
-
-class _Resolver(AbstractResolver):
-    """Names of Services by the cache, all others as the machine resolves them."""
-
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._machine = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        name, _, rest = host.partition(".")
-        namespace, _, last = rest.partition(".")
-        if f".{last}" != _SERVICE_SUFFIX:
-            return await self._machine.resolve(host, port, family)
-        try:
-            found = targets(self._lookup, namespace, name, port)
-        except NoBackend as error:
-            raise OSError(None, str(error)) from error
-        results: list[ResolveResult] = []
-        for target in found:
-            results += await self._address(host, target)
-        return results
-
-    async def _address(self, host: str, target: Target) -> list[ResolveResult]:
-        try:
-            family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
-            socket.inet_pton(family, target.host)
-        except OSError:
-            return await self._machine.resolve(target.host, target.port)
-        return [
-            ResolveResult(
-                hostname=host, host=target.host, port=target.port, family=family, proto=0, flags=socket.AI_NUMERICHOST
-            )
-        ]
-
-    async def close(self) -> None:
-        await self._machine.close()
 
 
 @lru_cache(maxsize=256)

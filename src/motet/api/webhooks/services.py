@@ -22,7 +22,11 @@ Lookup = Callable[[str], Table]
 
 
 class NoBackend(MotetError):
-    """Nobody answers for a Service."""
+    """Nobody answers for a Service. `reason` is what upstream's conditions call it."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -67,13 +71,13 @@ def targets(lookup: Lookup, namespace: str, name: str, port: int) -> list[Target
     """Every ready backend of a Service's port, in random order. Raises NoBackend."""
     service = lookup(SERVICES).get(name, namespace)
     if service is None:
-        raise NoBackend(f'service "{name}" not found')
+        raise NoBackend(f'service "{name}" not found', "ServiceNotFound")
     spec = service.view(_Service).spec
     if spec.type == "ExternalName":
         return [Target(spec.external_name, port)]
     wanted = next((each for each in spec.ports if each.port == port), None)
     if wanted is None:
-        raise NoBackend(f'no service port {port} found for service "{name}"')
+        raise NoBackend(f'no service port {port} found for service "{name}"', "ServicePortError")
     label = Selector((Requirement(_SERVICE_LABEL, "=", (name,)),))
     found = []
     for document in lookup(SLICES).select(namespace, label):
@@ -84,6 +88,6 @@ def targets(lookup: Lookup, namespace: str, name: str, port: int) -> list[Target
         ready = [each for each in piece.endpoints or () if each.conditions.ready is not False]
         found += [Target(address, number) for each in ready for address in each.addresses for number in numbers]
     if not found:
-        raise NoBackend(f'no endpoints available for service "{name}"')
+        raise NoBackend(f'no endpoints available for service "{name}"', "MissingEndpoints")
     random.shuffle(found)
     return found

@@ -16,7 +16,8 @@ async def test_lines_reach_the_file_a_moment_later_and_only_its_owner_reads_it(t
         log.write(b"{}")
         log.write(b"[]")
         async with asyncio.timeout(5):
-            while not (tmp_path / "logs/audit.log").exists():
+            # The file is there before what is in it.
+            while not ((found := tmp_path / "logs/audit.log").exists() and found.stat().st_size):
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()
