@@ -32,7 +32,12 @@ from motet.kinds.schema import table
 from motet.kinds.schema.model import Schema
 
 DATA = Path(__file__).resolve().parent / "field_support"
-_PREFIXES = ("io.k8s.api.", "io.k8s.apimachinery.pkg.apis.", "io.k8s.apiextensions-apiserver.pkg.apis.")
+_PREFIXES = (
+    "io.k8s.api.",
+    "io.k8s.apimachinery.pkg.apis.",
+    "io.k8s.apiextensions-apiserver.pkg.apis.",
+    "io.k8s.kube-aggregator.pkg.apis.",
+)
 _OBJECT = frozenset({"apiVersion", "kind", "metadata"})
 _ENTRIES = frozenset({"by", "notes", "kept", "refused", "namesakes"})
 # Motet's own kinds have their own pages; a list is its items and its metadata.
