@@ -107,3 +107,59 @@ async def test_a_kind_that_cannot_be_scaled_is_refused_in_words(tmp_path: Path) 
         await it.create(KIND, autoscaler(kind="Nonsense"))
         (condition,) = await it.until(lambda: status(it).get("conditions"))
         assert 'no matches for kind "Nonsense" in group "apps"' in condition["message"]
+
+
+async def test_a_metric_of_pods_that_nobody_serves_is_said_to_be_missing(tmp_path: Path) -> None:
+    meter = Meter()
+    async with world(tmp_path, meter.autoscalers) as it:
+        await it.create(replicaset.KIND, web(2))
+        body = autoscaler()
+        hits = {"metric": {"name": "hits"}, "target": {"type": "AverageValue", "averageValue": "10"}}
+        body["spec"]["metrics"] = [{"type": "Pods", "pods": hits}]
+        await it.create(KIND, body)
+        active = await it.until(lambda: condition(it, "web", "ScalingActive"))
+        assert (active["status"], active["reason"]) == ("False", "FailedGetPodsMetric")
+        assert "unable to get metric hits: no API custom.metrics.k8s.io/v1beta2 registered" in active["message"]
+
+
+async def test_a_queue_outside_sets_the_size(tmp_path: Path) -> None:
+    async def ask(path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        return {"items": [{"timestamp": "2026-01-01T00:00:00Z", "value": "50"}]}
+
+    async def loop(it: World) -> None:
+        await Autoscalers(it.client, it.clock, it.events, it.registry.catalogue, ask=ask).run()
+
+    async with world(tmp_path, loop) as it:
+        await it.create(replicaset.KIND, web(2))
+        body = autoscaler()
+        queue = {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "10"}}
+        body["spec"]["metrics"] = [{"type": "External", "external": queue}]
+        await it.create(KIND, body)
+        await it.until(lambda: replicas(it) == 5)
+        shown = await it.until(lambda: status(it).get("currentMetrics"))
+        assert shown == [
+            {"type": "External", "external": {"metric": {"name": "queue"}, "current": {"averageValue": "25"}}}
+        ]
+
+
+async def test_two_autoscalers_over_the_same_pods_scale_nothing(tmp_path: Path) -> None:
+    meter, clock = Meter(), FakeClock()
+    async with world(tmp_path, meter.autoscalers, replicasets, clock=clock) as it:
+        await it.create(replicaset.KIND, web(2))
+        await it.until(lambda: len(it.all(pod.KIND)) == 2)
+        await it.create(KIND, autoscaler())
+        await it.until(lambda: condition(it, "web", "AbleToScale"))
+        second = autoscaler()
+        second["metadata"]["name"] = "other"
+        await it.create(KIND, second)
+        active = await it.until(lambda: condition(it, "other", "ScalingActive"))
+        assert (active["status"], active["reason"]) == ("False", "AmbiguousSelector")
+        assert (
+            active["message"] == "pods by selector app=web are controlled by multiple HPAs: [default/other default/web]"
+        )
+        assert replicas(it) == 2
+
+
+def condition(it: World, name: str, type: str) -> dict[str, Any] | None:
+    conditions = ((it.get(KIND, name) or {}).get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == type), None)

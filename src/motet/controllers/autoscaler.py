@@ -1,7 +1,7 @@
 """HorizontalPodAutoscalers: the loop that measures, lets `autoscaling` decide, and writes the scale of the target.
 
 Every autoscaler is looked at every 15 s, and when it changes. Usage comes from whoever serves the resource metrics; the manager
-hands over what `metrics.k8s.io` answers.
+hands over what `metrics.k8s.io` answers. Other metrics are what the servers behind their APIs say (`custommetrics`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from motet.base.selectors import Selector
 from motet.client.events import WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers import autoscaling, podview, proposals, scalingrules
-from motet.controllers.autoscaling import AutoscalerStatus, AutoscalerView, Measured, Memory, Plan, Told
+from motet.controllers.autoscaling import AutoscalerStatus, AutoscalerView, Measured, Memory, Plan, Reference, Told
+from motet.controllers.custommetrics import Ask, CustomMetrics, nobody
 from motet.controllers.loop import Controller, ObjectKey
 from motet.controllers.proposals import NoMetrics, Sample, ScaledPod, Tolerances
 from motet.kinds import horizontalpodautoscaler as kind_module
@@ -37,11 +38,7 @@ PodMetrics = Callable[[str, Selector], Awaitable[Sequence[Mapping[str, Any]]]]
 
 _EVERY = 15.0
 _KIND = kind_module.KIND
-_UNSERVED = {
-    "Pods": "no custom metrics API (custom.metrics.k8s.io) registered",
-    "Object": "no custom metrics API (custom.metrics.k8s.io) registered",
-    "External": "no external metrics API (external.metrics.k8s.io) registered",
-}
+_UNCOMPUTED = "the HPA was unable to compute the replica count"
 
 
 async def no_metrics(namespace: str, selector: Selector) -> Sequence[Mapping[str, Any]]:
@@ -69,15 +66,19 @@ class Autoscalers:
         events: EventRecorder,
         catalogue: Catalogue,
         metrics: PodMetrics = no_metrics,
+        ask: Ask = nobody,
     ) -> None:
         self._client = client
         self._clock = clock
         self._events = events
         self._catalogue = catalogue
         self._metrics = metrics
+        self._others = CustomMetrics(catalogue, ask)
         self._autoscalers: Table
         self._pods: Table
         self._memories: dict[str, Memory] = {}  # by uid
+        # Which pods each was found to scale when it was looked at last.
+        self._selectors: dict[ObjectKey, Selector] = {}
 
     async def run(self) -> None:
         """Scale until cancelled."""
@@ -92,6 +93,7 @@ class Autoscalers:
         if new is None:
             if old is not None:
                 self._memories.pop(old.meta.uid, None)
+                self._selectors.pop((old.namespace, old.name), None)
         elif old is None or old.meta.generation != new.meta.generation:
             yield new.namespace, new.name
 
@@ -114,12 +116,30 @@ class Autoscalers:
             status = autoscaling.unscalable(view, "InvalidSelector", message, now, "ScalingActive")
             await self._write(document, status)
             return _EVERY
+        self._selectors[key] = target.selector
+        if rivals := self._rivals(key, target):
+            message = f"pods by selector {target.selector} are controlled by multiple HPAs: [{' '.join(rivals)}]"
+            self._tell(document, Told(WARNING, "AmbiguousSelector", message))
+            status = autoscaling.unscalable(view, "AmbiguousSelector", message, now, "ScalingActive")
+            await self._write(document, status)
+            return _EVERY
         measured = [await self._measure(view, target, metric) for metric in view.spec.metrics]
         memory = self._memories.get(document.meta.uid, Memory())
         plan = autoscaling.decide(view, target.replicas, measured, memory, self._clock.now())
         status = await self._scale(document, target, plan)
         await self._write(document, status)
         return _EVERY
+
+    def _rivals(self, key: ObjectKey, target: Target) -> list[str]:
+        """The autoscalers that this one's pods would obey, as NAMESPACE/NAME, when it is not the only one."""
+        namespace = key[0]
+        pods = [pod.meta.labels for pod in self._pods.select(namespace, target.selector)]
+        others = [
+            other
+            for other, selector in self._selectors.items()
+            if other != key and other[0] == namespace and any(selector.matches(labels) for labels in pods)
+        ]
+        return sorted(f"{where}/{name}" for where, name in (key, *others)) if others else []
 
     async def _target(self, view: AutoscalerView) -> Target:
         """Raises NotFound when there is no such thing, or nothing that can be scaled."""
@@ -154,42 +174,78 @@ class Autoscalers:
 
     async def _measure(self, view: AutoscalerView, target: Target, metric: Mapping[str, Any]) -> Measured:
         type = metric["type"]
-        reason = f"FailedGet{type}Metric"
-        prefix = "the HPA was unable to compute the replica count"
-        if type in _UNSERVED:
-            name = metric[SOURCES[type]]["metric"]["name"]
-            return Measured(reason=reason, message=f"{prefix}: unable to get metric {name}: {_UNSERVED[type]}")
         source = metric[SOURCES[type]]
-        goal = proposals.goal_of(source["target"])
-        what = f"{source['name']} {'utilization' if goal.utilization is not None else 'resource metric value'}"
+        measure = {"Pods": self._by_pods, "Object": self._by_object, "External": self._by_external}.get(type)
         try:
-            proposal = await self._propose(view, target, source, goal)
+            if measure is not None:
+                return await measure(view, target, source)
+            return await self._by_resource(view, target, type, source)
         except (ApiError, NoMetrics) as error:
-            return Measured(reason=reason, message=f"{prefix}: failed to get {what}: {error}")
+            return Measured(reason=f"FailedGet{type}Metric", message=f"{_UNCOMPUTED}: {_failed(type, source)}: {error}")
+
+    async def _by_resource(
+        self, view: AutoscalerView, target: Target, type: str, source: Mapping[str, Any]
+    ) -> Measured:
+        goal, container = proposals.goal_of(source["target"]), source.get("container", "")
+        documents = await self._metrics(view.metadata.namespace, target.selector)
+        samples = dict(_samples(documents, source["name"], container))
+        proposal = self._propose(view, target, samples, goal, source["name"], container)
         current: dict[str, Any] = {"averageValue": quantity.format_millis(proposal.average)}
         if proposal.utilization is not None:
             current["averageUtilization"] = proposal.utilization
         status = {"type": type, SOURCES[type]: {**_named(source), "current": current}}
         return Measured(_title(type, source["name"], goal), proposal.replicas, status)
 
-    async def _propose(
-        self, view: AutoscalerView, target: Target, source: Mapping[str, Any], goal: proposals.Goal
+    async def _by_pods(self, view: AutoscalerView, target: Target, source: Mapping[str, Any]) -> Measured:
+        metric, goal = source["metric"], proposals.goal_of(source["target"])
+        samples = await self._others.of_pods(view.metadata.namespace, target.selector, metric)
+        proposal = self._propose(view, target, samples, goal)
+        current = {"averageValue": quantity.format_millis(proposal.average)}
+        status = {"type": "Pods", "pods": {"metric": metric, "current": current}}
+        return Measured(f"pods metric {metric['name']}", proposal.replicas, status)
+
+    async def _by_object(self, view: AutoscalerView, target: Target, source: Mapping[str, Any]) -> Measured:
+        about, metric = source["describedObject"], source["metric"]
+        reference = msgspec.convert(about, Reference)
+        total = await self._others.of_object(view.metadata.namespace, reference, metric)
+        replicas, current = self._of_total(view, target, source["target"], total)
+        status = {"type": "Object", "object": {"metric": metric, "describedObject": about, "current": current}}
+        return Measured(f"{reference.kind} metric {metric['name']}", replicas, status)
+
+    async def _by_external(self, view: AutoscalerView, target: Target, source: Mapping[str, Any]) -> Measured:
+        metric = source["metric"]
+        total = await self._others.external(view.metadata.namespace, metric)
+        replicas, current = self._of_total(view, target, source["target"], total)
+        status = {"type": "External", "external": {"metric": metric, "current": current}}
+        return Measured(f"external metric {metric['name']}", replicas, status)
+
+    def _of_total(
+        self, view: AutoscalerView, target: Target, goal: Mapping[str, Any], total: int
+    ) -> tuple[int, dict[str, str]]:
+        """(size, what to show) for a value that is not any pod's own; for the shares of pods where those are the goal."""
+        tolerances = _tolerances(view)
+        if goal.get("averageValue") is not None:
+            proposal = proposals.by_share(target.replicas, total, quantity.millis(goal["averageValue"]), tolerances)
+            return proposal.replicas, {"averageValue": quantity.format_millis(proposal.average)}
+        pods = (pod.view(podview.PodView) for pod in self._pods.select(view.metadata.namespace, target.selector))
+        ready = sum(pod.status.phase == "Running" and podview.is_ready(pod) for pod in pods)
+        replicas = proposals.by_whole(target.replicas, ready, total, quantity.millis(goal["value"]), tolerances)
+        return replicas, {"value": quantity.format_millis(total)}
+
+    def _propose(
+        self,
+        view: AutoscalerView,
+        target: Target,
+        samples: Mapping[str, Sample],
+        goal: proposals.Goal,
+        resource: str = "",
+        container: str = "",
     ) -> proposals.Proposal:
-        namespace, container = view.metadata.namespace, source.get("container", "")
-        documents = await self._metrics(namespace, target.selector)
-        samples = dict(_samples(documents, source["name"], container))
-        pods = [pod.view(ScaledPod) for pod in self._pods.select(namespace, target.selector)]
-        behavior = view.behavior()
-        tolerances = Tolerances(scalingrules.tolerance(behavior.scale_up), scalingrules.tolerance(behavior.scale_down))
+        """What the pods' own values ask for; `resource` is empty for metrics that are no resources."""
+        pods = [pod.view(ScaledPod) for pod in self._pods.select(view.metadata.namespace, target.selector)]
+        now, tolerances = self._clock.now(), _tolerances(view)
         return proposals.propose(
-            target.replicas,
-            pods,
-            samples,
-            goal,
-            source["name"],
-            self._clock.now(),
-            container=container,
-            tolerances=tolerances,
+            target.replicas, pods, samples, goal, resource, now, container=container, tolerances=tolerances
         )
 
     def _tell(self, document: Document, told: Told) -> None:
@@ -208,6 +264,19 @@ class Autoscalers:
         changed["status"] = {key: value for key, value in shown.items() if value or key in always}
         with contextlib.suppress(NotFound):
             await self._client.update(_KIND, changed, subresource="status")
+
+
+def _tolerances(view: AutoscalerView) -> Tolerances:
+    behavior = view.behavior()
+    return Tolerances(scalingrules.tolerance(behavior.scale_up), scalingrules.tolerance(behavior.scale_down))
+
+
+def _failed(type: str, source: Mapping[str, Any]) -> str:
+    """What could not be had, in upstream's words."""
+    if type in ("Pods", "Object", "External"):
+        return f"unable to get metric {source['metric']['name']}"
+    utilization = proposals.goal_of(source["target"]).utilization is not None
+    return f"failed to get {source['name']} {'utilization' if utilization else 'resource metric value'}"
 
 
 def _named(source: Mapping[str, Any]) -> dict[str, Any]:

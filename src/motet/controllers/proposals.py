@@ -154,6 +154,21 @@ def propose(
     return answer(current if backwards else replicas)
 
 
+def by_whole(current: int, ready: int, total: int, goal: int, tolerances: Tolerances) -> int:
+    """How many pods one value asks for that is theirs together (thousandths, as its goal). `ready` of `current` take part."""
+    ratio = total / (goal or 1)
+    if current == 0:
+        return ceil(ratio)
+    return current if tolerances.allow(ratio) else ceil(ratio * ready)
+
+
+def by_share(current: int, total: int, goal: int, tolerances: Tolerances) -> Proposal:
+    """How many pods a value asks for that is divided among them, each to have `goal` of it (thousandths)."""
+    share = ceil(total / max(1, current))
+    fine = current > 0 and tolerances.allow(total / ((goal or 1) * current))
+    return Proposal(current if fine else ceil(total / (goal or 1)), None, share)
+
+
 def _busy(name: str, requests: Mapping[str, int], goal: Goal) -> int:
     """What a silent pod is taken to use when there would be fewer pods."""
     if goal.utilization is None:

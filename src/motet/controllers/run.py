@@ -23,6 +23,7 @@ from motet.controllers.budgets import DisruptionBudgets
 from motet.controllers.certificates.loop import Certificates
 from motet.controllers.clusterroles import AggregatedRoles
 from motet.controllers.cronjob import CronJobs
+from motet.controllers.custommetrics import Ask, nobody
 from motet.controllers.customresources import CustomResources
 from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
@@ -75,6 +76,8 @@ class ControllersConfig:
     pod_metrics: PodMetrics = no_metrics
     # How the servers behind APIServices are asked for a sign of life; without it nobody looks after APIServices.
     probe: Probe | None = None
+    # How the servers of other metrics are asked; without it autoscalers know resources only.
+    metrics_apis: Ask = nobody
 
 
 async def run_all(
@@ -109,7 +112,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "job-tracking": JobTracking(client, clock).run,
         "ttl-after-finished": TtlAfterFinished(client, clock).run,
         "autoscaler": Autoscalers(
-            client, clock, events("horizontal-pod-autoscaler"), catalogue, config.pod_metrics
+            client, clock, events("horizontal-pod-autoscaler"), catalogue, config.pod_metrics, config.metrics_apis
         ).run,
         "app": Apps(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,

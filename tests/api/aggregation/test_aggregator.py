@@ -11,6 +11,8 @@ import pytest
 from tests.api.aggregation.conftest import API_SERVICES, Choir
 from tests.support.extension import BASE, GROUP
 
+from motet.base.errors import ApiError, NotFound
+
 VOICES = f"{BASE}/namespaces/default/voices"
 ALTO = {"apiVersion": f"{GROUP}/v1", "kind": "Voice", "metadata": {"name": "alto"}, "range": "f-d"}
 AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
@@ -192,3 +194,14 @@ async def test_metrics_can_be_given_to_another_server_and_come_back(choir: Choir
     await choir.ask("DELETE", f"{API_SERVICES}/{name}")
     await choir.until("True", "Local", name)
     await choir.ask("GET", "/apis/metrics.k8s.io/v1beta1/pods")
+
+
+async def test_the_managers_own_loops_ask_by_path(choir: Choir) -> None:
+    with pytest.raises(NotFound, match=r"no API choir\.example\.com/v1 registered"):
+        await choir.api.aggregator.ask("/apis/choir.example.com/v1", {})
+    await choir.register()
+    found = await choir.api.aggregator.ask("/apis/choir.example.com/v1", {"labelSelector": "a=b"})
+    assert found["kind"] == "APIResourceList"
+    with pytest.raises(ApiError) as refused:
+        await choir.api.aggregator.ask("/apis/choir.example.com/v1/nothing", {})
+    assert refused.value.code == 404

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
-from motet.api.aggregation import forwarding, local
+from motet.api.aggregation import asking, forwarding, local
 from motet.api.aggregation.connections import Connections
 from motet.api.aggregation.documents import Documents
 from motet.api.aggregation.local import GroupVersion, Priorities
@@ -16,6 +17,7 @@ from motet.api.http.calls import Call
 from motet.api.http.routes import Target
 from motet.api.webhooks.services import Lookup
 from motet.base.clock import Clock
+from motet.base.errors import NotFound
 from motet.kinds import apiservice
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.kind import Json
@@ -49,6 +51,14 @@ class Aggregator:
         """Pass a request on. Raises ApiError until the other server has answered."""
         call.resource = remote.name
         return await forwarding.forward(self._connections, call, remote)
+
+    async def ask(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """GET a path of another server's for the manager's own loops. Raises ApiError; NotFound when nobody answers for it."""
+        _, _, group, version, *_ = path.split("/")
+        remote = self._services.remotes().get((group, version))
+        if remote is None:
+            raise NotFound(f"no API {group}/{version} registered")
+        return await asking.ask(self._connections, remote, path, query)
 
     # --- what is told of them -----------------------------------------------------------------------------------------
 
