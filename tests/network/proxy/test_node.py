@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.network.lab import CLIENT, NODE, Lab, lab, until
+from tests.network.lab import CLIENT, NODE, Lab, inside, lab, until
 
 from motet.kinds import endpointslice, pod, service
+from motet.network.proxy.desired import Backends, Frontend
 from motet.network.proxy.nft import Nft, NftError
 
 pytestmark = pytest.mark.node
@@ -110,6 +111,16 @@ def _refused(it: Lab, address: str, port: int, of: str = "") -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+@pytest.mark.parametrize("place", ["balance", "endpoints_tcp"])
+def test_a_connection_that_meets_both_sides_of_a_transaction_is_not_refused(it: Lab, place: str) -> None:
+    it.program({Frontend("", "tcp", 30080): Backends(((it.serve(2, 80), 80),))}, {})
+    assert it.ask(NODE, 30080, of=it.outside).startswith("p2 ")
+    with inside(it.name):
+        Nft().run(f"flush map ip {it.config.table} {place}")
+    with pytest.raises(TimeoutError):
+        it.ask(NODE, 30080, of=it.outside, timeout=0.2)
 
 
 async def test_an_external_address_leads_to_the_pods(it: Lab) -> None:

@@ -55,7 +55,7 @@ class Kernel:
 
     def _of(self, number: str, protocol: str) -> tuple[object, ...]:
         if number in self.maps.get("nobody", {}):
-            assert number not in self.maps.get("balance", {})
+            assert self.maps["balance"][number] == "accept"
             return (self.maps["nobody"][number],)
         chain = self.maps["balance"][number].removeprefix("goto ")
         assert chain in self.chains

@@ -4,6 +4,10 @@ A connection's first packet is looked up by destination in `virtual` or `local` 
 of their own), which gives the frontend's number as the connection mark; `balance` sends it to a chain for that many endpoints;
 the chain draws one, and `endpoints_PROTOCOL` names its address. A frontend with nobody behind it is in `nobody`, which refuses.
 There is one chain for each *count* of endpoints and none per service, so a change is a handful of map elements in one transaction.
+
+A packet may meet rules of both sides of a transaction: each look-up sees what is true at its own moment, so one that began in
+time finds its next element gone. Nothing that has a frontend may then pass untranslated, to be refused by a node on which
+nobody listens: it is dropped, and comes again a second later.
 (nft(8): numgen, vmap, concatenations. Written as text, since the JSON form cannot say map updates in rules.)
 """
 
@@ -48,6 +52,8 @@ def base(config: NetworkConfig) -> str:
     """The table from nothing: replaces whatever an earlier process left, in the same transaction as what follows it."""
     table, bridge, tunnel, inside = config.table, config.bridge, config.overlay, config.all_pods
     here = f"ip daddr != {config.dns_address} fib daddr type local"
+    # Neither ours by its mark nor translated by anybody else.
+    missed = "ct state new ct mark 0 ct status & dnat == 0"
     return f"""\
 add table ip {table}
 delete table ip {table}
@@ -71,6 +77,7 @@ table ip {table} {{
   map back {{ typeof ct zone : ip daddr; }}
   chain chosen {{
     ct mark vmap @balance
+    drop
   }}
   chain services {{
     ct mark set ip daddr . meta l4proto . th dport map @virtual goto chosen
@@ -137,16 +144,20 @@ table ip {table} {{
     type filter hook forward priority 0; policy accept;
     ct state new jump fence
     ct state new ct mark vmap @nobody
+    {missed} ct mark set ip daddr . meta l4proto . th dport map @virtual drop
     ip daddr {config.services} goto refuse
   }}
   chain nowhere_input {{
     type filter hook input priority 0; policy accept;
     ct state new jump fence
     ct state new ct mark vmap @nobody
+    {missed} ct mark set ip daddr . meta l4proto . th dport map @virtual drop
+    {missed} {here} ct mark set meta l4proto . th dport map @local drop
   }}
   chain nowhere_output {{
     type filter hook output priority 0; policy accept;
     ct state new ct mark vmap @nobody
+    {missed} ct mark set ip daddr . meta l4proto . th dport map @virtual drop
     ip daddr {config.services} oifname != "lo" goto refuse
   }}{sparing.chains(config)}
 }}
@@ -258,6 +269,7 @@ class Ruleset:
             into.setdefault("restricted", {})[str(number)] = ""
             into.setdefault("allowed", {}).update({f"{number} . {each}": "" for each in backends.sources})
         if not backends.endpoints:
+            into.setdefault("balance", {})[str(number)] = "accept"
             into.setdefault("nobody", {})[str(number)] = "drop" if backends.elsewhere else "goto refuse"
             return
         into.setdefault("balance", {})[str(number)] = f"goto {_chain(backends)}"
@@ -297,6 +309,7 @@ class Ruleset:
             drawn = f"dnat ip to ct mark . numgen random mod {count} map"
             for protocol in _PROTOCOLS:
                 yield f"add rule ip {table} {name} meta l4proto {protocol} {drawn} @endpoints_{protocol}"
+            yield f"add rule ip {table} {name} drop"
         if not backends.sticky:
             return
         if (name := f"sticky_{backends.sticky}") not in self._chains:
