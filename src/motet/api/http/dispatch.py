@@ -24,6 +24,7 @@ from motet.api.http import (
     reviews,
     routes,
     seating,
+    socketbearer,
     usage,
     versions,
 )
@@ -240,8 +241,11 @@ class Dispatcher:
         transport = call.request.transport
         if transport is None:
             raise ConnectionResetError("the client has left")
+        authorization = call.request.headers.get("Authorization", "")
+        if call.request.headers.get("Upgrade", "").lower() == "websocket":
+            authorization = _socket_bearer(call) or authorization
         headers = call.request.headers
-        credentials = Credentials(transport.get_extra_info("peercert"), headers.get("Authorization", ""))
+        credentials = Credentials(transport.get_extra_info("peercert"), authorization)
         call.user = call.notes.real = authenticate(self.authenticators, credentials)
         call.user = acting(call.user, headers, self.authorizer)
 
@@ -397,6 +401,18 @@ class Dispatcher:
             content_type="application/jwk-set+json",
             headers={"Cache-Control": "public, max-age=3600"},
         )
+
+
+def _socket_bearer(call: Call) -> str:
+    """What a page in a browser has for an `Authorization`, taken off the request. Raises Unauthorized."""
+    request = call.request
+    token, left = socketbearer.taken(request.headers.getall(socketbearer.HEADER, ()))
+    if not token:
+        return ""
+    headers = request.headers.copy()
+    headers[socketbearer.HEADER] = ", ".join(left)
+    call.request = request.clone(headers=headers)
+    return f"Bearer {token}"
 
 
 def _watches(call: Call) -> bool:

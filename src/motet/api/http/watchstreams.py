@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Sequence
-from typing import ClassVar
 
 from aiohttp import web
+
+from motet.api.http import socketbearer
 
 # Seconds a client may leave a full buffer unread before it is cut.
 _STALLED_AFTER = 30.0
@@ -119,12 +120,12 @@ class HttpStream(Stream):
 class SocketStream(Stream):
     """A WebSocket: what the clients of Java ask for first. Whatever the client says but its good-bye is passed over."""
 
-    _PROTOCOLS: ClassVar[tuple[str, ...]] = ()
-
     def __init__(self, request: web.BaseRequest) -> None:
         super().__init__(request)
+        # A browser wants one of those it offers chosen; here they all mean the same.
+        protocols = socketbearer.offered(request.headers.getall(socketbearer.HEADER, ()))
         # Frames are written as they are, so nothing may be compressed.
-        self._socket = web.WebSocketResponse(protocols=self._PROTOCOLS, compress=False, heartbeat=30.0)
+        self._socket = web.WebSocketResponse(protocols=protocols, compress=False, heartbeat=30.0)
         self._listening: asyncio.Task[None] | None = None
 
     @staticmethod
