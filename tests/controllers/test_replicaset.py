@@ -36,6 +36,13 @@ def test_pods_being_deleted_or_finished_do_not_count() -> None:
     assert plan(builders.replicaset(replicas=3), mine(deleting=True), mine(phase="Failed"), mine()).create == 2
 
 
+def test_status_counts_pods_that_have_been_told_to_go_until_they_have_ended() -> None:
+    others = builders.pod(owned=builders.owner("ReplicaSet", "other", "rs-other"), deleting=True)
+    pods = (mine(deleting=True), mine(deleting=True, phase="Failed"), builders.pod(deleting=True), others, mine())
+    status = plan(builders.replicaset(replicas=1), *pods).status
+    assert (status.replicas, status.terminating_replicas) == (1, 1)
+
+
 def test_surplus_pods_are_deleted() -> None:
     assert len(plan(builders.replicaset(replicas=1), mine(), mine(), mine()).delete) == 2
 

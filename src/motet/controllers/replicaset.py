@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from motet.controllers.podwriter import PodWriter
 from motet.kinds import pod as pod_kind
 from motet.kinds import replicaset as replicaset_kind
 from motet.kinds.kind import Kind
+from motet.kinds.schema import table
 from motet.store.document import Document, Meta
 from motet.store.table import Table
 
@@ -51,6 +52,7 @@ class ReplicaSetStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     fully_labeled_replicas: int = 0
     ready_replicas: int = 0
     available_replicas: int = 0
+    terminating_replicas: int = 0
     observed_generation: int = 0
     conditions: tuple[podview.Condition, ...] = ()
 
@@ -99,6 +101,7 @@ def decide(
         if difference > 0:
             delete = tuple(ranked(active, now, doubled, rs.spec.min_ready_seconds)[:difference])
     status, look_again = _status(rs, active, now, failure)
+    status = msgspec.structs.replace(status, terminating_replicas=_terminating(rs, pods))
     return Plan(create, delete, claims, status, look_again)
 
 
@@ -144,6 +147,12 @@ def _deletion_cost(pod: PodView) -> int:
 
 def _age(since: datetime, now: datetime) -> int:
     return int(math.log2(max(1.0, (now - since).total_seconds())))
+
+
+def _terminating(rs: ReplicaSetView, pods: Iterable[PodView]) -> int:
+    """Pods of the set that have been told to go and have not ended."""
+    leaving = (pod for pod in pods if pod.metadata.deletion_timestamp is not None and not podview.is_finished(pod))
+    return sum((owner := pod.metadata.controller()) is not None and owner.uid == rs.metadata.uid for pod in leaving)
 
 
 def _status(
@@ -232,6 +241,8 @@ class ReplicaSets:
         self._clock = clock
         self._kind = kind
         self._selector = selector
+        # A ReplicationController has no place for them.
+        self._tells_of_terminating = table.get(kind.schema).at("status", "terminatingReplicas") is not None
         self._writer = PodWriter(client, events, kind)
         self._sets: Table
         self._pods: Table
@@ -275,7 +286,10 @@ class ReplicaSets:
         rs = document.view(ReplicaSetView)
         pods = [pod.view(PodView) for pod in self._owned.of(document)]
         now = self._clock.now()
-        return decide(rs, self._selector(rs), pods, now, doubled=self._siblings(document), failure=failure)
+        plan = decide(rs, self._selector(rs), pods, now, doubled=self._siblings(document), failure=failure)
+        if self._tells_of_terminating:
+            return plan
+        return replace(plan, status=msgspec.structs.replace(plan.status, terminating_replicas=0))
 
     def _siblings(self, document: Document) -> Callable[[str], int]:
         """Active pods per node of the other sets with the same owner, counted only when asked for."""

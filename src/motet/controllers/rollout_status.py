@@ -56,6 +56,7 @@ class DeploymentStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     ready_replicas: int = 0
     available_replicas: int = 0
     unavailable_replicas: int = 0
+    terminating_replicas: int = 0
     collision_count: int | None = None
     conditions: tuple[DeploymentCondition, ...] = ()
 
@@ -84,6 +85,7 @@ def decide(
         ready_replicas=sum(each.status.ready_replicas for each in sets),
         available_replicas=available,
         unavailable_replicas=max(0, sum(each.spec.replicas for each in sets) - available),
+        terminating_replicas=sum(each.status.terminating_replicas for each in sets),
         collision_count=deployment.status.collision_count,
     )
     conditions = {condition.type: condition for condition in deployment.status.conditions}
