@@ -52,8 +52,8 @@ class Manager:
                     if document["metadata"]["name"] not in known:
                         await client.create(kind, document)
                         if kind is node_kind.KIND:
-                            current = (await client.get(kind, document["metadata"]["name"])).decode()
-                            await client.update(kind, {**current, "status": document["status"]}, subresource="status")
+                            name, status = document["metadata"]["name"], {"status": document["status"]}
+                            await client.patch(kind, name, status, subresource="status")
 
         asyncio.run(work())
 

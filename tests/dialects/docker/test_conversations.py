@@ -14,6 +14,8 @@ NODE = {
     "apiVersion": "v1",
     "kind": "Node",
     "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}},
+    # Nobody is there to end the pods that would be bound to it.
+    "spec": {"taints": [{"key": "example.com/nobody", "effect": "NoSchedule"}]},
     "status": {
         "addresses": [{"type": "InternalIP", "address": "192.0.2.7"}, {"type": "Hostname", "address": "n1"}],
         "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110", "example.com/gpu": "2"},
@@ -34,7 +36,7 @@ NODE = {
 }
 
 
-@pytest.mark.parametrize("name", ["secrets", "networks", "swarm"])
+@pytest.mark.parametrize("name", ["secrets", "networks", "services", "swarm"])
 def test_the_conversation_is_the_one_written_down(name: str, docker: Path, manager: Manager, tmp_path: Path) -> None:
     manager.make((node_kind.KIND, NODE))
     transcript.check(docker, name, manager.host, tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motet.dialects.docker import networks, nodes, secrets, swarm, system, volumes
+from motet.dialects.docker import networks, nodes, secrets, services, swarm, system, tasks, volumes
 
 ROUTES = (
     *system.ROUTES,
@@ -11,4 +11,6 @@ ROUTES = (
     *secrets.ROUTES,
     *networks.ROUTES,
     *volumes.ROUTES,
+    *services.ROUTES,
+    *tasks.ROUTES,
 )

@@ -5,6 +5,7 @@ So a volume is on one node, and pods that use it go there: Swarm's tasks would g
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from motet.base.errors import AlreadyExists
+from motet.base.errors import AlreadyExists, NotFound
 from motet.dialects.docker import objects, uses
 from motet.dialects.docker.call import Call, answer, empty
 from motet.dialects.docker.errors import DockerError, bad, not_found, unsupported
@@ -27,6 +28,9 @@ Json = dict[str, Any]
 LOCAL = "local"
 # Docker's volumes have no size; a claim must name one, and local volumes are not held to it.
 _SIZE = "1Gi"
+# A volume that is being removed is gone in a moment, as soon as what protects it has looked.
+_LOOK_EVERY = 0.1
+_LOOKS = 100
 
 
 class _Path(msgspec.Struct, gc=False, frozen=True):
@@ -93,7 +97,9 @@ def translate(document: Document, path: str) -> Json:
 
 
 async def known(call: Call) -> Sequence[Document]:
-    return await call.client.list(claim_kind.KIND, call.engine.namespace)
+    # One that is being removed is gone for Docker, though what protects it may take a moment to let it go.
+    found = await call.client.list(claim_kind.KIND, call.engine.namespace)
+    return [each for each in found if each.meta.deletion_timestamp is None]
 
 
 async def _shown(call: Call, documents: Sequence[Document]) -> list[Json]:
@@ -127,18 +133,29 @@ async def inspect(call: Call) -> web.Response:
     return answer((await _shown(call, [await find(call, call.path["name"])]))[0])
 
 
+async def ensure(call: Call, document: Json) -> Document:
+    """The volume of this claim: making one that is there is no error in Docker. Raises DockerError, ApiError."""
+    name = document["metadata"]["name"]
+    wanted = document["metadata"]["annotations"].get(objects.NAME) or name
+    for _ in range(_LOOKS):
+        try:
+            return await call.client.create(claim_kind.KIND, document)
+        except AlreadyExists:
+            pass
+        with contextlib.suppress(NotFound):
+            found = await call.client.get(claim_kind.KIND, name, call.engine.namespace)
+            if found.meta.deletion_timestamp is None:
+                if objects.name_of(found.meta) == wanted:
+                    return found
+                raise DockerError(
+                    409, f"the volume {wanted} would be the object {name}, which {objects.name_of(found.meta)} is"
+                )
+        await call.engine.clock.sleep(_LOOK_EVERY)
+    raise DockerError(409, f"the volume {wanted} is being removed; try again in a moment")
+
+
 async def create(call: Call) -> web.Response:
-    document = new_document(await call.fields(), call.engine.namespace)
-    try:
-        made = await call.client.create(claim_kind.KIND, document)
-    except AlreadyExists:
-        # Making a volume that is there is no error in Docker.
-        made = await call.client.get(claim_kind.KIND, document["metadata"]["name"], call.engine.namespace)
-        wanted = document["metadata"]["annotations"].get(objects.NAME) or document["metadata"]["name"]
-        if objects.name_of(made.meta) != wanted:
-            raise DockerError(
-                409, f"the volume {wanted} would be the object {made.name}, which {objects.name_of(made.meta)} is"
-            ) from None
+    made = await ensure(call, new_document(await call.fields(), call.engine.namespace))
     return answer((await _shown(call, [made]))[0], 201)
 
 

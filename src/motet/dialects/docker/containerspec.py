@@ -1,0 +1,412 @@
+"""A service's container, in a pod's words: `TaskTemplate` of a ServiceSpec becomes a PodTemplateSpec.
+
+Pure. The TaskTemplate itself goes with the template, in an annotation: so it is there to be shown, is part of what a version
+of the App is, and goes back when the App does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from motet.base import quantity
+from motet.dialects.docker import health, objects
+from motet.dialects.docker.errors import bad, unsupported
+from motet.dialects.docker.fields import Fields
+from motet.kinds import attachments
+from motet.kinds.attachments import NetworkKey
+
+Json = dict[str, Any]
+
+# On the pod template: the TaskTemplate it was made of, but for what an App has fields of its own for.
+TASK = "docker.motet.dev/task"
+_GRACE_SECONDS = 10
+_NANOSECONDS = 1_000_000_000
+_PLACEHOLDER = "{{"
+_CAPABILITY = "CAP_"
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a service refers to, found beforehand. Networks, secrets and configs by whatever they were asked for by.
+
+    `everywhere`: one task on each node, each with volumes of its own. `host_network` holds how the host's may be called.
+    """
+
+    namespace: str
+    volumes_dir: str
+    networks: Mapping[str, str] = field(default_factory=dict)
+    host_network: frozenset[str] = frozenset()
+    no_network: frozenset[str] = frozenset()
+    everywhere: bool = False
+    # Host-published ports, from the EndpointSpec: they are the container's in the kernel.
+    host_ports: tuple[Json, ...] = ()
+    # Named volumes that the pod needs.
+    volumes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def literal(value: str) -> str:
+    """Text that the kernel's own $(NAME) expansion turns back into itself (core/v1 EnvVar.value)."""
+    return re.sub(r"\$(?=[$(])", "$$", value)
+
+
+def plain(value: str) -> str:
+    """The inverse of `literal`."""
+    return value.replace("$$", "$")
+
+
+def pod_template(task: Fields, around: Surroundings) -> Json:
+    """The PodTemplateSpec of a TaskTemplate, without the annotation `TASK`. Raises DockerError for what cannot be honoured."""
+    container = task.fields("ContainerSpec")
+    image = container.text("Image")
+    if not image:
+        raise bad("rpc error: code = InvalidArgument desc = ContainerSpec: image reference must be provided")
+    made: Json = {"name": "task", "image": image, "imagePullPolicy": "IfNotPresent"}
+    if command := container.texts("Command"):
+        made["command"] = [literal(word) for word in command]
+    if args := container.texts("Args"):
+        made["args"] = [literal(word) for word in args]
+    if env := list(_environment(container)):
+        made["env"] = env
+    if folder := container.text("Dir"):
+        made["workingDir"] = folder
+    for name, member in (("TTY", "tty"), ("OpenStdin", "stdin")):
+        if container.truth(name):
+            made[member] = True
+    if resources := _resources(task.fields("Resources")):
+        made["resources"] = resources
+    if around.host_ports:
+        made["ports"] = list(around.host_ports)
+    security, of_pod = _security(container)
+    if security:
+        made["securityContext"] = security
+    made.update(health.probes(container.fields("Healthcheck")))
+    spec: Json = {
+        "containers": [made],
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS
+        if not container.given("StopGracePeriod")
+        else -(-container.natural("StopGracePeriod") // _NANOSECONDS),
+    }
+    if signal := container.text("StopSignal"):
+        spec["os"] = {"name": "linux"}
+        made["lifecycle"] = {"stopSignal": signal if signal.startswith("SIG") else f"SIG{signal}"}
+    if of_pod:
+        spec["securityContext"] = of_pod
+    _mounts(container, made, spec, around)
+    hostname = container.text("Hostname")
+    if hostname and _PLACEHOLDER not in hostname:
+        spec["hostname"] = hostname
+    _names(container, spec)
+    metadata: Json = {"labels": {}, "annotations": {}}
+    _networks(task, spec, metadata["annotations"], around)
+    _refused(task, container)
+    container.finish()
+    return {"metadata": metadata, "spec": spec}
+
+
+def hostname_template(task: Mapping[str, Any]) -> str:
+    """The host name with placeholders; empty when it has none."""
+    found = str((task.get("ContainerSpec") or {}).get("Hostname") or "")
+    return found if _PLACEHOLDER in found else ""
+
+
+def has_placeholders(task: Mapping[str, Any]) -> bool:
+    """Whether anything is to be filled in for each task."""
+    container = task.get("ContainerSpec") or {}
+    texts = [container.get("Hostname") or "", *(container.get("Env") or ())]
+    texts += [str(mount.get(key) or "") for mount in container.get("Mounts") or () for key in ("Source", "Target")]
+    return any(_PLACEHOLDER in text for text in texts)
+
+
+def _environment(container: Fields) -> Iterator[Json]:
+    for entry in container.texts("Env"):
+        name, equals, value = entry.partition("=")
+        # A name alone takes a variable away that the image sets; pods cannot do that.
+        if not equals:
+            raise unsupported(container.at("Env"), f"{name} without a value, which would take it away from the image's")
+        yield {"name": name, "value": literal(value)}
+
+
+def _resources(given: Fields) -> Json:
+    found: Json = {}
+    limits, reservations = given.fields("Limits"), given.fields("Reservations")
+    limited, reserved = _amounts(limits), _amounts(reservations)
+    limits.refuse("a pod has no limit of processes of its own", "Pids")
+    for generic in reservations.each("GenericResources"):
+        discrete = generic.fields("DiscreteResourceSpec")
+        kind, count = discrete.text("Kind"), discrete.number("Value")
+        generic.refuse("resources are counted, not named", "NamedResourceSpec")
+        if "/" not in kind:
+            raise unsupported(discrete.at("Kind"), f"{kind!r}: nodes count resources such as example.com/gpu")
+        reserved[kind] = limited[kind] = str(count)
+        discrete.finish()
+        generic.finish()
+    for part in (limits, reservations):
+        part.finish()
+    given.refuse("it follows from the node's", "SwapBytes", "MemorySwappiness")
+    given.finish()
+    if limited:
+        found["limits"] = limited
+        # A limit reserves nothing in Swarm; without a word it would here.
+        found["requests"] = {**{key: "0" for key in limited if key in ("cpu", "memory")}, **reserved}
+    elif reserved:
+        found["requests"] = reserved
+    return found
+
+
+def _amounts(given: Fields) -> dict[str, str]:
+    found = {}
+    if nano := given.natural("NanoCPUs"):
+        found["cpu"] = quantity.format_millis(max(1, -(-nano // 1_000_000)))
+    if memory := given.natural("MemoryBytes"):
+        found["memory"] = quantity.format_bytes(memory)
+    return found
+
+
+def _security(container: Fields) -> tuple[Json, Json]:
+    """(of the container, of the pod)."""
+    own: Json = {}
+    pod: Json = {}
+    if user := container.text("User"):
+        name, _, group = user.partition(":")
+        if not name.isdigit() or (group and not group.isdigit()):
+            raise unsupported(container.at("User"), f"{user!r}: only numbers, since the node does not look into images")
+        own["runAsUser"] = int(name)
+        if group:
+            own["runAsGroup"] = int(group)
+    if groups := container.texts("Groups"):
+        if not all(each.isdigit() for each in groups):
+            raise unsupported(container.at("Groups"), "only numbers, since the node does not look into images")
+        pod["supplementalGroups"] = [int(each) for each in groups]
+    if container.truth("ReadOnly"):
+        own["readOnlyRootFilesystem"] = True
+    capabilities = {
+        key: [each.upper().removeprefix(_CAPABILITY) for each in container.texts(name)]
+        for key, name in (("add", "CapabilityAdd"), ("drop", "CapabilityDrop"))
+        if container.texts(name)
+    }
+    if capabilities:
+        own["capabilities"] = capabilities
+    privileges = container.fields("Privileges")
+    if privileges.truth("NoNewPrivileges"):
+        own["allowPrivilegeEscalation"] = False
+    seccomp = privileges.fields("Seccomp")
+    mode = seccomp.choice("Mode", ("default", "unconfined", "custom"))
+    if mode == "custom":
+        raise unsupported(seccomp.at("Mode"), "a profile would have to lie on every node")
+    if mode == "unconfined":
+        own["seccompProfile"] = {"type": "Unconfined"}
+    if privileges.fields("AppArmor").choice("Mode", ("default", "disabled")) == "disabled":
+        own["appArmorProfile"] = {"type": "Unconfined"}
+    privileges.refuse("Windows and SELinux have no part in this", "CredentialSpec", "SELinuxContext")
+    privileges.finish()
+    if sysctls := container.map("Sysctls"):
+        pod["sysctls"] = [{"name": key, "value": value} for key, value in sorted(sysctls.items())]
+    return own, pod
+
+
+def _names(container: Fields, spec: Json) -> None:
+    aliases = []
+    for entry in container.texts("Hosts"):
+        address, *hostnames = entry.split()
+        if not hostnames:
+            raise bad(f"{container.at('Hosts')}: {entry!r} is not ADDRESS NAME...")
+        aliases.append({"ip": address, "hostnames": hostnames})
+    if aliases:
+        spec["hostAliases"] = aliases
+    dns = container.fields("DNSConfig")
+    config: Json = {}
+    if servers := dns.texts("Nameservers"):
+        config["nameservers"] = servers
+    if searches := dns.texts("Search"):
+        config["searches"] = searches
+    if options := dns.texts("Options"):
+        pairs = (each.partition(":") for each in options)
+        config["options"] = [{"name": key, **({"value": value} if colon else {})} for key, colon, value in pairs]
+    dns.finish()
+    if config:
+        spec["dnsConfig"] = config
+
+
+def _mounts(container: Fields, made: Json, spec: Json, around: Surroundings) -> None:
+    volumes: list[Json] = []
+    mounts: list[Json] = []
+    for index, mount in enumerate(container.each("Mounts")):
+        name = f"mount-{index}"
+        volume, mounted = _mount(mount, around)
+        volumes.append({"name": name, **volume})
+        mounts.append({"name": name, **mounted})
+    for what, member, key in (("Secrets", "secret", "secretName"), ("Configs", "configMap", "name")):
+        for index, use in enumerate(container.each(what)):
+            name = f"{what[:-1].lower()}-{index}"
+            source, mode, target = _file(use, what)
+            volumes.append({"name": name, member: {key: source, "defaultMode": mode}})
+            mounts.append({"name": name, "mountPath": target, "subPath": objects.CONTENT, "readOnly": True})
+    if volumes:
+        spec["volumes"] = volumes
+        made["volumeMounts"] = mounts
+
+
+def _file(use: Fields, what: str) -> tuple[str, int, str]:
+    """(the object, the mode, where it is mounted) of a secret or config."""
+    word = what[:-1]
+    source = use.text(f"{word}Name")
+    use.ignore(f"{word}ID")
+    if use.raw("Runtime") is not None:
+        raise unsupported(use.at("Runtime"), "credential specs are Windows'")
+    file = use.fields("File")
+    target = file.text("Name") or source
+    for owner in ("UID", "GID"):
+        if file.text(owner, "0") != "0":
+            raise unsupported(file.at(owner), "files of secrets and configs belong to root; give them a mode instead")
+    mode = file.natural("Mode", 0o444)
+    file.finish()
+    use.finish()
+    if not source:
+        raise bad(f"{use.at(f'{word}Name')}: it is needed")
+    if not target.startswith("/"):
+        target = str(PurePosixPath("/run/secrets" if word == "Secret" else "/") / target)
+    return objects.object_name(source, word.lower()), mode & 0o777, target
+
+
+def _mount(mount: Fields, around: Surroundings) -> tuple[Json, Json]:
+    """(volume, mount), without their name."""
+    kind = mount.choice("Type", ("bind", "volume", "tmpfs", "npipe", "cluster", "image"), "volume")
+    source, target = mount.text("Source"), mount.text("Target")
+    mounted: Json = {"mountPath": target}
+    if not target:
+        raise bad(f"{mount.at('Target')}: invalid mount target, must be an absolute path in the container")
+    if mount.truth("ReadOnly"):
+        mounted["readOnly"] = True
+    mount.ignore("Consistency")
+    found: Json
+    match kind:
+        case "bind":
+            found = {"hostPath": {"path": source, "type": _binding(mount.fields("BindOptions"), mounted)}}
+        case "volume":
+            found = _volume(source, mount.fields("VolumeOptions"), mounted, around)
+        case "tmpfs":
+            options = mount.fields("TmpfsOptions")
+            found = {"emptyDir": {"medium": "Memory"}}
+            if size := options.natural("SizeBytes"):
+                found["emptyDir"]["sizeLimit"] = quantity.format_bytes(size)
+            options.finish()
+        case _:
+            raise unsupported(f"{mount.at('Type')} {kind}")
+    mount.finish()
+    return found, mounted
+
+
+def _binding(options: Fields, mounted: Json) -> str:
+    propagation = options.choice(
+        "Propagation", ("private", "rprivate", "slave", "rslave", "shared", "rshared"), "rprivate"
+    )
+    if propagation.endswith("shared"):
+        raise unsupported(options.at("Propagation"), f"{propagation} needs a privileged container")
+    if propagation.endswith("slave"):
+        mounted["mountPropagation"] = "HostToContainer"
+    create = options.truth("CreateMountpoint")
+    options.finish()
+    return "DirectoryOrCreate" if create else ""
+
+
+def _volume(source: str, options: Fields, mounted: Json, around: Surroundings) -> Json:
+    labels = options.map("Labels")
+    driver = options.fields("DriverConfig")
+    if driver.text("Name", "local") != "local":
+        raise unsupported(driver.at("Name"), "volumes are local ones")
+    driver.refuse("a local volume is a directory and takes no options", "Options")
+    driver.finish()
+    if subpath := options.text("Subpath"):
+        mounted["subPath"] = subpath
+    # What an image has at that place is not copied into a new volume.
+    options.ignore("NoCopy")
+    options.finish()
+    if not source:
+        return {"emptyDir": {}}
+    if around.everywhere or _PLACEHOLDER in source:
+        # A volume of each node's own, by name, as Swarm has it.
+        return {"hostPath": {"path": f"{around.volumes_dir}/docker/{source}", "type": "DirectoryOrCreate"}}
+    around.volumes[source] = labels
+    return {"persistentVolumeClaim": {"claimName": objects.object_name(source, "volume")}}
+
+
+def _networks(task: Fields, spec: Json, annotations: Json, around: Surroundings) -> None:
+    joined: dict[NetworkKey, tuple[str, ...]] = {}
+    for network in task.each("Networks"):
+        target = network.text("Target")
+        aliases = network.texts("Aliases")
+        network.refuse("it applies to no network of Motet's", "DriverOpts")
+        network.finish()
+        if target in around.host_network:
+            spec["hostNetwork"] = True
+            spec["dnsPolicy"] = "ClusterFirstWithHostNet"
+        elif target in around.no_network:
+            raise unsupported(network.at("Target"), f"{target}: give the service an internal network instead")
+        else:
+            joined[NetworkKey(around.namespace, around.networks[target])] = tuple(
+                dict.fromkeys(alias.lower() for alias in aliases)
+            )
+    if spec.get("hostNetwork") and joined:
+        raise bad("a service is either on the host's network or on others")
+    if joined:
+        annotations[attachments.ANNOTATION] = attachments.text(dict.fromkeys(joined, ()), around.namespace)
+
+
+def aliases(task: Mapping[str, Any], around: Surroundings, names_of_service: tuple[str, ...]) -> str:
+    """The annotation by which a Service is known on its task's networks."""
+    found: dict[NetworkKey, tuple[str, ...]] = {}
+    for network in task.get("Networks") or ():
+        target = network.get("Target") or ""
+        if target in around.networks:
+            own = (*names_of_service, *(alias.lower() for alias in network.get("Aliases") or ()))
+            found[NetworkKey(around.namespace, around.networks[target])] = tuple(dict.fromkeys(own))
+    return attachments.text(found, around.namespace) if found else ""
+
+
+def _refused(task: Fields, container: Fields) -> None:
+    """Members that stand for something pods have not got."""
+    task.refuse("plugins are no services here", "PluginSpec", "NetworkAttachmentSpec")
+    if (runtime := task.text("Runtime", "container")) != "container":
+        raise unsupported(task.at("Runtime"), runtime)
+    log = task.fields("LogDriver")
+    if (driver := log.text("Name", "json-file")) not in ("json-file", "local"):
+        raise unsupported(log.at("Name"), f"{driver}: logs are files on the node, which `docker service logs` reads")
+    log.refuse("logs are rotated by the node", "Options")
+    log.finish()
+    if container.choice("Isolation", ("default", "process", "hyperv"), "default") != "default":
+        raise unsupported(container.at("Isolation"), "it is Windows'")
+    container.ignore("Labels")
+    container.map("Labels")
+    container.refuse("a container's first process is the image's own", "Init")
+    container.refuse("pods have the node's", "Ulimits", "OomScoreAdj")
+
+
+def shown(template: Mapping[str, Any], task: Mapping[str, Any]) -> Json:
+    """The ContainerSpec to show: `task`'s, with what the pod template says now, whoever has changed it."""
+    containers = (template.get("spec") or {}).get("containers") or [{}]
+    container = containers[0]
+    spec = dict(task.get("ContainerSpec") or {})
+    spec["Image"] = container.get("image", "")
+    for name, member in (("Command", "command"), ("Args", "args")):
+        words = [plain(word) for word in container.get(member) or ()]
+        if words:
+            spec[name] = words
+        else:
+            spec.pop(name, None)
+    env = [
+        f"{each['name']}={plain(each.get('value') or '')}"
+        for each in container.get("env") or ()
+        if "valueFrom" not in each
+    ]
+    if env:
+        spec["Env"] = env
+    else:
+        spec.pop("Env", None)
+    spec.setdefault("Isolation", "default")
+    return spec

@@ -1,0 +1,78 @@
+"""Private registries: the credentials that `--with-registry-auth` sends along become a pull secret of the service."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from motet.base.errors import AlreadyExists
+from motet.dialects.docker.call import Call
+from motet.dialects.docker.errors import bad, unsupported
+from motet.kinds import app as app_kind
+from motet.kinds import secret as secret_kind
+from motet.store.document import Document
+
+Json = dict[str, Any]
+
+HEADER = "X-Registry-Auth"
+_SUFFIX = "registry"
+_HUB = "https://index.docker.io/v1/"
+
+
+def credentials(header: str) -> Json | None:
+    """What the header says; None for nothing. Raises DockerError."""
+    if not header:
+        return None
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)), type=dict[str, Any])
+    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+        raise bad(f"{HEADER}: it is not JSON in base64") from error
+    if found.get("identitytoken") or found.get("registrytoken"):
+        raise unsupported(HEADER, "tokens; log in with a user name and a password")
+    return found if found.get("username") else None
+
+
+def use(pod: Json, app: str, given: Json | None) -> None:
+    """Have a pod pull with the App's secret."""
+    if given is not None:
+        pod["imagePullSecrets"] = [{"name": f"{app}-{_SUFFIX}"}]
+
+
+def take_over(pod: Json, before: Json) -> None:
+    """Have a pod pull with what it pulled with before."""
+    if before.get("imagePullSecrets"):
+        pod["imagePullSecrets"] = before["imagePullSecrets"]
+
+
+async def keep(call: Call, app: Document, given: Json | None) -> None:
+    """Write the App's pull secret."""
+    if given is None:
+        return
+    entry = {"username": given["username"], "password": given.get("password", "")}
+    entry["auth"] = base64.b64encode(f"{entry['username']}:{entry['password']}".encode()).decode()
+    config = msgspec.json.encode({"auths": {given.get("serveraddress") or _HUB: entry}})
+    data = {".dockerconfigjson": base64.b64encode(config).decode()}
+    owner = {
+        "apiVersion": app_kind.KIND.api_version,
+        "kind": app_kind.KIND.kind,
+        "name": app.name,
+        "uid": app.meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    name = f"{app.name}-{_SUFFIX}"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": app.namespace, "ownerReferences": [owner]},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": data,
+    }
+    try:
+        await call.client.create(secret_kind.KIND, document)
+    except AlreadyExists:
+        change = {"metadata": {"ownerReferences": [owner]}, "data": data}
+        await call.client.patch(secret_kind.KIND, name, change, app.namespace)

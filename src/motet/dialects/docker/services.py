@@ -1,0 +1,515 @@
+"""Services: `docker service create|ls|inspect|update|rollback|scale|rm`, and so `docker stack deploy`.
+
+A service is an App, with the Services by which it is reached, which it owns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from motet.base.errors import AlreadyExists, ApiError, Conflict, NotFound
+from motet.controllers.appversion import version_of
+from motet.dialects.docker import (
+    endpoints,
+    ids,
+    networks,
+    nodes,
+    objects,
+    registry,
+    secrets,
+    servicespec,
+    tasks,
+    volumes,
+)
+from motet.dialects.docker.call import Call, answer, empty
+from motet.dialects.docker.containerspec import Surroundings
+from motet.dialects.docker.errors import DockerError, bad, not_found
+from motet.dialects.docker.fields import Fields
+from motet.dialects.docker.router import Route
+from motet.kinds import app as app_kind
+from motet.kinds import service as service_kind
+from motet.kinds import tasks as task_kind
+from motet.store.document import Document
+
+Json = dict[str, Any]
+
+# What an App can have that Docker has no words for.
+_KEPT = ("taskHistoryLimit", "revisionHistoryLimit", "paused")
+_OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
+# Asked for by a rollback, and of no other update's business.
+_ONCE = (app_kind.ROLLBACK, app_kind.ROLLBACK_REASON, app_kind.RESUMED)
+
+
+# --- as Docker shows it -----------------------------------------------------------------------------------------------
+
+
+def translate(app: Document, services: Sequence[Document]) -> Json:
+    """An App as Docker shows a service. `services` are those it owns."""
+    document = app.decode()
+    status = document.get("status") or {}
+    spec = servicespec.service_spec(app)
+    ports = endpoints.ports_of(Fields(spec["EndpointSpec"], "EndpointSpec"))
+    found: Json = {
+        **objects.head(app, app.meta.generation),
+        "Spec": spec,
+        "Endpoint": {
+            "Spec": spec["EndpointSpec"],
+            "Ports": endpoints.shown_ports(ports, _assigned(services)),
+            "VirtualIPs": [],
+        },
+    }
+    update = update_status(document["spec"], status)
+    if update is not None:
+        found["UpdateStatus"] = update
+    previous = servicespec.previous_of(app)
+    if previous is not None and not str((update or {}).get("State", "")).startswith("rollback"):
+        found["PreviousSpec"] = previous
+    if servicespec.is_job(document["spec"]):
+        job = status.get("job") or {}
+        found["JobStatus"] = {
+            "JobIteration": {"Index": job.get("iteration", 0)},
+            "LastExecution": objects.time(job.get("startedAt")),
+        }
+    return found
+
+
+def update_status(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Json | None:
+    """How the last update went; None before the first, and as long as the present one has not begun."""
+    update = status.get("update")
+    if not update or update.get("version") != version_of(spec):
+        return None
+    found = {"State": update.get("state", ""), "Message": update.get("message") or _words(update.get("state", ""))}
+    for name, key in (("StartedAt", "startedAt"), ("CompletedAt", "completedAt")):
+        if update.get(key):
+            found[name] = update[key]
+    return found
+
+
+def _words(state: str) -> str:
+    return {
+        "updating": "update in progress",
+        "completed": "update completed",
+        "rollback_started": "rollback in progress",
+        "rollback_completed": "rollback completed",
+    }.get(state, state)
+
+
+def _assigned(services: Iterable[Document]) -> dict[tuple[str, int], int]:
+    """Ports that the cluster chose, by (protocol, target)."""
+    found = {}
+    for service in services:
+        spec = service.decode().get("spec") or {}
+        if spec.get("type") == "NodePort":
+            for port in spec.get("ports") or ():
+                found[port.get("protocol", "TCP").lower(), int(port.get("targetPort") or port["port"])] = int(
+                    port.get("nodePort") or 0
+                )
+    return found
+
+
+async def known(call: Call) -> Sequence[Document]:
+    found = await call.client.list(app_kind.KIND, call.engine.namespace)
+    return [each for each in found if each.meta.deletion_timestamp is None]
+
+
+async def find(call: Call, asked: str) -> Document:
+    """By identifier, name, or the beginning of an identifier. Raises DockerError."""
+    found = await known(call)
+    return ids.pick("service", asked, ((ids.of_document(each), objects.name_of(each.meta), each) for each in found))
+
+
+async def _owned(call: Call) -> dict[str, list[Document]]:
+    """Services by the App they are of."""
+    found: dict[str, list[Document]] = {}
+    for each in await call.client.list(service_kind.KIND, call.engine.namespace):
+        name = (each.meta.labels or {}).get(task_kind.LABEL)
+        if name:
+            found.setdefault(name, []).append(each)
+    return found
+
+
+async def ls(call: Call) -> web.Response:
+    filters = call.filters("id", "label", "mode", "name", "runtime")
+    owned = await _owned(call)
+    found = []
+    for app in await known(call):
+        shown = translate(app, owned.get(app.name, ()))
+        mode = next(iter(shown["Spec"]["Mode"]))
+        words = {
+            "Replicated": "replicated",
+            "Global": "global",
+            "ReplicatedJob": "replicated-job",
+            "GlobalJob": "global-job",
+        }
+        if (
+            filters.begins("id", shown["ID"])
+            and filters.begins("name", shown["Spec"]["Name"])
+            and filters.labels(shown["Spec"]["Labels"])
+            and filters.matches("mode", words[mode])
+            and filters.matches("runtime", "container")
+        ):
+            found.append((app, shown))
+    if call.flag("status"):
+        counts = await _counts(call)
+        for app, shown in found:
+            shown["ServiceStatus"] = service_status(app, counts.get(app.name, Counter()))
+    return answer([shown for _, shown in found])
+
+
+async def _counts(call: Call) -> dict[str, Counter[str]]:
+    """Tasks of each App by what they are: `running` those that shall, and `complete`."""
+    found: dict[str, Counter[str]] = {}
+    for pod in await tasks.pods(call):
+        task = task_kind.task_of(pod)
+        counts = found.setdefault(task.app, Counter())
+        if task.state == "running" and task.desired in (task_kind.RUNNING, task_kind.COMPLETE):
+            counts["running"] += 1
+        elif task.state == "complete":
+            counts["complete"] += 1
+    return found
+
+
+def service_status(app: Document, counts: Mapping[str, int]) -> Json:
+    """The numbers of `docker service ls`."""
+    document = app.decode()
+    mode = document["spec"].get("mode") or {}
+    status = document.get("status") or {}
+    job = mode.get(app_kind.REPLICATED_JOB)
+    if isinstance(mode.get(app_kind.REPLICATED), dict):
+        desired = mode[app_kind.REPLICATED].get("replicas", 1)
+    elif isinstance(job, dict):
+        total, done = job.get("totalCompletions", 1), counts.get("complete", 0)
+        desired = max(0, min(job.get("maxConcurrent", 1), total - done))
+    else:
+        desired = status.get("desiredReplicas", 0)
+    completed = (status.get("job") or {}).get("completed", counts.get("complete", 0))
+    return {
+        "RunningTasks": counts.get("running", 0),
+        "DesiredTasks": desired,
+        "CompletedTasks": completed if servicespec.is_job(document["spec"]) else 0,
+    }
+
+
+async def inspect(call: Call) -> web.Response:
+    app = await find(call, call.path["id"])
+    shown = translate(app, (await _owned(call)).get(app.name, ()))
+    if call.flag("insertDefaults"):
+        defaults = {
+            "Parallelism": 1,
+            "FailureAction": "pause",
+            "Monitor": 5_000_000_000,
+            "MaxFailureRatio": 0,
+            "Order": "stop-first",
+        }
+        for member in ("UpdateConfig", "RollbackConfig"):
+            shown["Spec"].setdefault(member, dict(defaults))
+    return answer(shown)
+
+
+# --- what a request asks for ------------------------------------------------------------------------------------------
+
+
+async def _surroundings(call: Call, body: Mapping[str, Any]) -> Surroundings:
+    """Everything a ServiceSpec refers to. Raises DockerError for what is not there."""
+    around = Surroundings(call.engine.namespace, str(call.engine.volumes_dir))
+    task = body.get("TaskTemplate") or {}
+    asked = [each.get("Target") or "" for each in (*(task.get("Networks") or ()), *(body.get("Networks") or ()))]
+    if asked:
+        around.host_network = frozenset({networks.HOST, networks.predefined_id(networks.HOST)})
+        around.no_network = frozenset(
+            each
+            for name in (networks.NONE, networks.BRIDGE, networks.INGRESS)
+            for each in (name, networks.predefined_id(name))
+        )
+        known = {}
+        for each in await networks.known(call):
+            for name in (networks.identifier(each), objects.name_of(each.meta)):
+                known[name] = each.name
+        for target in asked:
+            if target not in around.host_network | around.no_network and target not in known:
+                raise not_found("network", target)
+        around.networks = known
+    await _check_files(call, task)
+    return around
+
+
+async def _check_files(call: Call, task: Mapping[str, Any]) -> None:
+    container = task.get("ContainerSpec") or {}
+    for sort, member in ((secrets.SECRET, "Secrets"), (secrets.CONFIG, "Configs")):
+        wanted = {str(each.get(f"{member[:-1]}Name") or "") for each in container.get(member) or ()}
+        if not wanted:
+            continue
+        known = {objects.name_of(each.meta) for each in await secrets.known(call, sort)}
+        if missing := sorted(wanted - known):
+            raise DockerError(400, f"rpc error: code = InvalidArgument desc = {sort.word} {missing[0]} not found")
+
+
+async def _read(call: Call, body: Any) -> tuple[Json, list[Json], Surroundings, Json]:
+    """(App, ports, surroundings, TaskTemplate) of a ServiceSpec."""
+    spec = Fields(body)
+    around = await _surroundings(call, spec.items)
+    ports = endpoints.ports_of(Fields(spec.items.get("EndpointSpec"), "EndpointSpec"))
+    task = dict(spec.items.get("TaskTemplate") or {})
+    if spec.raw("Networks") is not None and not task.get("Networks"):
+        task["Networks"] = spec.items["Networks"]
+    node_names: Mapping[str, str] = {}
+    if "node.id" in str((task.get("Placement") or {}).get("Constraints") or ""):
+        node_names = {identifier: name for name, identifier in nodes.names(await nodes.known(call)).items()}
+    app = servicespec.app_document(spec, call.engine.namespace, around, node_names)
+    return app, ports, around, task
+
+
+async def _check_ports(call: Call, app: str, ports: Sequence[Json]) -> None:
+    """Whether somebody else publishes one of these ports already. Raises DockerError."""
+    wanted = {
+        (port["protocol"].upper(), port["published"]): port for port in ports if port["published"] and not port["host"]
+    }
+    if not wanted:
+        return
+    for service in await call.client.list(service_kind.KIND):
+        own = (service.meta.labels or {}).get(task_kind.LABEL) == app and service.namespace == call.engine.namespace
+        spec = service.decode().get("spec") or {}
+        if own or spec.get("type") not in ("LoadBalancer", "NodePort"):
+            continue
+        for port in spec.get("ports") or ():
+            numbers = [port.get("nodePort"), port.get("port") if spec["type"] == "LoadBalancer" else None]
+            for number in numbers:
+                if (port.get("protocol", "TCP"), number) in wanted:
+                    who = await _publisher(call, service)
+                    raise DockerError(
+                        400,
+                        f"rpc error: code = InvalidArgument desc = port '{number}' is already in use by service '{who}' "
+                        f"({ids.of_document(service)}) as an ingress port",
+                    )
+
+
+async def _publisher(call: Call, service: Document) -> str:
+    """Docker's name for whom a Service is of; its own when it is nobody's that Docker sees."""
+    name = (service.meta.labels or {}).get(task_kind.LABEL)
+    if name and service.namespace == call.engine.namespace:
+        with contextlib.suppress(NotFound):
+            return objects.name_of((await call.client.get(app_kind.KIND, name, service.namespace)).meta)
+    return service.name
+
+
+async def _make_volumes(call: Call, around: Surroundings) -> None:
+    for name, labels in around.volumes.items():
+        await volumes.ensure(call, volumes.claim(name, labels, call.engine.namespace))
+
+
+def _reference(app: Document) -> Json:
+    return {
+        "apiVersion": app_kind.KIND.api_version,
+        "kind": app_kind.KIND.kind,
+        "name": app.name,
+        "uid": app.meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+async def _settle(call: Call, app: Document, wanted: Sequence[Json]) -> None:
+    """Have the App's Services as wanted, and no others of it. Raises ApiError, DockerError."""
+    for service in wanted:
+        service["metadata"]["ownerReferences"] = [_reference(app)]
+    names = {service["metadata"]["name"] for service in wanted}
+    await asyncio.gather(*(_ensure(call, app, service) for service in wanted))
+    for name in endpoints.names(app.name):
+        if name not in names:
+            await _remove_service(call, app.name, name)
+
+
+async def _ensure(call: Call, app: Document, wanted: Json) -> None:
+    try:
+        await call.client.create(service_kind.KIND, wanted)
+        return
+    except AlreadyExists:
+        pass
+    name = wanted["metadata"]["name"]
+    current = (await call.client.get(service_kind.KIND, name, call.engine.namespace)).decode()
+    changed = service_changed(current, wanted)
+    if changed is None:
+        raise DockerError(
+            409, f"rpc error: code = AlreadyExists desc = there is a Service {name} that is not of {app.name}"
+        )
+    if changed != current:
+        await call.client.update(service_kind.KIND, changed)
+
+
+def service_changed(current: Json, wanted: Json) -> Json | None:
+    """A Service as it shall be, with the numbers it was given; None when it is somebody else's."""
+    meta = wanted["metadata"]
+    if (current["metadata"].get("labels") or {}).get(task_kind.LABEL) != meta["labels"][task_kind.LABEL]:
+        return None
+    changed = deepcopy(current)
+    changed["metadata"]["ownerReferences"] = meta["ownerReferences"]
+    changed["metadata"]["annotations"] = {
+        **{
+            key: value
+            for key, value in (current["metadata"].get("annotations") or {}).items()
+            if "motet.dev/networks" not in key
+        },
+        **meta.get("annotations", {}),
+    }
+    given = {port["name"]: port for port in current["spec"].get("ports") or () if port.get("name")}
+    ports = [{**given.get(port["name"], {}), **port} for port in wanted["spec"].get("ports") or ()]
+    changed["spec"] = {**changed["spec"], **wanted["spec"], "ports": ports}
+    if not ports:
+        del changed["spec"]["ports"]
+    return changed
+
+
+async def _remove_service(call: Call, app: str, name: str) -> None:
+    with contextlib.suppress(NotFound):
+        found = await call.client.get(service_kind.KIND, name, call.engine.namespace)
+        if (found.meta.labels or {}).get(task_kind.LABEL) == app:
+            await call.client.delete(service_kind.KIND, name, call.engine.namespace, uid=found.meta.uid)
+
+
+async def create(call: Call) -> web.Response:
+    app, ports, around, task = await _read(call, await call.json())
+    name = app["metadata"]["name"]
+    await _check_ports(call, name, ports)
+    credentials = registry.credentials(call.request.headers.get(registry.HEADER, ""))
+    registry.use(app["spec"]["template"]["spec"], name, credentials)
+    await _make_volumes(call, around)
+    try:
+        made = await call.client.create(app_kind.KIND, app)
+    except AlreadyExists as error:
+        raise DockerError(
+            409,
+            "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service "
+            f"{app['metadata']['annotations'].get(objects.NAME, name)} already exists",
+        ) from error
+    try:
+        await registry.keep(call, made, credentials)
+        await _settle(call, made, endpoints.services(app, task, ports, around))
+    except (ApiError, DockerError):
+        # All of a service or nothing of it.
+        await call.client.delete(app_kind.KIND, made.name, made.namespace, uid=made.meta.uid)
+        raise
+    return answer({"ID": ids.of_document(made)}, 201)
+
+
+async def update(call: Call) -> web.Response:
+    current = await find(call, call.path["id"])
+    objects.check_version(call.query, current.meta.generation)
+    back = call.query.get("rollback", "")
+    if back not in ("", "previous"):
+        raise bad(f"unrecognized rollback option {back}")
+    body = await call.json()
+    if back:
+        body = servicespec.previous_of(current)
+        if body is None:
+            raise DockerError(400, "rpc error: code = FailedPrecondition desc = service does not have a previous spec")
+    if not servicespec.is_ours(current):
+        changed = _narrow_change(current, body)
+        await _write(call, changed)
+        return answer({"Warnings": None})
+    app, ports, around, task = await _read(call, body)
+    _check_change(current, app)
+    await _check_ports(call, current.name, ports)
+    credentials = registry.credentials(call.request.headers.get(registry.HEADER, ""))
+    if credentials is None and call.query.get("registryAuthFrom", "spec") in ("spec", "previous-spec", ""):
+        registry.take_over(app["spec"]["template"]["spec"], current.decode()["spec"]["template"]["spec"])
+    registry.use(app["spec"]["template"]["spec"], current.name, credentials)
+    await _make_volumes(call, around)
+    written = await _write(call, changed_app(current, app, back=bool(back)))
+    await registry.keep(call, written, credentials)
+    await _settle(call, written, endpoints.services(app, task, ports, around))
+    return answer({"Warnings": None})
+
+
+def _check_change(current: Document, app: Json) -> None:
+    if app["metadata"]["name"] != current.name:
+        raise bad("rpc error: code = Unimplemented desc = renaming services is not supported")
+    if app_kind.mode(current.decode()) != app_kind.mode(app):
+        raise bad("rpc error: code = Unimplemented desc = service mode change is not allowed")
+
+
+def changed_app(current: Document, app: Json, *, back: bool) -> Json:
+    """The App as an update has it: its place in history kept, and what Docker has no words for. `back`: it is a rollback."""
+    changed = current.decode()
+    meta = changed["metadata"]
+    before = {
+        key: value for key, value in (meta.get("annotations") or {}).items() if not key.startswith("docker.motet.dev/")
+    }
+    for key in _ONCE:
+        before.pop(key, None)
+    meta["annotations"] = {**before, **app["metadata"]["annotations"]}
+    labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != objects.STACK_LABEL}
+    meta["labels"] = {**labels, **app["metadata"].get("labels", {})}
+    kept = {key: changed["spec"][key] for key in _KEPT if key in changed["spec"]}
+    changed["spec"] = {**kept, **app["spec"]}
+    if back:
+        whole = deepcopy(changed)
+        app_kind.default(whole)
+        meta["annotations"][app_kind.ROLLBACK] = version_of(whole["spec"])
+        meta["annotations"][app_kind.ROLLBACK_REASON] = "manually requested rollback"
+    else:
+        meta["annotations"][servicespec.PREVIOUS] = msgspec.json.encode(servicespec.service_spec(current)).decode()
+    return changed
+
+
+def _narrow_change(current: Document, body: Any) -> Json:
+    """Of an App that another voice made, only what can be said without losing anything of it. Raises DockerError."""
+    wanted = deepcopy(dict(body or {}))
+    shown = servicespec.service_spec(current)
+    changed = current.decode()
+    mode = wanted.get("Mode") or {}
+    replicas = (mode.get("Replicated") or {}).get("Replicas")
+    if replicas is not None and "Replicated" in shown["Mode"]:
+        changed["spec"]["mode"][app_kind.REPLICATED]["replicas"] = replicas
+        shown["Mode"]["Replicated"]["Replicas"] = replicas
+    task = wanted.get("TaskTemplate") or {}
+    image = (task.get("ContainerSpec") or {}).get("Image")
+    if image:
+        changed["spec"]["template"]["spec"]["containers"][0]["image"] = image
+        shown["TaskTemplate"]["ContainerSpec"]["Image"] = image
+    if force := task.get("ForceUpdate"):
+        changed["spec"]["forceUpdate"] = shown["TaskTemplate"]["ForceUpdate"] = force
+    if servicespec.without_zeros(wanted) != servicespec.without_zeros(shown):
+        raise DockerError(
+            400,
+            f"service {shown['Name']} was not made with docker: here only its replicas and its image can be changed",
+        )
+    return changed
+
+
+async def _write(call: Call, changed: Json) -> Document:
+    # The status moves on by itself; that nobody changed the spec is known by the generation.
+    for _ in range(5):
+        try:
+            return await call.client.update(app_kind.KIND, changed)
+        except Conflict as error:
+            now = await call.client.get(app_kind.KIND, changed["metadata"]["name"], changed["metadata"]["namespace"])
+            if now.meta.generation != changed["metadata"]["generation"] or now.meta.uid != changed["metadata"]["uid"]:
+                raise DockerError(500, _OUT_OF_SEQUENCE) from error
+            changed["metadata"]["resourceVersion"] = now.meta.resource_version
+            changed["status"] = now.decode().get("status")
+    raise DockerError(500, _OUT_OF_SEQUENCE)
+
+
+async def remove(call: Call) -> web.Response:
+    app = await find(call, call.path["id"])
+    for name in endpoints.names(app.name):
+        await _remove_service(call, app.name, name)
+    await call.client.delete(app_kind.KIND, app.name, app.namespace, uid=app.meta.uid, propagation="Background")
+    return empty()
+
+
+ROUTES = (
+    Route("GET", "/services", ls),
+    Route("POST", "/services/create", create),
+    Route("GET", "/services/{id}", inspect),
+    Route("DELETE", "/services/{id}", remove),
+    Route("POST", "/services/{id}/update", update),
+)

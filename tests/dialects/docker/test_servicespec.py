@@ -1,0 +1,164 @@
+"""A service in the kernel's words, and back."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from motet.dialects.docker import servicespec
+from motet.dialects.docker.containerspec import Surroundings
+from motet.dialects.docker.errors import DockerError
+from motet.dialects.docker.fields import Fields
+from motet.kinds import app as app_kind
+from motet.store.document import Document, Key, encode, stamp
+
+Json = dict[str, Any]
+SECOND = 1_000_000_000
+
+
+def spec(**container: Any) -> Json:
+    return {"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "busybox:1", **container}}}
+
+
+def task(**members: Any) -> Json:
+    made = spec()
+    made["TaskTemplate"].update(members)
+    return made
+
+
+def app_of(body: Json, nodes: dict[str, str] | None = None) -> Json:
+    around = Surroundings("default", "/v", networks={"back": "back"}, host_network=frozenset({"host"}))
+    return servicespec.app_document(Fields(body), "default", around, nodes or {})
+
+
+def pod_of(body: Json) -> Json:
+    return app_of(body)["spec"]["template"]["spec"]
+
+
+def container_of(body: Json) -> Json:
+    return pod_of(body)["containers"][0]
+
+
+def stored(app: Json) -> Document:
+    app = deepcopy(app)
+    app["metadata"]["uid"] = "7f0c1d5e-0000-4000-8000-000000000001"
+    app_kind.default(app)
+    return Document(Key("motet.dev/apps", "default", "web"), stamp(encode(app), 7), 7)
+
+
+FULL = {
+    "Name": "web",
+    "Labels": {"a b": "c"},
+    "TaskTemplate": {
+        "ContainerSpec": {
+            "Image": "busybox:1",
+            "Labels": {"x": "y"},
+            "Args": ["echo", "$(A)", "$$"],
+            "Env": ["A=1", "B=$(A)"],
+            "Hostname": "h",
+            "Secrets": [{"SecretName": "key", "SecretID": "1", "File": {"Name": "k", "UID": "0", "GID": "0", "Mode": 256}}],
+            "Isolation": "default",
+        },
+        "Resources": {"Limits": {"NanoCPUs": SECOND // 2, "MemoryBytes": 1024}},
+        "RestartPolicy": {"Condition": "on-failure", "Delay": 2 * SECOND, "MaxAttempts": 3, "Window": 9 * SECOND},
+        "Placement": {
+            "Constraints": ["node.role==worker"],
+            "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}],
+            "MaxReplicas": 2,
+        },
+        "Networks": [{"Target": "back", "Aliases": ["db"]}],
+        "ForceUpdate": 4,
+        "Runtime": "container",
+    },
+    "Mode": {"Replicated": {"Replicas": 3}},
+    "UpdateConfig": {
+        "Parallelism": 2, "Delay": SECOND // 2, "FailureAction": "rollback", "Monitor": 7 * SECOND,
+        "MaxFailureRatio": 0.25, "Order": "start-first",
+    },
+    "EndpointSpec": {"Mode": "vip", "Ports": [{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "ingress"}]},
+}  # fmt: skip
+
+
+def test_what_went_in_comes_out() -> None:
+    shown = servicespec.service_spec(stored(app_of(FULL)))
+    assert servicespec.without_zeros(shown) == servicespec.without_zeros(FULL)
+
+
+def test_what_is_made_of_it_is_an_app() -> None:
+    app = stored(app_of(FULL)).decode()
+    assert app_kind.validate(app, None) == []
+
+
+def test_what_others_change_is_shown_as_it_is() -> None:
+    app = app_of(FULL)
+    app["spec"]["template"]["spec"]["containers"][0]["image"] = "busybox:2"
+    app["spec"]["mode"] = {"replicated": {"replicas": 9}}
+    shown = servicespec.service_spec(stored(app))
+    assert shown["TaskTemplate"]["ContainerSpec"]["Image"] == "busybox:2"
+    assert shown["Mode"] == {"Replicated": {"Replicas": 9}}
+
+
+def test_dollars_mean_themselves() -> None:
+    assert container_of(spec(Args=["$(A)"], Env=["B=$(A)"]))["args"] == ["$$(A)"]
+
+
+def test_a_limit_reserves_nothing() -> None:
+    body = task(Resources={"Limits": {"MemoryBytes": 1024}})
+    assert container_of(body)["resources"] == {"limits": {"memory": "1Ki"}, "requests": {"memory": "0"}}
+
+
+def test_a_service_without_a_mode_has_one_task() -> None:
+    assert app_of(spec())["spec"]["mode"] == {"replicated": {"replicas": 1}}
+
+
+def test_zero_replicas_are_zero() -> None:
+    assert app_of({**spec(), "Mode": {"Replicated": {"Replicas": 0}}})["spec"]["mode"] == {
+        "replicated": {"replicas": 0}
+    }
+
+
+def test_a_volume_of_a_global_service_is_each_nodes_own() -> None:
+    body = {**spec(Mounts=[{"Type": "volume", "Source": "data", "Target": "/d"}]), "Mode": {"Global": {}}}
+    assert pod_of(body)["volumes"][0]["hostPath"]["path"] == "/v/docker/data"
+
+
+def test_the_hosts_network_is_the_nodes() -> None:
+    assert pod_of(task(Networks=[{"Target": "host"}]))["hostNetwork"] is True
+
+
+def test_identifiers_of_nodes_become_names() -> None:
+    body = task(Placement={"Constraints": ["node.id == abc"]})
+    assert app_of(body, {"abc": "n1"})["spec"]["placement"]["constraints"] == ["node.name == n1"]
+
+
+def test_a_secret_lies_in_its_folder_and_a_config_at_the_root() -> None:
+    files = {
+        "Secrets": [{"SecretName": "k", "File": {"Name": "k"}}],
+        "Configs": [{"ConfigName": "c", "File": {"Name": "c"}}],
+    }
+    assert [each["mountPath"] for each in container_of(spec(**files))["volumeMounts"]] == ["/run/secrets/k", "/c"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (spec(Ulimits=[{"Name": "nofile", "Hard": 1}]), r"ContainerSpec\.Ulimits"),
+        (spec(Init=True), r"ContainerSpec\.Init"),
+        (spec(OomScoreAdj=5), r"ContainerSpec\.OomScoreAdj"),
+        (spec(Novelty=1), r"ContainerSpec\.Novelty"),
+        (spec(Privileges={"SELinuxContext": {"Disable": True}}), r"Privileges\.SELinuxContext"),
+        (spec(Env=["A"]), r"ContainerSpec\.Env"),
+        (task(LogDriver={"Name": "gelf"}), r"LogDriver\.Name"),
+        (task(LogDriver={"Name": "json-file", "Options": {"max-size": "1m"}}), r"LogDriver\.Options"),
+        (task(Resources={"Limits": {"Pids": 9}}), r"Limits\.Pids"),
+        (task(PluginSpec={"Name": "x"}), r"TaskTemplate\.PluginSpec"),
+        (task(Placement={"Constraints": ["engine.labels.a==b"]}), "engine.labels"),
+        ({**spec(), "Novelty": True}, "Novelty"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(body: Json, field: str) -> None:
+    with pytest.raises(DockerError, match=field) as caught:
+        app_of(body)
+    assert caught.value.code == 400
