@@ -12,7 +12,7 @@ import pytest
 from tests.controllers import builders
 
 from motet.base.clock import FakeClock
-from motet.base.errors import Conflict
+from motet.base.errors import NAMESPACE_TERMINATING, Conflict, Forbidden
 from motet.controllers.loop import Controller
 from motet.store.document import Document
 from motet.store.table import Table
@@ -158,6 +158,26 @@ async def test_a_conflict_is_no_error_worth_a_traceback(caplog: pytest.LogCaptur
         controller.enqueue("a")
         await clock.advance(0.1)
     assert runs == ["a", "a"]
+    assert not caplog.records
+
+
+async def test_a_key_whose_namespace_is_being_deleted_is_left_alone_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = FakeClock()
+    runs: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        runs.append(key)
+        raise Forbidden("no", details={"causes": [{"reason": NAMESPACE_TERMINATING}]})
+
+    controller = Controller("t", reconcile, clock=clock)
+    async with running(controller):
+        controller.enqueue("a")
+        await clock.advance(4)
+        assert runs == ["a"]
+        await clock.advance(30)
+        assert 2 <= len(runs) <= 8
     assert not caplog.records
 
 

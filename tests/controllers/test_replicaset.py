@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.controllers import builders
@@ -118,6 +119,8 @@ def test_a_failure_becomes_a_condition_and_goes_again() -> None:
     (condition,) = failed.conditions
     assert (condition.type, condition.status, condition.reason) == ("ReplicaFailure", "True", "FailedCreate")
     assert condition.message == "quota: exceeded"
+    rs["status"] = {"conditions": [msgspec.to_builtins(condition)]}
+    assert plan(rs, failure="FailedCreate: quota: exceeded by another pod").status == failed, "no news for the loop"
     rs["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True"}]}
     assert plan(rs, mine()).status.conditions == ()
 

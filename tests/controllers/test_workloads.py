@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from tests.controllers.world import World, kubelet, world
 
-from motet.base.errors import Forbidden
+from motet.base.errors import Forbidden, namespace_terminates
 from motet.controllers.deployment import Deployments
 from motet.controllers.replicaset import ReplicaSets
-from motet.kinds import deployment, event, pod, replicaset
+from motet.kinds import deployment, event, namespace, pod, replicaset
 from motet.kinds.kind import Kind
 
 
@@ -119,6 +119,34 @@ async def test_pods_that_are_refused_show_as_a_condition_until_they_are_not(
 
         await it.until(lambda: failure() == "exceeded quota: small")
         await it.until(lambda: len(it.all(pod.KIND)) == 2 and not failure())
+
+
+async def test_a_set_in_a_namespace_that_is_being_deleted_makes_nothing_and_complains_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(tmp_path, replicasets) as it:
+        await it.create(namespace.KIND, {"metadata": {"name": "going"}})
+        body = web(1)
+        body["metadata"]["namespace"] = "going"
+        await it.create(replicaset.KIND, body, "going")
+        (made,) = await it.until(lambda: it.all(pod.KIND))
+        create, refused = it.client.create, 0
+
+        async def counted(kind: Kind, document: dict[str, Any], namespace: str = "") -> Any:
+            nonlocal refused
+            try:
+                return await create(kind, document, namespace)
+            except Forbidden as error:
+                refused += namespace_terminates(error)
+                raise
+
+        monkeypatch.setattr(it.client, "create", counted)
+        await it.client.delete(namespace.KIND, "going")
+        await it.client.delete(pod.KIND, made["metadata"]["name"], "going", grace_seconds=0)
+        await it.until(lambda: refused)
+        assert refused == 1
+        assert "conditions" not in (it.get(replicaset.KIND, "web", "going") or {})["status"]
+    assert not [record for record in caplog.records if record.name.startswith("motet.controllers")]
 
 
 async def test_the_events_name_the_pods_and_the_scaling(tmp_path: Path) -> None:

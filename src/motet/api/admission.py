@@ -16,7 +16,7 @@ import msgspec
 from motet.api.deletion import NAMESPACES
 from motet.api.options import DeleteOptions, RequestOptions
 from motet.api.users import User
-from motet.base.errors import ApiError, Forbidden, not_found, qualified
+from motet.base.errors import NAMESPACE_TERMINATING, ApiError, Forbidden, not_found, qualified
 from motet.kinds.kind import Json, Kind
 from motet.store.table import Table
 
@@ -226,7 +226,7 @@ def namespace_problem(request: Request) -> ApiError | None:
     if namespace.meta.deletion_timestamp is None:
         return None
     cause = {
-        "reason": "NamespaceTerminating",
+        "reason": NAMESPACE_TERMINATING,
         "message": f"namespace {request.namespace} is being terminated",
         "field": "metadata.namespace",
     }

@@ -158,6 +158,20 @@ class Forbidden(CallerError):
     reason = "Forbidden"
 
 
+# The cause given when something is to be made in a namespace that is being deleted (NamespaceLifecycle).
+NAMESPACE_TERMINATING = "NamespaceTerminating"
+
+
+def namespace_terminates(error: BaseException | None) -> bool:
+    """Whether that is why: nothing to complain of, as whoever asks is about to be deleted too."""
+    if not isinstance(error, Forbidden):
+        return False
+    causes = error.details.get("causes")
+    return isinstance(causes, list) and any(
+        isinstance(cause, dict) and cause.get("reason") == NAMESPACE_TERMINATING for cause in causes
+    )
+
+
 class NotFound(CallerError):
     code = 404
     reason = "NotFound"

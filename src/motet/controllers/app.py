@@ -17,7 +17,7 @@ import msgspec
 
 from motet.base import names, selectors, timestamps
 from motet.base.clock import Clock
-from motet.base.errors import ApiError, NotFound
+from motet.base.errors import ApiError, NotFound, namespace_terminates
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers import ownership, placement, podview
@@ -251,7 +251,7 @@ class Apps:
                 *(self._client.create(pod_kind.KIND, body, app.namespace) for body in bodies), return_exceptions=True
             )
             for answer in answers:
-                if isinstance(answer, ApiError):
+                if isinstance(answer, ApiError) and not namespace_terminates(answer):
                     self._events.event(about, WARNING, "FailedCreate", f"Error creating: {answer.message}")
                     return answer.message
                 if isinstance(answer, BaseException):

@@ -11,7 +11,7 @@ import msgspec
 
 from motet.base import timestamps
 from motet.base.clock import Clock
-from motet.base.errors import AlreadyExists, ApiError, NotFound
+from motet.base.errors import AlreadyExists, ApiError, NotFound, namespace_terminates
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers import crons, ownership
@@ -104,6 +104,8 @@ class CronJobs:
                 return plan.status  # somebody else's, and its name is taken
             made = found  # ours, made just before we were interrupted
         except ApiError as error:
+            if namespace_terminates(error):
+                raise
             self._tell(document, WARNING, "FailedCreate", f"Error creating job: {error.message}")
             raise TryAgain(error.message) from error
         else:

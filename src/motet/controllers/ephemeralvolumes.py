@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from motet.base.clock import Clock
-from motet.base.errors import AlreadyExists, ApiError
+from motet.base.errors import AlreadyExists, ApiError, namespace_terminates
 from motet.client.events import WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers import podview
@@ -150,6 +150,8 @@ class EphemeralVolumes:
             except AlreadyExists:
                 raise  # not seen yet; perhaps another's: the next look tells
             except ApiError as error:
+                if namespace_terminates(error):
+                    raise
                 problem = f"ephemeral volume {volume}: create PVC {claim['metadata']['name']}: {error}"
                 self._events.event(about, WARNING, "FailedBinding", problem)
                 raise TryAgain(problem) from error

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from motet.base.clock import Clock
-from motet.base.errors import AlreadyExists, Conflict, MotetError
+from motet.base.errors import AlreadyExists, Conflict, MotetError, namespace_terminates
 from motet.store.document import Document
 from motet.store.table import Table
 
@@ -38,6 +38,8 @@ ObjectKey = tuple[str, str]
 # A key's first retry comes after 5 ms and each further one twice as late, as client-go's default limiter has it.
 _FIRST_RETRY = 0.005
 _LONGEST_RETRY = 60.0
+# Nothing can be made for a key whose namespace is being deleted: its own deletion, which comes next, is seen at once.
+_LAST_LOOK = 5.0
 
 
 def own_key(old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
@@ -205,9 +207,13 @@ class Controller(Generic[K]):
         except TryAgain as error:
             again = self._failed(key)
             self._log.info("%s: %s; trying again in %.3g s", key, error, again)
-        except Exception:
-            again = self._failed(key)
-            self._log.exception("reconciling %s failed; trying again in %.3g s", key, again)
+        except Exception as error:
+            if namespace_terminates(error):
+                self._log.debug("%s: its namespace is being deleted", key)
+                again = max(self._failed(key), _LAST_LOOK)
+            else:
+                again = self._failed(key)
+                self._log.exception("reconciling %s failed; trying again in %.3g s", key, again)
         else:
             self._failures.pop(key, None)
         finally:

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from motet.base.errors import ApiError, NotFound
+from motet.base.errors import ApiError, NotFound, namespace_terminates
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers.podview import PodView
@@ -34,7 +34,10 @@ class PodWriter:
     async def create(
         self, owner: Document, pods: Iterable[dict[str, Any]], *, wanted: Callable[[], bool] = lambda: True
     ) -> str:
-        """Make `pods` as long as they are `wanted`; the reason and message of the first failure, or an empty string."""
+        """Make `pods` as long as they are `wanted`; the reason and message of the first failure, or an empty string.
+
+        Raises Forbidden, and tells nobody, when their namespace is being deleted.
+        """
         waiting = iter(pods)
         size = 1
         while batch := list(itertools.islice(waiting, size)):
@@ -68,7 +71,7 @@ class PodWriter:
         about = About.document(owner, self._kind.api_version, self._kind.kind)
         failure = ""
         for answer in answers:
-            if isinstance(answer, ApiError):
+            if isinstance(answer, ApiError) and not namespace_terminates(answer):
                 message = f"Error {verb.lower().rstrip('e')}ing: {answer.message}"
                 self._events.event(about, WARNING, f"Failed{verb}", message)
                 failure = failure or f"Failed{verb}: {answer.message}"

@@ -193,8 +193,12 @@ def _conditions(rs: ReplicaSetView, now: datetime, failure: str) -> tuple[podvie
     if failure:
         reason, _, message = failure.partition(": ")
         old = next((condition for condition in rs.status.conditions if condition.type == "ReplicaFailure"), None)
-        since = old.last_transition_time if old and old.status == "True" else timestamps.format_time(now)
-        kept.append(podview.Condition("ReplicaFailure", "True", reason, message, since))
+        if old is not None and (old.status, old.reason) == ("True", reason):
+            # Messages name the pod that could not be made, each time another: to write each would be a change to look at.
+            kept.append(old)
+        else:
+            since = old.last_transition_time if old and old.status == "True" else timestamps.format_time(now)
+            kept.append(podview.Condition("ReplicaFailure", "True", reason, message, since))
     return tuple(kept)
 
 

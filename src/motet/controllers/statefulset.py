@@ -10,7 +10,7 @@ import msgspec
 
 from motet.base import selectors
 from motet.base.clock import Clock
-from motet.base.errors import AlreadyExists, ApiError, NotFound
+from motet.base.errors import AlreadyExists, ApiError, NotFound, namespace_terminates
 from motet.base.selectors import Selector
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client
@@ -221,6 +221,9 @@ class StatefulSets:
         return ""
 
     def _failed(self, owner: Document, verb: str, what: str, error: ApiError) -> str:
+        """Raises the error, and tells nobody, when the namespace is being deleted."""
+        if namespace_terminates(error):
+            raise error
         self._tell(owner, WARNING, f"Failed{verb}", f"{what} failed error: {error.message}")
         return error.message
 
