@@ -16,7 +16,7 @@ demo-down: ## take the cluster and everything it made off this machine
 test: ## install what is missing, then run all checks and all tests, real containers included
 	@scripts/setup dev
 	@$(MAKE) --no-print-directory lint
-	$(SUDO) .venv/bin/pytest
+	$(SUDO) .venv/bin/pytest --numprocesses 2 --dist loadgroup
 
 unit: ## the tests that need neither root nor containers
 	@scripts/setup dev

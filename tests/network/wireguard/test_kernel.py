@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,13 @@ from motet.network.wireguard.userspace import Userspace
 from network.wireguard.two_nodes import Node, heard, pod, two_nodes
 
 pytestmark = pytest.mark.node
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose name leaves room for that of a socket."""
+    with tempfile.TemporaryDirectory(prefix="motet-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +179,8 @@ def test_the_last_peer_takes_the_device_with_it_and_leaves_the_fence(nodes: tupl
     assert "blackhole 10.42.0.0/16" in one.space.ip("route show table 4242")
 
 
-def test_a_device_of_another_kind_makes_room(tmp_path: Path) -> None:
-    with two_nodes(tmp_path) as (one, two):
+def test_a_device_of_another_kind_makes_room(short_path: Path) -> None:
+    with two_nodes(short_path) as (one, two):
         one.space.ip("link add motet-wireguard type bridge")
         one.synchronize(two.peer)
         observed = one.observe()
@@ -180,15 +188,17 @@ def test_a_device_of_another_kind_makes_room(tmp_path: Path) -> None:
     assert {session.remote.allowed for session in observed.configuration.sessions} == {(IPv4Network("10.42.2.0/24"),)}
 
 
-def test_without_any_wireguard_a_node_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_wireguard_a_node_is_told_what_to_install(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(userspace, "executable", lambda: "")
     monkeypatch.setattr("motet.network.wireguard.inkernel.available", lambda: False)
-    with two_nodes(tmp_path) as (one, _), pytest.raises(NetworkError, match=r"motet doctor --fix .*wireguard-go"):
+    with two_nodes(short_path) as (one, _), pytest.raises(NetworkError, match=r"motet doctor --fix .*wireguard-go"):
         choose(one.wireguard)
 
 
-def test_without_any_wireguard_what_is_marked_goes_nowhere(tmp_path: Path) -> None:
-    with two_nodes(tmp_path) as (one, two):
+def test_without_any_wireguard_what_is_marked_goes_nowhere(short_path: Path) -> None:
+    with two_nodes(short_path) as (one, two):
         one.config = replace(one.config, encrypted=False)
         one.engine = Absent(one.wireguard.device)  # type: ignore[assignment]
         with pytest.raises(NetworkError, match="a Network is encrypted, and this machine has no WireGuard"):
@@ -198,8 +208,8 @@ def test_without_any_wireguard_what_is_marked_goes_nowhere(tmp_path: Path) -> No
         assert "blackhole" not in one.space.ip("route")
 
 
-def test_marked_packets_alone_take_the_encrypted_way(tmp_path: Path) -> None:
-    with two_nodes(tmp_path) as (one, two):
+def test_marked_packets_alone_take_the_encrypted_way(short_path: Path) -> None:
+    with two_nodes(short_path) as (one, two):
         for node, other in ((one, two), (two, one)):
             node.config = replace(node.config, encrypted=False)
             node.synchronize(other.peer)
@@ -213,8 +223,8 @@ def test_marked_packets_alone_take_the_encrypted_way(tmp_path: Path) -> None:
             assert heard(ours, theirs) < 2
 
 
-def test_wireguard_that_cannot_start_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with two_nodes(tmp_path) as (one, two):
+def test_wireguard_that_cannot_start_is_quoted(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with two_nodes(short_path) as (one, two):
         monkeypatch.setattr(userspace, "executable", lambda: "/bin/false")
         began = time.monotonic()
         with pytest.raises(NetworkError, match="does not start"):
