@@ -54,6 +54,21 @@ def conditions(service: ServiceView, pod: BackendView) -> tuple[bool, bool, bool
     return found["ready"], found["serving"], found["terminating"]
 
 
+def test_hints_say_whom_a_ready_endpoint_is_near_as_far_as_the_service_asks() -> None:
+    def hints(preference: str | None, zone: str = "z1", **options: Any) -> Any:
+        asked = service(trafficDistribution=preference)
+        (made,) = backends.slices(asked, [pod(node="n1", **options)], [], lambda node: zone).create
+        (endpoint,) = made["endpoints"]
+        assert endpoint.get("zone", "") == zone
+        return endpoint.get("hints")
+
+    zoned, on_node = {"forZones": [{"name": "z1"}]}, {"forNodes": [{"name": "n1"}]}
+    assert hints("PreferClose") == hints("PreferSameZone") == zoned
+    assert hints("PreferSameNode") == on_node | zoned
+    assert hints("PreferSameNode", zone="") == on_node
+    assert hints("PreferSameZone", zone="") is hints(None) is hints("PreferClose", ready=None) is None
+
+
 def test_a_ready_pod_is_ready_and_serving() -> None:
     assert conditions(service(), pod()) == (True, True, False)
 

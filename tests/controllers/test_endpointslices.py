@@ -8,7 +8,7 @@ from typing import Any
 from tests.controllers.world import World, kubelet, world
 
 from motet.controllers.endpointslices import EndpointSlices
-from motet.kinds import endpoints, endpointslice, pod, service
+from motet.kinds import endpoints, endpointslice, node, pod, service
 
 
 async def endpointslices(world: World) -> None:
@@ -52,14 +52,29 @@ async def test_pods_come_and_go_in_both_forms(tmp_path: Path) -> None:
         await it.until(lambda: ready(it) == old_style(it) == {"c"})
 
 
+async def test_hints_follow_the_zone_of_the_node(tmp_path: Path) -> None:
+    async with world(tmp_path, endpointslices, kubelet) as it:
+        await it.create(node.KIND, {"metadata": {"name": "n1"}})
+        body = web()
+        body["spec"]["trafficDistribution"] = "PreferSameZone"
+        await it.create(service.KIND, body)
+        made = a_pod("a")
+        made["spec"]["nodeName"] = "n1"
+        await it.create(pod.KIND, made)
+        await it.until(lambda: ready(it) == {"a"})
+        await it.client.patch(node.KIND, "n1", {"metadata": {"labels": {"topology.kubernetes.io/zone": "z1"}}})
+        zones = {"forZones": [{"name": "z1"}]}
+        await it.until(lambda: it.all(endpointslice.KIND)[0]["endpoints"][0].get("hints") == zones)
+
+
 async def test_when_nothing_changes_nothing_is_written(tmp_path: Path) -> None:
     async with world(tmp_path, kubelet) as it:
         loop = EndpointSlices(it.client, it.clock)
         await it.create(service.KIND, web())
         await it.create(pod.KIND, a_pod("a"))
         await it.until(lambda: ((it.get(pod.KIND, "a") or {}).get("status") or {}).get("podIP"))
-        loop._services, loop._pods, loop._slices, loop._endpoints = [
-            it.registry.table(kind) for kind in (service.KIND, pod.KIND, endpointslice.KIND, endpoints.KIND)
+        loop._services, loop._pods, loop._slices, loop._endpoints, loop._nodes = [
+            it.registry.table(kind) for kind in (service.KIND, pod.KIND, endpointslice.KIND, endpoints.KIND, node.KIND)
         ]
         await loop.reconcile(("default", "web"))
         revisions = [

@@ -1,12 +1,13 @@
 """The pods behind a Service, as EndpointSlices and as the older Endpoints object say it. All of it pure.
 
 Follows KEP-752 (EndpointSlice) and KEP-1672 (terminating endpoints): `serving` is the pod's readiness, `ready` is serving and
-not leaving (or the Service publishes unready addresses), a finished pod has no endpoint at all.
+not leaving (or the Service publishes unready addresses), a finished pod has no endpoint at all. A Service's
+`trafficDistribution` becomes hints of its ready endpoints (KEP-4444, KEP-3015): for whom each is near.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -101,6 +102,7 @@ class ServiceSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     ip_families: tuple[str, ...] | None = None
     publish_not_ready_addresses: bool = False
+    traffic_distribution: str | None = None
 
 
 class ServiceView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -118,9 +120,15 @@ class ServiceView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
         return labels
 
 
-def slices(service: ServiceView, pods: Iterable[BackendView], existing: Sequence[Json]) -> Plan:
+# The zone of a node, given its name; empty when it has none.
+ZoneOf = Callable[[str], str]
+
+
+def slices(
+    service: ServiceView, pods: Iterable[BackendView], existing: Sequence[Json], zone_of: ZoneOf = lambda node: ""
+) -> Plan:
     """What to do about the slices of `service` that we manage, so that each backend is in exactly one."""
-    wanted = _wanted(service, pods)
+    wanted = _wanted(service, pods, zone_of)
     if not any(wanted.values()):
         wanted = {(service.families()[0], ()): {}}  # one empty slice says "we looked, there is nobody"
     return slicing.plan(
@@ -133,7 +141,7 @@ def slices(service: ServiceView, pods: Iterable[BackendView], existing: Sequence
     )
 
 
-def _wanted(service: ServiceView, pods: Iterable[BackendView]) -> dict[Group, dict[str, Json]]:
+def _wanted(service: ServiceView, pods: Iterable[BackendView], zone_of: ZoneOf) -> dict[Group, dict[str, Json]]:
     """Endpoints by pod uid, grouped by address family and resolved ports."""
     groups: dict[Group, dict[str, Json]] = {}
     for pod in pods:
@@ -143,7 +151,7 @@ def _wanted(service: ServiceView, pods: Iterable[BackendView]) -> dict[Group, di
         for family in service.families():
             address = next((ip for ip in pod.addresses() if _FAMILIES[family] in ip), "")
             if address:
-                groups.setdefault((family, ports), {})[pod.metadata.uid] = _endpoint(service, pod, address)
+                groups.setdefault((family, ports), {})[pod.metadata.uid] = _endpoint(service, pod, address, zone_of)
     return groups
 
 
@@ -172,7 +180,7 @@ def _target(port: ServicePort, pod: BackendView) -> int | None:
     return None
 
 
-def _endpoint(service: ServiceView, pod: BackendView, address: str) -> Json:
+def _endpoint(service: ServiceView, pod: BackendView, address: str, zone_of: ZoneOf) -> Json:
     serving, leaving = pod.ready(), pod.leaving()
     ready = service.spec.publish_not_ready_addresses or (serving and not leaving)
     endpoint: Json = {
@@ -182,9 +190,24 @@ def _endpoint(service: ServiceView, pod: BackendView, address: str) -> Json:
     }
     if pod.spec.node_name:
         endpoint["nodeName"] = pod.spec.node_name
+        zone = zone_of(pod.spec.node_name)
+        if zone:
+            endpoint["zone"] = zone
+        if ready and (hints := _hints(service.spec.traffic_distribution, pod.spec.node_name, zone)):
+            endpoint["hints"] = hints
     if _named(service, pod):
         endpoint["hostname"] = pod.spec.hostname
     return endpoint
+
+
+def _hints(preference: str | None, node: str, zone: str) -> Json:
+    """Whom an endpoint is near, as far as the Service asks for nearness."""
+    hints: Json = {}
+    if preference == "PreferSameNode":
+        hints["forNodes"] = [{"name": node}]
+    if preference and zone:
+        hints["forZones"] = [{"name": zone}]
+    return hints
 
 
 def _target_ref(pod: BackendView) -> Json:

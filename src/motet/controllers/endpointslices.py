@@ -20,12 +20,14 @@ from motet.controllers.backends import BackendView, ServiceView
 from motet.controllers.loop import Controller, ObjectKey, own_key
 from motet.kinds import endpoints as endpoints_kind
 from motet.kinds import endpointslice as endpointslice_kind
+from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
 from motet.kinds import service as service_kind
 from motet.store.document import Document
 from motet.store.table import Table
 
 _PACE = 0.2
+_ZONE = "topology.kubernetes.io/zone"
 
 
 class SelectorIndex:
@@ -68,6 +70,7 @@ class EndpointSlices:
         self._index = SelectorIndex()
         self._services: Table
         self._pods: Table
+        self._nodes: Table
         self._slices: Table
         self._endpoints: Table
 
@@ -76,6 +79,7 @@ class EndpointSlices:
         client = self._client
         self._services = await client.table(service_kind.KIND)
         self._pods = await client.table(pod_kind.KIND)
+        self._nodes = await client.table(node_kind.KIND)
         self._slices = await client.table(endpointslice_kind.KIND)
         self._endpoints = await client.table(endpoints_kind.KIND)
         self._index = SelectorIndex()
@@ -87,6 +91,7 @@ class EndpointSlices:
         )
         loop.watch(self._services, own_key)
         loop.watch(self._pods, self._services_of)
+        loop.watch(self._nodes, self._services_on)
         loop.watch(self._slices, service_named)
         loop.watch(self._endpoints, own_key)
         try:
@@ -105,6 +110,17 @@ class EndpointSlices:
         after = new.view(BackendView).exposed() if new else ()
         return () if before == after else keys
 
+    def _services_on(self, old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
+        """All that have pods on a node whose zone is another now."""
+        document = new or old
+        if document is None or _zone(old) == _zone(new):
+            return ()
+        here = (pod for pod in self._pods if pod.view(BackendView).spec.node_name == document.name)
+        return {key for pod in here for key in self._index.select(pod.namespace, pod.meta.labels)}
+
+    def _zone_of(self, node: str) -> str:
+        return _zone(self._nodes.get(node))
+
     async def reconcile(self, key: ObjectKey) -> None:
         """Bring the slices and the Endpoints of one Service up to date."""
         namespace, name = key
@@ -119,7 +135,7 @@ class EndpointSlices:
             return
         selector = selectors.from_map(service.spec.selector)
         pods = [pod.view(BackendView) for pod in self._pods.select(namespace, selector)]
-        plan = backends.slices(service, pods, [each.decode() for each in self._managed(namespace, name)])
+        plan = backends.slices(service, pods, [each.decode() for each in self._managed(namespace, name)], self._zone_of)
         client, kind = self._client, endpointslice_kind.KIND
         await asyncio.gather(
             *(client.create(kind, each, namespace) for each in plan.create),
@@ -155,6 +171,10 @@ class EndpointSlices:
             return
         with contextlib.suppress(NotFound):
             await self._client.delete(endpoints_kind.KIND, name, namespace, uid=found.meta.uid)
+
+
+def _zone(node: Document | None) -> str:
+    return (node.meta.labels or {}).get(_ZONE, "") if node is not None else ""
 
 
 def service_named(old: Document | None, new: Document | None) -> Iterable[ObjectKey]:

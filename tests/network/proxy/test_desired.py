@@ -48,6 +48,38 @@ def test_endpoints_that_leave_serve_only_while_there_are_no_others() -> None:
     assert at(routes(service(), slice(leaving, endpoint(B)))) == [B]
 
 
+def hinted(address: str, nodes: str = "", zones: str = "", node: str = "n1") -> dict[str, Any]:
+    hints = {
+        "forNodes": [{"name": each} for each in nodes.split()],
+        "forZones": [{"name": each} for each in zones.split()],
+    }
+    return {**endpoint(address, node), "hints": hints}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "led_to"),
+    [
+        ([hinted(A, "n1", "z1"), hinted(B, "n2", "z1"), hinted(C, "n3", "z2")], [A]),
+        ([hinted(A, "n3", "z1"), hinted(B, "n2", "z1"), hinted(C, "n3", "z2")], [A, B]),
+        ([hinted(A, "n3", "z2"), hinted(B, "n2", "z2")], [A, B]),
+        ([hinted(A, "", "z1"), hinted(B, "", "z2")], [A]),
+        ([hinted(A, "n1", "z1"), endpoint(B)], [A, B]),
+        ([hinted(A, "", "z2"), {**endpoint(B, ready=False), "hints": None}], [A]),
+        ([], []),
+    ],
+)
+def test_hints_keep_traffic_on_the_node_else_in_the_zone_else_nowhere(
+    endpoints: list[dict[str, Any]], led_to: list[str]
+) -> None:
+    assert at(of_service(service(), [slice(*endpoints)], "n1", "z1")) == led_to
+
+
+def test_a_node_without_a_zone_takes_all_and_a_local_policy_asks_no_hints() -> None:
+    part = slice(hinted(A, zones="z1"), hinted(B, zones="z2"))
+    assert at(of_service(service(), [part], "n1")) == [A, B]
+    assert at(of_service(service(internalTrafficPolicy="Local"), [part], "n1", "z1")) == [A, B]
+
+
 def test_ports_are_matched_by_name_and_protocol() -> None:
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
     part = slice(endpoint(A), ports=[{"name": "dns", "port": 5353, "protocol": "UDP"}])

@@ -2,8 +2,9 @@
 
 Follows Kubernetes "Virtual IPs and Service Proxies": ready endpoints take traffic; when there are none, those that are
 terminating but still serve do. With a Local policy only this node's count; of the external one those inside the cluster
-notice nothing. Everything here ends up in the text of a transaction, so an address that is none, or one that must not be
-reachable through a service, goes no further than this.
+notice nothing. With other policies hints count: while every ready endpoint says for which nodes (else zones) it is and some
+are for this one, only those take its traffic. Everything here ends up in the text of a transaction, so an address that is
+none, or one that must not be reachable through a service, goes no further than this.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Backends:
 Routes = dict[Frontend, Backends]
 
 
-def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str) -> Routes:
-    """All that one service asks of one node."""
+def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str, zone: str = "") -> Routes:
+    """All that one service asks of one node, which is in a zone unless that is empty."""
     spec = service.spec
     if spec.type == "ExternalName":
         return {}
@@ -67,7 +68,7 @@ def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str
         if port.protocol not in _PROTOCOLS or not 0 < port.port < 65536:
             continue
         protocol = port.protocol.lower()
-        found = _Endpoints(slices, port.name, port.protocol, nobody)
+        found = _Endpoints(slices, port.name, port.protocol, nobody, (node_name, zone))
         if _is_usable(spec.cluster_ip):
             within = found.at(node_name) if spec.internal_traffic_policy == "Local" else found.anywhere()
             routes[Frontend(spec.cluster_ip, protocol, port.port)] = within
@@ -161,7 +162,10 @@ def _sources(spec: ServiceSpec) -> tuple[str, ...] | None:
 class _Endpoints:
     """The endpoints of one named port, put into a copy of `nobody`."""
 
-    def __init__(self, slices: Sequence[SliceView], name: str, protocol: str, nobody: Backends) -> None:
+    def __init__(
+        self, slices: Sequence[SliceView], name: str, protocol: str, nobody: Backends, here: tuple[str, str]
+    ) -> None:
+        self._here = here
         self._slices, self._name, self._protocol, self._nobody = slices, name, protocol, nobody
         self._all: tuple[Address, ...] | None = None
 
@@ -175,8 +179,8 @@ class _Endpoints:
         return replace(self._nobody, endpoints=endpoints, elsewhere=not endpoints and bool(self.anywhere().endpoints))
 
     def _select(self, node_name: str) -> tuple[Address, ...]:
-        ready: set[Address] = set()
-        leaving: set[Address] = set()
+        ready: dict[Address, Endpoint] = {}
+        leaving: dict[Address, Endpoint] = {}
         for part in self._slices:
             if part.address_type != "IPv4":
                 continue
@@ -191,8 +195,26 @@ class _Endpoints:
                 group = ready if is_ready(endpoint) else leaving if _still_serves(endpoint) else None
                 if group is not None:
                     usable = (address for address in endpoint.addresses[:1] if _is_usable(address))
-                    group.update((address, number) for address in usable for number in numbers)
-        return tuple(sorted(ready or leaving))
+                    group.update(((address, number), endpoint) for address in usable for number in numbers)
+        near = ready if node_name else _near(ready, *self._here)
+        return tuple(sorted(near or leaving))
+
+
+def _near(ready: dict[Address, Endpoint], node_name: str, zone: str) -> Iterable[Address]:
+    """Those that are for this node, else those for its zone, else all: also when one of them has no such hint."""
+    for place, names in ((node_name, _nodes_of), (zone, _zones_of)):
+        near = [address for address, endpoint in ready.items() if place in names(endpoint)]
+        if place and near and all(names(endpoint) for endpoint in ready.values()):
+            return near
+    return ready
+
+
+def _nodes_of(endpoint: Endpoint) -> set[str]:
+    return {each.name for each in (endpoint.hints.for_nodes if endpoint.hints else None) or ()}
+
+
+def _zones_of(endpoint: Endpoint) -> set[str]:
+    return {each.name for each in (endpoint.hints.for_zones if endpoint.hints else None) or ()}
 
 
 def is_ready(endpoint: Endpoint) -> bool:

@@ -31,6 +31,7 @@ from motet.store.table import Table
 _log = logging.getLogger(__name__)
 
 SERVICE_LABEL = "kubernetes.io/service-name"
+_ZONE_LABEL = "topology.kubernetes.io/zone"
 # Long enough to gather the slices of one rollout step, short beside a second.
 _GATHER_SECONDS = 0.01
 _LOOK_SECONDS = 2.0
@@ -76,6 +77,7 @@ class Proxy:
         self._dirty: set[Key] = set()
         self._wake = asyncio.Event()
         self._mesh_changed = False
+        self._zone = ""
         self._services: Table
         self._slices: Table
         self._pods: Table
@@ -88,6 +90,7 @@ class Proxy:
         self._slices = self.slices = await client.table(endpointslice.KIND)
         self._pods = await client.table(pod.KIND, fields=FieldSelector((on_this_node,)))
         self._nodes = await client.table(node.KIND)
+        self._look_at_zone()
         ends = [
             self._nodes.listen(self._node_changed),
             self._services.listen(self._changed),
@@ -139,9 +142,18 @@ class Proxy:
                 self._wake.set()
 
     def _node_changed(self, old: Document | None, new: Document | None) -> None:
+        if self._look_at_zone():
+            self._dirty.update(document.key for document in self._services)
+            self._wake.set()
         if old is None or new is None or old.view(mesh.NodeView) != new.view(mesh.NodeView):
             self._mesh_changed = True
             self._wake.set()
+
+    def _look_at_zone(self) -> bool:
+        """Whether this node is in another zone than it was."""
+        found, before = self._nodes.get(self._config.node_name), self._zone
+        self._zone = (found.meta.labels or {}).get(_ZONE_LABEL, "") if found is not None else ""
+        return self._zone != before
 
     def _mesh(self) -> mesh.Elements:
         self._mesh_changed = False
@@ -232,7 +244,7 @@ class Proxy:
             view, here = found.view(ServiceView), self._config.node_name
             parts = [part.view(SliceView) for part in slices_of(self._slices, key.namespace, key.name)]
             self._checks.want(key, healthchecks.of_service(key, view, parts, here))
-            return desired.of_service(view, parts, here)
+            return desired.of_service(view, parts, here, self._zone)
         except msgspec.ValidationError as error:
             _log.warning("%s is not served: %s", key, error)
             return {}

@@ -73,11 +73,21 @@ class EndpointConditions(_Struct, frozen=True):
     terminating: bool | None = None
 
 
+class Name(_Struct, frozen=True):
+    name: str = ""
+
+
+class Hints(_Struct, frozen=True):
+    for_nodes: tuple[Name, ...] | None = None
+    for_zones: tuple[Name, ...] | None = None
+
+
 class Endpoint(_Struct, frozen=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions | None = None
     node_name: str = ""
     hostname: str = ""
+    hints: Hints | None = None
 
 
 class EndpointPort(_Struct, frozen=True):
