@@ -1,96 +1,73 @@
-"""Apps, Motet's own kind: the loop that keeps a pod in every slot, as `placement` decides.
+"""Apps, Motet's own kind: the loop that keeps a pod in every slot, as `apps` decides.
 
 Replicated slots are numbered, so a pod that is replaced keeps its number (Swarm's task slots). A global App's slots are the nodes
 its template may run on; the scheduler still decides by way of a node affinity to exactly that node, so resources are counted.
+
+How an update goes is written down before anything is done because of it, and a rollback is one write: the earlier specification
+together with the mark that says so. So whoever goes on after a crash knows which of the two it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from motet.base import names, selectors, timestamps
+from motet.base import selectors
 from motet.base.clock import Clock
-from motet.base.errors import ApiError, NotFound, namespace_terminates
+from motet.base.errors import NotFound
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
-from motet.client.interface import Client
-from motet.controllers import ownership, placement, podview
+from motet.client.interface import Client, PatchType
+from motet.controllers import apphistory, appplacement, apppods, apps, appstatus, ownership
+from motet.controllers.apphistory import AppHistory
+from motet.controllers.apps import Plan, Scene, Want
+from motet.controllers.apptasks import is_active, is_held
+from motet.controllers.apptasks import version_of as task_version
+from motet.controllers.appversion import put_back, version_of
+from motet.controllers.appview import AppSpec, AppStatus, AppView, TaskPod, UpdateRecord
 from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
 from motet.controllers.nodematch import Placing, untolerated
 from motet.controllers.nodes import NodeView
-from motet.controllers.placement import Update, Want
-from motet.controllers.podview import Condition, PodView
-from motet.controllers.templates import template_hash
+from motet.controllers.podwriter import PodWriter
+from motet.controllers.revisions import RevisionView
+from motet.controllers.revisionstore import RevisionStore
 from motet.kinds import app as app_kind
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
-from motet.kinds.tasks import NODE_ANNOTATION, SLOT_LABEL, TEMPLATE_LABEL
-from motet.store.document import Document, Meta
+from motet.kinds import tasks
+from motet.store.document import Document
 from motet.store.table import Table
 
 _PACE = 0.1
 _BATCH = 256
 
 
-class _Replicated(msgspec.Struct, gc=False, frozen=True):
-    replicas: int = 1
-
-
-class _Global(msgspec.Struct, gc=False, frozen=True):
-    pass
-
-
-class _Mode(msgspec.Struct, gc=False, frozen=True, rename={"global_": "global"}):
-    replicated: _Replicated | None = None
-    global_: _Global | None = None
-
-
-class _Update(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    parallelism: int = 1
-    delay_seconds: float = 0
-    order: str = "stop-first"
-
-
-class _AppSpec(msgspec.Struct, gc=False, frozen=True):
-    mode: _Mode = _Mode()
-    update: _Update = _Update()
-    template: dict[str, Any] = {}
-
-
-class AppStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    observed_generation: int = 0
-    replicas: int = 0
-    updated_replicas: int = 0
-    ready_replicas: int = 0
-    available_replicas: int = 0
-    conditions: tuple[Condition, ...] = ()
-    selector: str = ""
-
-
-class AppView(msgspec.Struct, gc=False, frozen=True):
-    metadata: Meta
-    spec: _AppSpec = _AppSpec()
-    status: AppStatus = AppStatus()
-
-
 def slots_of(app: AppView, nodes: Iterable[NodeView]) -> dict[str, Want]:
-    """The slots of an App: numbers when replicated, the nodes its template may run on when global."""
-    if app.spec.mode.global_ is None:
-        replicas = (app.spec.mode.replicated or _Replicated()).replicas
-        return {str(number): Want.RUN for number in range(1, replicas + 1)}
-    spec = msgspec.convert(app.spec.template.get("spec") or {}, Placing)
+    """The slots of an App: numbers when it has replicas, the nodes its pods may run on when it is on every node."""
+    mode = app.spec.mode
+    if not app.everywhere:
+        count = 1 if mode.replicated is None else mode.replicated.replicas
+        if mode.replicated_job is not None:
+            count = mode.replicated_job.total_completions
+        return {str(number): Want.RUN for number in range(1, count + 1)}
+    spec = msgspec.convert(_constrained(app.spec), Placing)
     slots = {}
     for node in nodes:
         want = _suits(spec, node)
         if want is not None:
             slots[node.metadata.name] = want
     return slots
+
+
+def _constrained(spec: AppSpec) -> dict[str, Any]:
+    """The pod specification as the placement narrows it; the template itself stays as it is."""
+    template: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(spec.template.get("spec") or {}))
+    appplacement.constrain(template, spec.placement)
+    return template
 
 
 def _suits(spec: Placing, node: NodeView) -> Want | None:
@@ -103,79 +80,30 @@ def _suits(spec: Placing, node: NodeView) -> Want | None:
     return Want.KEEP if blocked or node.spec.unschedulable else Want.RUN
 
 
-def pod_of(
-    app: Document, kind_reference: Mapping[str, Any], template: str, slot: str, *, on_node: bool
-) -> dict[str, Any]:
-    """The pod for one slot; a global App's is tied to its node."""
-    given = app.decode()["spec"]["template"]
-    metadata = given.get("metadata") or {}
-    labels = {**(metadata.get("labels") or {}), app_kind.LABEL: app.name, TEMPLATE_LABEL: template}
-    annotations = dict(metadata.get("annotations") or {})
-    spec = given["spec"]
-    if on_node:
-        annotations[NODE_ANNOTATION] = slot
-        spec = _tied_to(deepcopy(spec), slot)
-        base = f"{app.name}-"
-    else:
-        labels[SLOT_LABEL] = slot
-        base = f"{app.name}-{slot}-"
-    made: dict[str, Any] = {
-        "name": names.generate(base),
-        "namespace": app.namespace,
-        "labels": labels,
-        "ownerReferences": [kind_reference],
-    }
-    if annotations:
-        made["annotations"] = annotations
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": spec}
+def misplacement(app: AppView, node: Callable[[str], NodeView | None]) -> Callable[[TaskPod], bool]:
+    """Tells of a pod whose node does not fulfil the constraints, or that waits for one by constraints of before."""
+    placement, mark = app.spec.placement, appplacement.fingerprint(app.spec.placement)
+    wanted = appplacement.required(placement)
+
+    def misplaced(pod: TaskPod) -> bool:
+        if not pod.spec.node_name:
+            return (pod.metadata.annotations or {}).get(tasks.PLACEMENT, "") != mark
+        if not placement.constraints:
+            return False
+        found = node(pod.spec.node_name)
+        return found is not None and not wanted.selects(found.metadata.name, found.metadata.labels or {})
+
+    return misplaced
 
 
-def _tied_to(spec: dict[str, Any], node: str) -> dict[str, Any]:
-    affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
-    required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
-    field = {"key": "metadata.name", "operator": "In", "values": [node]}
-    # The terms are alternatives: each is narrowed to the node.
-    terms = required.get("nodeSelectorTerms") or [{}]
-    required["nodeSelectorTerms"] = [
-        {**term, "matchFields": [*(term.get("matchFields") or ()), field]} for term in terms
-    ]
-    return spec
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One App as it was when it was looked at."""
 
-
-def status_of(app: AppView, slots: int, pods: Sequence[PodView], template: str, now: datetime) -> AppStatus:
-    """Counts over the active pods, and whether all that is wanted is there."""
-    active = [pod for pod in pods if podview.is_active(pod)]
-    ready = sum(podview.is_ready(pod) for pod in active)
-    current = [pod for pod in pods if (pod.metadata.labels or {}).get(TEMPLATE_LABEL) == template]
-    updated = sum(podview.is_active(pod) for pod in current)
-    ended = len({placement.slot_of(pod) for pod in current if podview.has_done_its_work(pod)})
-    enough = ready + ended >= slots
-    done = updated == len(active) <= slots <= updated + ended and enough
-    wanted = (
-        ("Available", enough, "AllReady" if enough else "NotAllReady", f"{ready} of {slots} pods are ready"),
-        (
-            "Progressing",
-            not done,
-            "Updated" if done else "Updating",
-            f"{updated} of {slots} pods are of the current template",
-        ),
-    )
-    old = {condition.type: condition for condition in app.status.conditions}
-    conditions = []
-    for type, holds, reason, message in wanted:
-        status = "True" if holds else "False"
-        known = old.get(type)
-        since = known.last_transition_time if known and known.status == status else timestamps.format_time(now)
-        conditions.append(Condition(type, status, reason, message, since))
-    return AppStatus(
-        app.metadata.generation,
-        len(active),
-        updated,
-        ready,
-        ready,
-        tuple(conditions),
-        f"{app_kind.LABEL}={app.metadata.name}",
-    )
+    document: Document
+    app: AppView
+    scene: Scene
+    history: AppHistory
 
 
 class Apps:
@@ -185,6 +113,8 @@ class Apps:
         self._client = client
         self._clock = clock
         self._events = events
+        self._writer = PodWriter(client, events, app_kind.KIND)
+        self._revisions = RevisionStore(client, app_kind.KIND, tasks.TEMPLATE_LABEL)
         self._apps: Table
         self._pods: Table
         self._nodes: Table
@@ -194,93 +124,236 @@ class Apps:
         self._apps = await self._client.table(app_kind.KIND)
         self._pods = await self._client.table(pod_kind.KIND)
         self._nodes = await self._client.table(node_kind.KIND)
+        await self._revisions.open()
         loop: Controller[ObjectKey] = Controller("app", self.reconcile, clock=self._clock, parallelism=8, pace=_PACE)
         loop.watch(self._apps, own_key)
         loop.watch(self._pods, owner_key("App"))
-        loop.watch(self._nodes, self._global_apps)
+        loop.watch(self._revisions.table, owner_key("App"))
+        loop.watch(self._nodes, self._bound_to_nodes)
         await loop.run()
 
-    def _global_apps(self, old: Document | None, new: Document | None) -> list[ObjectKey]:
-        """A node's coming, going, labels and taints concern the global Apps; its heartbeats do not."""
+    def _bound_to_nodes(self, old: Document | None, new: Document | None) -> list[ObjectKey]:
+        """A node's coming, going, labels and taints concern the Apps that think in nodes; its heartbeats do not."""
         before = _place(old) if old else None
         if new is not None and before == _place(new):
             return []
-        return [(each.namespace, each.name) for each in self._apps if each.view(AppView).spec.mode.global_ is not None]
+        return [
+            (each.namespace, each.name)
+            for each in self._apps
+            if (view := each.view(AppView)).everywhere or view.spec.placement.constraints
+        ]
 
     async def reconcile(self, key: ObjectKey) -> float | None:
         """One look at one App."""
         namespace, name = key
         document = self._apps.get(name, namespace)
-        if document is None:
+        if document is None or document.meta.deletion_timestamp is not None:
+            await self._let_go(namespace, name)
+            if document is None:
+                return None
+        look = await self._look(document)
+        if document.meta.deletion_timestamp is not None:
+            await self._write_status(look, look.app.status.update)
             return None
-        app = document.view(AppView)
-        template = template_hash(app.spec.template)
-        slots = slots_of(app, (node.view(NodeView) for node in self._nodes))
-        failure, look_again = "", None
-        if document.meta.deletion_timestamp is None:
-            claims = self._claims(document)
-            await ownership.settle(self._client, pod_kind.KIND, document, app_kind.KIND, claims)
-            update = Update(
-                app.spec.update.parallelism, app.spec.update.delay_seconds, app.spec.update.order == "start-first"
-            )
-            pods = [*claims.mine, *claims.adopt]
-            plan = placement.decide(slots, pods, template, update, self._clock.now())
-            look_again = plan.look_again
-            failure = await self._apply(document, plan, template, on_node=app.spec.mode.global_ is not None)
-        await self._write_status(document, slots, template)
+        plan = apps.decide(look.scene)
+        if plan.roll_back and await self._roll_back(look, plan):
+            return 0.0
+        if plan.record != look.app.status.update:
+            await self._write_status(look, plan.record)
+            self._tell(look, plan.record)
+        failure = await self._apply(look, plan)
+        after = await self._write_status(look, plan.record)
+        live = {task_version(pod) for pod in look.scene.tasks if is_active(pod)}
+        limit = look.app.spec.revision_history_limit
+        await self._revisions.clean(look.history.history, limit, live, apphistory.version_in)
         if failure:
             raise TryAgain(failure)
-        return look_again
+        return plan.look_again if after else 0.0
 
-    def _claims(self, document: Document) -> ownership.Claims[PodView]:
+    async def _look(self, document: Document) -> _Look:
+        app, spec = document.view(AppView), document.decode()["spec"]
+        leaving = document.meta.deletion_timestamp is not None
+        claims = self._claims(document)
+        await ownership.settle(self._client, pod_kind.KIND, document, app_kind.KIND, claims)
+        mine = self._revisions.table.owned_by(document.meta.uid)
+        known = {each.name for each in mine}
+        history = apphistory.decide(
+            document.meta,
+            ownership.reference(document, app_kind.KIND),
+            spec,
+            [each.view(RevisionView) for each in mine],
+            taken=lambda name: name not in known and self._revisions.table.get(name, document.namespace) is not None,
+        )
+        if not leaving:
+            await self._revisions.settle(document, history.history)
+        scene = Scene(
+            app,
+            version_of(spec),
+            slots_of(app, (node.view(NodeView) for node in self._nodes) if app.everywhere else ()),
+            (*claims.mine, *claims.adopt),
+            self._clock.now(),
+            _iteration(app.status, version_of(spec)) if app.is_job else 0,
+            history.other_version,
+            history.other_version,
+            misplacement(app, self._node),
+        )
+        return _Look(document, app, scene, history)
+
+    def _node(self, name: str) -> NodeView | None:
+        found = self._nodes.get(name)
+        return None if found is None else found.view(NodeView)
+
+    def _claims(self, document: Document) -> ownership.Claims[TaskPod]:
         selector = selectors.from_map({app_kind.LABEL: document.name})
         found = {pod.name: pod for pod in self._pods.owned_by(document.meta.uid)}
         found |= {pod.name: pod for pod in self._pods.select(document.namespace, selector)}
-        return ownership.claim(document.meta, selector, (pod.view(PodView) for pod in found.values()))
+        return ownership.claim(document.meta, selector, (pod.view(TaskPod) for pod in found.values()))
 
-    async def _apply(self, app: Document, plan: placement.Plan, template: str, *, on_node: bool) -> str:
-        about = About.document(app, app_kind.KIND.api_version, app_kind.KIND.kind)
-        for start in range(0, len(plan.delete), _BATCH):
-            await asyncio.gather(*(self._stop(about, pod) for pod in plan.delete[start : start + _BATCH]))
-        reference = ownership.reference(app, app_kind.KIND)
-        size, todo = 1, list(plan.create)
-        while todo:
-            batch, todo = todo[:size], todo[size:]
-            bodies = [pod_of(app, reference, template, slot, on_node=on_node) for slot in batch]
-            answers = await asyncio.gather(
-                *(self._client.create(pod_kind.KIND, body, app.namespace) for body in bodies), return_exceptions=True
+    async def _let_go(self, namespace: str, name: str) -> None:
+        """Hold back nothing of an App that is gone or going."""
+        selector = selectors.from_map({app_kind.LABEL: name})
+        found = [pod.view(TaskPod) for pod in self._pods.select(namespace, selector)]
+        await self._release([pod for pod in found if is_held(pod)])
+
+    async def _roll_back(self, look: _Look, plan: Plan) -> bool:
+        """Make the App what it was before, and say so in the same write; False when there is nothing to go back to."""
+        previous = look.history.previous
+        if previous is None:
+            return False
+        changed = look.document.decode()
+        changed["spec"] = put_back(changed["spec"], apphistory.kept_in(previous))
+        reason = plan.record.message if plan.record is not None else ""
+        annotations = changed["metadata"].setdefault("annotations", {})
+        annotations[app_kind.ROLLBACK] = version_of(changed["spec"])
+        annotations[app_kind.ROLLBACK_REASON] = f"rollback initiated: {reason}"
+        await self._client.update(app_kind.KIND, changed)
+        message = f"Rolling back to revision {previous.revision}: {reason}"
+        self._events.event(_about(look.document), WARNING, "RollbackStarted", message)
+        return True
+
+    async def _apply(self, look: _Look, plan: Plan) -> str:
+        document = look.document
+        deletes = [*plan.delete]
+        for pod in plan.stop:
+            # A pod without a node has done nothing worth keeping, and nobody would tell of its end.
+            if look.app.keeps_stopped and pod.spec.node_name:
+                await self._mark(pod)
+            deletes.append(pod)
+        await self._forget(plan.forget)
+        deleted = await self._writer.delete(document, deletes)
+        reference = ownership.reference(document, app_kind.KIND)
+        bodies = (
+            apppods.pod_of(
+                document,
+                reference,
+                new,
+                look.scene.version,
+                iteration=look.scene.iteration,
+                node=self._node(new.slot) if look.app.everywhere else None,
             )
-            for answer in answers:
-                if isinstance(answer, ApiError) and not namespace_terminates(answer):
-                    self._events.event(about, WARNING, "FailedCreate", f"Error creating: {answer.message}")
-                    return answer.message
-                if isinstance(answer, BaseException):
-                    raise answer
-                self._events.event(about, NORMAL, "SuccessfulCreate", f"Created pod: {answer.name}")
-            size = min(size * 2, _BATCH)
-        return ""
+            for new in plan.create
+        )
+        return await self._writer.create(document, bodies, wanted=lambda: self._is(document)) or deleted
 
-    async def _stop(self, about: About, pod: PodView) -> None:
+    async def _mark(self, pod: TaskPod) -> None:
+        """Say that a pod is to stop and to be kept."""
         meta = pod.metadata
+        patch = {
+            "metadata": {
+                "uid": meta.uid,
+                "annotations": {tasks.DESIRED: tasks.SHUTDOWN},
+                "finalizers": [tasks.FINALIZER],
+            }
+        }
+        if meta.deletion_timestamp is not None:
+            return
         with contextlib.suppress(NotFound):
-            await self._client.delete(pod_kind.KIND, meta.name, meta.namespace, uid=meta.uid)
-            self._events.event(about, NORMAL, "SuccessfulDelete", f"Deleted pod: {meta.name}")
+            await self._client.patch(pod_kind.KIND, meta.name, patch, meta.namespace, patch_type=PatchType.STRATEGIC)
 
-    async def _write_status(self, document: Document, slots: Mapping[str, Want], template: str) -> None:
+    async def _forget(self, pods: Sequence[TaskPod]) -> None:
+        await self._release([pod for pod in pods if is_held(pod)])
+
+        async def delete(pod: TaskPod) -> None:
+            with contextlib.suppress(NotFound):
+                await self._client.delete(
+                    pod_kind.KIND, pod.metadata.name, pod.metadata.namespace, uid=pod.metadata.uid
+                )
+
+        leaving = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+        for start in range(0, len(leaving), _BATCH):
+            await asyncio.gather(*(delete(pod) for pod in leaving[start : start + _BATCH]))
+
+    async def _release(self, pods: Sequence[TaskPod]) -> None:
+        patch = {"$deleteFromPrimitiveList/finalizers": [tasks.FINALIZER]}
+
+        async def one(pod: TaskPod) -> None:
+            meta = pod.metadata
+            with contextlib.suppress(NotFound):
+                await self._client.patch(
+                    pod_kind.KIND,
+                    meta.name,
+                    {"metadata": {"uid": meta.uid, **patch}},
+                    meta.namespace,
+                    patch_type=PatchType.STRATEGIC,
+                )
+
+        for start in range(0, len(pods), _BATCH):
+            await asyncio.gather(*(one(pod) for pod in pods[start : start + _BATCH]))
+
+    def _is(self, document: Document) -> bool:
+        """Nobody wants something else meanwhile."""
         current = self._apps.get(document.name, document.namespace)
-        if current is None or current.meta.generation != document.meta.generation:
+        return current is not None and current.meta.generation == document.meta.generation
+
+    def _tell(self, look: _Look, record: UpdateRecord | None) -> None:
+        before = look.app.status.update
+        if record is None or (before is not None and before.state == record.state and before.version == record.version):
             return
-        app = current.view(AppView)
-        pods = [pod.view(PodView) for pod in self._pods.owned_by(current.meta.uid)]
-        # A node that only keeps what it has is not missing a pod.
-        filled = {placement.slot_of(pod) for pod in pods if podview.is_active(pod)}
-        wanted = sum(want is Want.RUN or slot in filled for slot, want in slots.items())
-        status = status_of(app, wanted, pods, template, self._clock.now())
+        kind = WARNING if record.state.endswith("paused") else NORMAL
+        reason = "".join(word.capitalize() for word in record.state.split("_"))
+        reason = reason if reason.startswith("Rollback") else f"Update{'Started' if reason == 'Updating' else reason}"
+        self._events.event(_about(look.document), kind, reason, record.message)
+
+    async def _write_status(self, look: _Look, record: UpdateRecord | None) -> bool:
+        """Say how the App is; False when it has become another meanwhile."""
+        document = look.document
+        current = self._apps.get(document.name, document.namespace)
+        if current is None or current.meta.uid != document.meta.uid:
+            return True
+        if current.meta.generation != document.meta.generation:
+            return False
+        pods = [pod.view(TaskPod) for pod in self._pods.owned_by(current.meta.uid)]
+        app, old = current.view(AppView), look.scene
+        scene = Scene(
+            app,
+            old.version,
+            old.slots,
+            pods,
+            self._clock.now(),
+            old.iteration,
+            old.previous,
+            old.changed,
+            old.misplaced,
+        )
+        previous = look.history.previous
+        names = appstatus.Revisions(look.history.history.name, previous.metadata.name if previous else "")
+        status = appstatus.decide(scene, record, names)
         if status == app.status:
-            return
+            return True
         changed = current.decode()
-        changed["status"] = msgspec.to_builtins(status)
+        changed["status"] = appstatus.document(status)
         await self._client.update(app_kind.KIND, changed, subresource="status")
+        return True
+
+
+def _iteration(status: AppStatus, version: str) -> int:
+    """Which run of a job this is: another one whenever its version is another."""
+    known = status.job.iteration if status.job is not None else 0
+    return known if known and status.version == version else known + 1
+
+
+def _about(document: Document) -> About:
+    return About.document(document, app_kind.KIND.api_version, app_kind.KIND.kind)
 
 
 def _place(node: Document) -> tuple[Any, ...]:

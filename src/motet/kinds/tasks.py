@@ -27,8 +27,12 @@ DESIRED = "motet.dev/desired-state"
 RESTARTS = "motet.dev/restarts"
 RESTART_TIMES = "motet.dev/restart-times"
 PLACEMENT = "motet.dev/placement"
+# The host name of a pod, with placeholders that its node fills in.
+HOSTNAME = "motet.dev/hostname"
 # Keeps a pod that was stopped as history.
 FINALIZER = "motet.dev/task-history"
+# Which of so many pods of an App on a node it may be (placement.maxReplicasPerNode).
+SHARE_LABEL = "motet.dev/node-share"
 
 RUNNING, SHUTDOWN, COMPLETE = "running", "shutdown", "complete"
 # Reasons a container waits for that do not go away by waiting a little.
