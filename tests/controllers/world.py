@@ -102,7 +102,8 @@ async def kubelet(world: World) -> None:
     await run_pods(world.client, world.clock)
 
 
-async def run_pods(client: Client, clock: Clock) -> None:
+async def run_pods(client: Client, clock: Clock, bad: str = "", done: str = "done") -> None:
+    """Pods of the image `bad` fail at once, those of `done` end well."""
     pods = await client.table(pod_kind.KIND)
     todo: asyncio.Queue[Document] = asyncio.Queue()
     pods.listen(lambda old, new: todo.put_nowait(new) if new else None)
@@ -113,10 +114,13 @@ async def run_pods(client: Client, clock: Clock) -> None:
         pod = await todo.get()
         counter += 1
         with contextlib.suppress(ApiError):
-            await run_pod(client, pod, counter, clock)
+            image = pod.decode()["spec"]["containers"][0].get("image")
+            code = 1 if bad and image == bad else 0 if image == done else None
+            await run_pod(client, pod, counter, clock, code)
 
 
-async def run_pod(client: Client, pod: Document, number: int, clock: Clock) -> None:
+async def run_pod(client: Client, pod: Document, number: int, clock: Clock, code: int | None = None) -> None:
+    """`code`: it ends at once with this exit code."""
     body = pod.decode()
     if body["metadata"].get("deletionTimestamp"):
         await client.delete(pod_kind.KIND, pod.name, pod.namespace, uid=pod.meta.uid, grace_seconds=0)
@@ -134,4 +138,11 @@ async def run_pod(client: Client, pod: Document, number: int, clock: Clock) -> N
         "podIPs": [{"ip": address}],
         "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}],
     }
+    if code is not None:
+        ended = {"exitCode": code, "startedAt": now, "finishedAt": now, "reason": "Error" if code else "Completed"}
+        (spec,) = body["spec"]["containers"]
+        told = {"ready": False, "restartCount": 0, "imageID": "", "state": {"terminated": ended}}
+        container = {"name": spec["name"], "image": spec["image"], **told}
+        status |= {"phase": "Failed" if code else "Succeeded", "containerStatuses": [container]}
+        status["conditions"] = [{"type": "Ready", "status": "False", "lastTransitionTime": now}]
     await client.patch(pod_kind.KIND, pod.name, {"status": status}, pod.namespace, subresource="status")

@@ -200,7 +200,10 @@ def task_of(pod: Document) -> Task:
 
 
 def _ended(view: _View) -> bool:
-    return view.status.phase in ("Succeeded", "Failed")
+    """It ended, or its node has nothing left of it."""
+    meta = view.metadata
+    gone = meta.deletion_timestamp is not None and not meta.deletion_grace_period_seconds
+    return gone or view.status.phase in ("Succeeded", "Failed")
 
 
 def _desired(view: _View) -> str:
@@ -223,7 +226,7 @@ def _state(view: _View, container: ContainerStatus) -> str:
         return COMPLETE if view.status.phase == "Succeeded" else "failed"
     if not view.spec.node_name:
         return "pending"
-    if container.state.running is not None:
+    if container.state.running is not None or (view.status.phase == "Running" and not view.status.container_statuses):
         return RUNNING if container.started is not False else "starting"
     waits = container.state.waiting.reason if container.state.waiting else ""
     # In place: it ended, and begins anew in a moment.

@@ -14,22 +14,10 @@ from typing import Any
 import msgspec
 
 from motet.base.timestamps import parse_time
-from motet.controllers.templates import template_hash
-from motet.kinds.tasks import TEMPLATE_LABEL
+from motet.controllers.appversion import version_of
+from motet.kinds.tasks import STUCK, TEMPLATE_LABEL
 from motet.store.document import Document, Meta
 
-# Reasons a container waits for that do not go away by waiting.
-_HOPELESS = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "ErrImageNeverPull",
-        "InvalidImageName",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-    }
-)
 # Crashes are forgiven this often: a program may be waiting for another one in its own way.
 FORGIVEN_RESTARTS = 2
 # Without a health check, running for this long counts as working; after a crash it takes longer to be believed.
@@ -226,11 +214,11 @@ class AppView(_Struct, frozen=True):
 def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceState:
     """The state of the service whose App and pods (of any template) are given."""
     view = app.view(AppView)
-    template = template_hash(view.spec.template)
+    version = version_of(app.decode()["spec"])
     current = [
         pod.view(PodView)
         for pod in pods
-        if (pod.meta.labels or {}).get(TEMPLATE_LABEL) == template and pod.meta.deletion_timestamp is None
+        if (pod.meta.labels or {}).get(TEMPLATE_LABEL) == version and pod.meta.deletion_timestamp is None
     ]
     ready = sum(pod.ready for pod in current)
     ended = [pod for pod in current if pod.status.phase == "Succeeded"]
@@ -260,7 +248,7 @@ def failure_of(pod: PodView, now: datetime) -> Failure | None:
     name = pod.metadata.name
     for status in pod.statuses:
         waiting = status.state.waiting
-        if waiting is not None and waiting.reason in _HOPELESS:
+        if waiting is not None and waiting.reason in STUCK:
             return Failure(waiting.reason, waiting.message or "no details", name, status.name)
         ended = status.last_state.terminated or status.state.terminated
         if waiting is not None and waiting.reason == "CrashLoopBackOff" and status.restart_count >= FORGIVEN_RESTARTS:

@@ -210,7 +210,9 @@ def app(project: Project, service: Service, image: str, known: Externals) -> Jso
         "metadata": {"labels": labels, "annotations": annotations},
         "spec": _pod(project, service, image),
     }
-    return {**document, "spec": {"mode": mode, "template": template}}
+    # Whoever typed `motet up` waits and judges; what crashes while it looks for another service is not held back.
+    update = {"failureAction": "continue"}
+    return {**document, "spec": {"mode": mode, "update": update, "template": template}}
 
 
 def _content(project: Project, service: Service) -> str:
