@@ -118,7 +118,7 @@ class Sim:
                     self.end(pod, 143)
                 else:
                     self.drop(pod)
-            elif pod.status.phase == "Pending":
+            elif pod.status.phase == "Pending" or not is_ready(pod):
                 ready = {"type": "Ready", "status": "True", "lastTransitionTime": self.stamp()}
                 self.change(pod, status={"phase": "Running", "conditions": [ready]})
             elif version_of(pod) == BAD:

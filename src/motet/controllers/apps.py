@@ -338,7 +338,7 @@ def limits(wanted: int, rules: Update) -> tuple[int, int | None]:
     """
     least = math.ceil(wanted * rules.minimum_healthy_percent / 100)
     if rules.maximum_percent is None:
-        return least, None
+        return least if rules.start_first else max(0, min(least, wanted - 1)), None
     most = math.floor(wanted * rules.maximum_percent / 100)
     if wanted and least >= wanted and most <= wanted:
         least = wanted - 1
