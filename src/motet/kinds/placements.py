@@ -50,6 +50,8 @@ def validate_placeholders(spec: Json, everywhere: bool) -> list[FieldError]:
     for path, value, early in _texts(spec, hostname):
         if problem := placeholders.problem(value):
             errors.append(invalid(path, value, problem))
+        elif not everywhere and placeholders.about_node(value.replace("{{.Node.Hostname}}", "")):
+            errors.append(invalid(path, value, "of its node a pod that may run anywhere knows {{.Node.Hostname}} only"))
         elif early and not everywhere and placeholders.about_node(value):
             detail = "the node is not known yet when a pod's volumes are; only global apps may ask for it here"
             errors.append(invalid(path, value, detail))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from motet.kinds import placeholders
+from motet.kinds.placeholders import Values
+from motet.kinds.tasks import HOSTNAME
 from motet.pods.security import ConfigError
 from motet.pods.spec import DnsOption, Pod
 from motet.runtime.interface import DnsConfig
@@ -44,6 +47,9 @@ def hostname(pod: Pod, domain: str) -> str:
 
 
 def _short(pod: Pod) -> str:
+    if given := (pod.metadata.annotations or {}).get(HOSTNAME, ""):
+        known = {".Node.Hostname": pod.spec.node_name, ".Task.ID": pod.metadata.uid}
+        return placeholders.expand(given, Values(known, {}))[:_MOST_NAME].rstrip("-.")
     return (pod.spec.hostname or pod.metadata.name)[:_MOST_NAME].rstrip("-.")
 
 
