@@ -8,28 +8,15 @@ into protobuf classes when the module is imported. Fields that are not listed ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from motet.runtime import messages
 
 # CRI keeps everything it owns in this containerd namespace.
 NAMESPACE = "k8s.io"
 METADATA = (("containerd-namespace", NAMESPACE),)
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "string": _Field.TYPE_STRING,
-    "bytes": _Field.TYPE_BYTES,
-    "int64": _Field.TYPE_INT64,
-    "int32": _Field.TYPE_INT32,
-    "uint32": _Field.TYPE_UINT32,
-    "bool": _Field.TYPE_BOOL,
-}
-
-# message -> field -> (number, type). A type is a scalar, a message of this table, "*X" for repeated X,
-# or "map" for map<string, string>. Enums travel as int32.
-_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+_MESSAGES: messages.Tables = {
     "Empty": {},
     "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
     "Any": {"type_url": (1, "string"), "value": (2, "bytes")},
@@ -88,46 +75,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "VersionResponse": {"version": (1, "string"), "revision": (2, "string")},
 }
 
-_PACKAGE = "motet.containerd"
-
-
-def _add_field(message: descriptor_pb2.DescriptorProto, name: str, number: int, kind: str) -> None:
-    field = message.field.add(name=name, number=number, label=_Field.LABEL_OPTIONAL)
-    if kind == "map":
-        entry_name = f"{name.title()}Entry"
-        entry = message.nested_type.add(name=entry_name)
-        entry.options.map_entry = True
-        _add_field(entry, "key", 1, "string")
-        _add_field(entry, "value", 2, "string")
-        field.label = _Field.LABEL_REPEATED
-        field.type = _Field.TYPE_MESSAGE
-        field.type_name = f".{_PACKAGE}.{message.name}.{entry_name}"
-        return
-    if kind.startswith("*"):
-        field.label = _Field.LABEL_REPEATED
-        kind = kind[1:]
-    if kind in _SCALARS:
-        field.type = _SCALARS[kind]
-    else:
-        field.type = _Field.TYPE_MESSAGE
-        field.type_name = f".{_PACKAGE}.{kind}"
-
-
-def _build(table: Mapping[str, Mapping[str, tuple[int, str]]]) -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="motet/containerd.proto", package=_PACKAGE, syntax="proto3")
-    for message_name, fields in table.items():
-        message = file.message_type.add(name=message_name)
-        for name, (number, kind) in fields.items():
-            _add_field(message, name, number, kind)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call, unused-ignore]
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))  # type: ignore[no-untyped-call, unused-ignore]
-        for name in table
-    }
-
-
-MESSAGE: dict[str, Any] = _build(_MESSAGES)
+MESSAGE: dict[str, Any] = messages.build("motet.containerd", _MESSAGES)
 
 # WriteContentRequest.action
 STAT, WRITE, COMMIT = 0, 1, 2
@@ -149,11 +97,7 @@ _METHODS = {
 
 
 def _codec(method: str) -> dict[str, Any]:
-    request, response = _METHODS[method]
-    return {
-        "request_serializer": MESSAGE[request].SerializeToString,
-        "response_deserializer": MESSAGE[response].FromString,
-    }
+    return messages.codec(MESSAGE, _METHODS[method])
 
 
 def unary(channel: Any, method: str) -> Any:
