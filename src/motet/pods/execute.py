@@ -214,6 +214,7 @@ async def create_container(
             working_dir=spec.working_dir,
             env=tuple(variables.items()),
             mounts=tuple(mounts),
+            devices=tools.volumes.devices(pod, spec),
             labels={model.CONTAINER_NAME: spec.name, **_whose(pod)},
             annotations=_notes(pod, spec, step, message_file),
             stdin=spec.stdin,

@@ -9,16 +9,25 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from motet.base.clock import Clock
 from motet.base.errors import NotFound, ServerError
 from motet.client.interface import Client
-from motet.kinds import configmap, persistentvolume, persistentvolumeclaim, runtimeclass, secret, service
+from motet.kinds import (
+    configmap,
+    csidriver,
+    persistentvolume,
+    persistentvolumeclaim,
+    runtimeclass,
+    secret,
+    service,
+    volumeattachment,
+)
 from motet.kinds.kind import Kind
-from motet.pods.spec import Pod, TokenProjection
+from motet.pods.spec import Pod, Quantity, TokenProjection
 from motet.pods.tokens import PodTokens
 from motet.store.document import Document, Meta
 from motet.store.table import Table
@@ -56,6 +65,8 @@ class ClaimSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 
 class ClaimStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     phase: str = ""
+    capacity: dict[str, Quantity] | None = None
+    conditions: tuple[dict[str, Any], ...] | None = None
 
 
 class ClaimView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -69,9 +80,28 @@ class PathSource(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     type: str | None = None
 
 
+class SecretReference(msgspec.Struct, gc=False, frozen=True):
+    name: str = ""
+    namespace: str = ""
+
+
+class CsiSource(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    driver: str
+    volume_handle: str
+    fs_type: str = ""
+    volume_attributes: dict[str, str] | None = None
+    node_stage_secret_ref: SecretReference | None = None
+    node_publish_secret_ref: SecretReference | None = None
+    node_expand_secret_ref: SecretReference | None = None
+
+
 class VolumeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     host_path: PathSource | None = None
     local: PathSource | None = None
+    csi: CsiSource | None = None
+    access_modes: tuple[str, ...] | None = None
+    mount_options: tuple[str, ...] | None = None
+    capacity: dict[str, Quantity] | None = None
 
 
 class VolumeView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -93,6 +123,41 @@ class ServiceSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 class ServiceView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     metadata: Meta
     spec: ServiceSpec = ServiceSpec()
+
+
+class TokenAudience(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    audience: str = ""
+    expiration_seconds: int | None = None
+
+
+class DriverSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    """What a driver that says nothing gets (Kubernetes API, CSIDriverSpec)."""
+
+    attach_required: bool = True
+    pod_info_on_mount: bool = False
+    requires_republish: bool = False
+    fs_group_policy: str = "ReadWriteOnceWithFSType"
+    volume_lifecycle_modes: tuple[str, ...] = ("Persistent",)
+    token_requests: tuple[TokenAudience, ...] | None = None
+
+
+class _DriverView(msgspec.Struct, gc=False, frozen=True):
+    spec: DriverSpec = DriverSpec()
+
+
+class AttachError(msgspec.Struct, gc=False, frozen=True):
+    message: str = ""
+
+
+class AttachmentStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    attached: bool = False
+    attachment_metadata: dict[str, str] | None = None
+    attach_error: AttachError | None = None
+
+
+class AttachmentView(msgspec.Struct, gc=False, frozen=True):
+    metadata: Meta
+    status: AttachmentStatus = AttachmentStatus()
 
 
 class RuntimeClassView(msgspec.Struct, gc=False, frozen=True):
@@ -163,6 +228,23 @@ class ApiSources:
 
     def forget(self, uid: str) -> None:
         self._tokens.forget(uid)
+
+    async def issued(self, pod: Pod, wanted: TokenProjection) -> tuple[str, float]:
+        """A token and when it ends, in seconds since the epoch. Raises ApiError."""
+        return await self._tokens.issued(pod, wanted)
+
+    async def csi_driver(self, name: str) -> DriverSpec:
+        """How a driver wants to be called; the defaults for one that the API does not know."""
+        document = await self._get(csidriver.KIND, "", name)
+        return DriverSpec() if document is None else document.view(_DriverView).spec
+
+    async def attachment(self, name: str) -> AttachmentView | None:
+        document = await self._get(volumeattachment.KIND, "", name, fresh=True)
+        return None if document is None else document.view(AttachmentView)
+
+    async def grown(self, namespace: str, name: str, status: dict[str, Any]) -> None:
+        """Write what a claim has become. Raises ApiError."""
+        await self._client.patch(persistentvolumeclaim.KIND, name, {"status": status}, namespace, subresource="status")
 
     async def runtime_handler(self, name: str) -> str | None:
         """What the nodes' runtime calls a runtime class."""

@@ -324,6 +324,14 @@ class ClaimVolume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     read_only: bool | None = None
 
 
+class CsiVolume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    driver: str
+    read_only: bool | None = None
+    fs_type: str | None = None
+    volume_attributes: dict[str, str] | None = None
+    node_publish_secret_ref: ObjectRef | None = None
+
+
 class EphemeralVolume(msgspec.Struct, gc=False, frozen=True):
     pass
 
@@ -337,6 +345,7 @@ class Volume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     downward_api: DownwardVolume | None = msgspec.field(default=None, name="downwardAPI")
     projected: ProjectedVolume | None = None
     persistent_volume_claim: ClaimVolume | None = None
+    csi: CsiVolume | None = None
     # Only whether it is there: its claim is made from it elsewhere, and called POD-VOLUME.
     ephemeral: EphemeralVolume | None = None
 

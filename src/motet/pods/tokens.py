@@ -47,6 +47,14 @@ class PodTokens:
 
     async def get(self, pod: Pod, wanted: TokenProjection) -> bytes:
         """A token that counts, made for this pod. Raises ApiError."""
+        return (await self._current(pod, wanted)).text.encode()
+
+    async def issued(self, pod: Pod, wanted: TokenProjection) -> tuple[str, float]:
+        """The same as text, with the seconds since the epoch at which it ends."""
+        current = await self._current(pod, wanted)
+        return current.text, current.expires
+
+    async def _current(self, pod: Pod, wanted: TokenProjection) -> _Token:
         asked = (pod.metadata.uid, wanted.audience or "", wanted.expiration_seconds or _SECONDS)
         async with self._locks.setdefault(asked, asyncio.Lock()):
             known = self._tokens.get(asked)
@@ -57,7 +65,7 @@ class PodTokens:
                 except ServerError:
                     if known is None or now >= known.expires:
                         raise
-            return known.text.encode()
+            return known
 
     def forget(self, uid: str) -> None:
         """The pod is no more."""

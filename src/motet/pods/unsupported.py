@@ -18,6 +18,7 @@ _VOLUMES = frozenset(
         "downwardAPI",
         "projected",
         "persistentVolumeClaim",
+        "csi",
         "ephemeral",
     ]
 )
@@ -88,8 +89,6 @@ def _owners(files: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _container(container: Mapping[str, Any], path: str) -> Iterator[str]:
-    if container.get("volumeDevices"):
-        yield f"{path}.volumeDevices"
     for index, rule in enumerate(container.get("restartPolicyRules") or ()):
         if rule.get("action") != "Restart":
             yield f"{path}.restartPolicyRules[{index}].action={rule.get('action')}"

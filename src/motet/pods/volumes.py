@@ -15,10 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motet.base import quantity
-from motet.pods import env, mounts, payload
+from motet.pods import env, mounts, ownership, payload
+from motet.pods.csi import request
+from motet.pods.csi.request import Wanted
+from motet.pods.csi.volumes import CsiVolumes, VolumeUsage
 from motet.pods.payload import File, Payload
 from motet.pods.security import ConfigError
-from motet.pods.sources import Sources, VolumeView
+from motet.pods.sources import ClaimView, Sources, VolumeView
 from motet.pods.spec import (
     ContainerSpec,
     DownwardVolume,
@@ -52,10 +55,11 @@ class MountFailure(RuntimeFailure):
 class Volumes:
     """The volumes of all pods of the node, below `root`/UID."""
 
-    def __init__(self, root: Path, sources: Sources, place: env.Place) -> None:
+    def __init__(self, root: Path, sources: Sources, place: env.Place, csi: CsiVolumes | None = None) -> None:
         self._root = root
         self._sources = sources
         self._place = place
+        self._csi = csi
 
     def directory(self, uid: str) -> Path:
         """Where everything of one pod is kept."""
@@ -73,16 +77,29 @@ class Volumes:
                 await self._claim(pod, volume, volume.persistent_volume_claim.claim_name)
             elif volume.ephemeral is not None:
                 await self._claim(pod, volume, f"{pod.metadata.name}-{volume.name}", own=True)
+            elif volume.csi is not None:
+                await self._from_driver(pod, volume, request.inline(pod, volume.name, volume.csi), None)
             elif volume.host_path is not None:
                 await asyncio.to_thread(self._host_path, pod, volume, volume.host_path)
             else:
                 await asyncio.to_thread(self._empty, pod, volume)
 
     async def refresh(self, pod: Pod) -> None:
-        """Bring the files that come from the API up to date. Raises MountFailure, ApiError."""
+        """Bring what may change while the pod runs up to date: files from the API, CSI volumes.
+
+        Raises MountFailure, ApiError, RuntimeFailure.
+        """
         for volume in pod.spec.volumes or ():
-            if self.at(pod, volume.name).exists() and (files := await self._files(pod, volume)) is not None:
+            if not self.at(pod, volume.name).exists():
+                continue
+            if (files := await self._files(pod, volume)) is not None:
                 await asyncio.to_thread(self._write, pod, volume, files)
+            elif volume.csi is not None and self._csi is not None:
+                await self._csi.refresh(pod, volume.name, request.inline(pod, volume.name, volume.csi))
+            elif (name := claim_name(pod, volume)) and self._csi is not None and self._csi.has(pod, volume.name):
+                claim, backing = await self._bound(pod, volume, name)
+                if backing.spec.csi is not None:
+                    await self._csi.refresh(pod, volume.name, _behind(volume, backing, claim), claim)
 
     async def mounts(self, pod: Pod, container: ContainerSpec, variables: Mapping[str, str]) -> tuple[Mount, ...]:
         """What to bind into `container`. `variables` are its environment, for subPathExpr. Raises ConfigError."""
@@ -91,23 +108,46 @@ class Volumes:
             found.append(await asyncio.to_thread(self._mount, pod, container, index, mount, variables))
         return tuple(found)
 
+    def devices(self, pod: Pod, container: ContainerSpec) -> tuple[tuple[str, str, str], ...]:
+        """Block volumes for `container`: path on the node, path inside, permissions. Raises ConfigError."""
+        found = []
+        for device in container.volume_devices or ():
+            name, inside = device["name"], device["devicePath"]
+            source = self.at(pod, name)
+            if not source.is_block_device():
+                raise ConfigError(f'volume "{name}" is no device: it belongs into volumeMounts, not volumeDevices')
+            volume = next(each for each in pod.spec.volumes or () if each.name == name)
+            found.append((os.readlink(source), inside, "r" if _read_only(volume) else "mrw"))
+        return tuple(found)
+
     async def teardown(self, uid: str, *, everything: bool) -> None:
         """Unmount and remove a pod's volumes; with `everything` its whole directory. Data behind links stays."""
         directory = self.directory(uid)
         self._sources.forget(uid)
 
-        def remove() -> None:
+        def unmount() -> None:
             for point in mounts.below(directory):
                 mounts.unmount(point)
+
+        def remove() -> None:
             for part in [directory] if everything else [directory / "volumes", directory / "subpaths"]:
                 if part.is_dir():
                     shutil.rmtree(part)
 
+        await asyncio.to_thread(unmount)
+        if self._csi is not None:
+            # After what is pinned of them: a driver cannot take back what is mounted elsewhere too.
+            await self._csi.unmount(uid)
         await asyncio.to_thread(remove)
 
     def on_disk(self) -> list[str]:
-        """The uids of pods that have a directory here."""
-        return [path.name for path in self._root.iterdir()] if self._root.is_dir() else []
+        """The uids of pods that have a directory here, or something of a CSI driver."""
+        own = [path.name for path in self._root.iterdir()] if self._root.is_dir() else []
+        return own if self._csi is None else sorted({*own, *self._csi.uids()})
+
+    async def usage(self, uid: str) -> list[VolumeUsage]:
+        """Of those of a pod's volumes whose drivers can say."""
+        return [] if self._csi is None else await self._csi.usage(uid)
 
     # --- volumes of each kind -----------------------------------------------------------------------------------------
 
@@ -121,7 +161,7 @@ class Volumes:
             new = True
         if new:
             target.chmod(0o777)
-            _own(target, pod.spec.security_context.fs_group)
+            ownership.give(target, pod.spec.security_context.fs_group)
 
     def _host_path(self, pod: Pod, volume: Volume, source: HostPath) -> None:
         problem = check_host_path(Path(source.path), source.type or "")
@@ -141,20 +181,44 @@ class Volumes:
         if claim.metadata.deletion_timestamp and not self.at(pod, volume.name).is_symlink():
             where = pod.metadata.namespace
             raise MountFailure(volume.name, f"can't start pod because PVC {where}/{name} is being deleted")
+        _, backing = await self._bound(pod, volume, name, claim)
+        if backing.spec.csi is not None:
+            await self._from_driver(pod, volume, _behind(volume, backing, claim), claim)
+        else:
+            await asyncio.to_thread(self._backing, pod, volume, claim, backing)
+
+    async def _bound(
+        self, pod: Pod, volume: Volume, name: str, claim: ClaimView | None = None
+    ) -> tuple[ClaimView, VolumeView]:
+        """A claim with its volume."""
+        claim = claim or await self._sources.claim(pod.metadata.namespace, name)
+        if claim is None:
+            raise MountFailure(volume.name, f'persistentvolumeclaim "{name}" not found')
         if claim.status.phase != "Bound" or not claim.spec.volume_name:
             raise MountFailure(volume.name, f'persistentvolumeclaim "{name}" is not bound to a volume yet')
-        if claim.spec.volume_mode != "Filesystem":
-            raise MountFailure(volume.name, f'persistentvolumeclaim "{name}": volumeMode Block is not supported')
         backing = await self._sources.volume(claim.spec.volume_name)
         if backing is None:
             raise MountFailure(volume.name, f'persistentvolume "{claim.spec.volume_name}" not found')
-        await asyncio.to_thread(self._backing, pod, volume, backing)
+        return claim, backing
 
-    def _backing(self, pod: Pod, volume: Volume, backing: VolumeView) -> None:
+    async def _from_driver(self, pod: Pod, volume: Volume, wanted: Wanted, claim: ClaimView | None) -> None:
+        if self._csi is None:
+            raise MountFailure(volume.name, "this node has no place for CSI drivers")
+        try:
+            target = await self._csi.mount(pod, volume.name, wanted, claim)
+        except (RuntimeFailure, OSError) as error:
+            raise MountFailure(wanted.name, str(error)) from error
+        await asyncio.to_thread(self._point, pod, volume, str(target))
+
+    def _backing(self, pod: Pod, volume: Volume, claim: ClaimView, backing: VolumeView) -> None:
+        if claim.spec.volume_mode != "Filesystem":
+            why = "volumeMode Block is only to be had of a CSI driver"
+            raise MountFailure(volume.name, f'persistentvolumeclaim "{claim.metadata.name}": {why}')
         source = backing.spec.local or backing.spec.host_path
         if source is None:
             raise MountFailure(
-                volume.name, f'persistentvolume "{backing.metadata.name}" has neither a local nor a hostPath source'
+                volume.name,
+                f'persistentvolume "{backing.metadata.name}" has no source that this node knows (csi, local, hostPath)',
             )
         path = Path(source.path)
         ours = LOCAL_PATH_FINALIZER in (backing.metadata.finalizers or ())
@@ -167,7 +231,7 @@ class Volumes:
             raise MountFailure(volume.name, f"path {source.path} {problem}")
         if ours or backing.spec.local is not None:
             context = pod.spec.security_context
-            _own(path, context.fs_group, always=context.fs_group_change_policy != "OnRootMismatch")
+            ownership.give(path, context.fs_group, always=context.fs_group_change_policy != "OnRootMismatch")
         self._point(pod, volume, source.path)
 
     def _point(self, pod: Pod, volume: Volume, path: str) -> None:
@@ -301,13 +365,29 @@ class Volumes:
         source = self.at(pod, mount.name)
         if source.is_symlink():
             source = Path(os.readlink(source))
+        if claim_name(pod, volume) and source.is_block_device():
+            raise ConfigError(f'volume "{mount.name}" is a device: it belongs into volumeDevices, not volumeMounts')
         sub_path = env.expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
         if sub_path:
             pinned = self.directory(pod.metadata.uid) / "subpaths" / container.name / str(index)
             source = _pin(source, sub_path, pinned)
-        claim = volume.persistent_volume_claim
-        read_only = bool(mount.read_only) or (claim is not None and bool(claim.read_only)) or _from_api(volume)
+        read_only = bool(mount.read_only) or _read_only(volume) or _from_api(volume)
         return Mount(str(source), mount.mount_path, read_only, _PROPAGATION[mount.mount_propagation])
+
+
+def claim_name(pod: Pod, volume: Volume) -> str:
+    """The claim that a volume of a pod is, or an empty string."""
+    if volume.persistent_volume_claim is not None:
+        return volume.persistent_volume_claim.claim_name
+    return f"{pod.metadata.name}-{volume.name}" if volume.ephemeral is not None else ""
+
+
+def _behind(volume: Volume, backing: VolumeView, claim: ClaimView) -> Wanted:
+    return request.persistent(backing, claim, read_only=_read_only(volume))
+
+
+def _read_only(volume: Volume) -> bool:
+    return any(source is not None and bool(source.read_only) for source in (volume.persistent_volume_claim, volume.csi))
 
 
 def _from_api(volume: Volume) -> bool:
@@ -388,23 +468,3 @@ def check_host_path(path: Path, kind: str) -> str:
         return "" if is_kind(path.stat().st_mode) else problem
     except OSError as error:
         return f"cannot be used: {error.strerror}"
-
-
-def _own(path: Path, group: int | None, *, always: bool = True) -> None:
-    """Give a writable volume to the pod's fsGroup: group ownership all the way down, new files inherit it.
-
-    Unless `always`, a volume whose root looks right already is left alone, however much there is in it.
-    """
-    if group is None:
-        return
-    found = path.stat()
-    if not always and found.st_gid == group and found.st_mode & stat.S_ISGID:
-        return
-    for directory, _, names in os.walk(path):
-        for name in names:
-            inner = Path(directory) / name
-            os.chown(inner, -1, group, follow_symlinks=False)
-            if not inner.is_symlink():
-                inner.chmod(stat.S_IMODE(inner.stat().st_mode) | 0o660)
-        os.chown(directory, -1, group)
-        Path(directory).chmod(stat.S_IMODE(Path(directory).stat().st_mode) | 0o2770)

@@ -461,8 +461,10 @@ def _reason(step: Step, error: Exception) -> str:
 
 
 def _follows_api(pod: Pod) -> bool:
-    """Whether a volume's files may change while the pod runs."""
+    """Whether something of a volume may change while the pod runs."""
     return any(
-        (volume.config_map, volume.secret, volume.downward_api, volume.projected) != (None,) * 4
+        any((volume.config_map, volume.secret, volume.downward_api, volume.projected, volume.csi))
+        or volume.persistent_volume_claim is not None
+        or volume.ephemeral is not None
         for volume in pod.spec.volumes or ()
     )

@@ -1,0 +1,1 @@
+"""Volumes of CSI drivers in pods."""
