@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +74,22 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    driver = CsiDriver(tmp_path / "driver", tmp_path / "kubelet", NAME)
+def short_path() -> Iterator[Path]:
+    """A socket's path may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="csi", dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def world(short_path: Path) -> AsyncIterator[World]:
+    driver = CsiDriver(short_path / "driver", short_path / "kubelet", NAME)
     await driver.start()
-    made = World(tmp_path / "kubelet", driver)
+    made = World(short_path / "kubelet", driver)
     await made.register()
     yield made
     await made.drivers[NAME].driver.close()
     await driver.stop()
-    left = mounts.below(tmp_path)
+    left = mounts.below(short_path)
     for point in left:
         mounts.unmount(point)
     assert left == []
