@@ -88,10 +88,10 @@ class CsiDriver:
         path.unlink(missing_ok=True)
         server = grpc.aio.server()
         services: dict[str, dict[str, Any]] = {}
-        for full in _ALL:
+        for full, types in _ALL.items():
             service, method = full.split("/")
             if service.startswith(package):
-                services.setdefault(service, {})[method] = self._handler(method, *_ALL[full])
+                services.setdefault(service, {})[method] = self._handler(method, *types)
         handlers = [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
         server.add_generic_rpc_handlers(tuple(handlers))
         server.add_insecure_port(f"unix://{path}")

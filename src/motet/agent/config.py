@@ -71,12 +71,19 @@ class AgentConfig:
     # Sysctls beyond the safe ones that pods may set; `kernel.msg*` stands for all that begin so.
     unsafe_sysctls: tuple[str, ...] = ()
 
+    # What drivers in pods know as `/var/lib/kubelet`: their sockets and volumes; None: below `data_dir`.
+    kubelet_dir: Path | None = None
+
     # Files of pods that this node runs of its own accord; None: below `data_dir`.
     manifests_dir: Path | None = None
 
     @property
     def manifests(self) -> Path:
         return self.manifests_dir or self.data_dir / "manifests"
+
+    @property
+    def kubelet(self) -> Path:
+        return self.kubelet_dir or self.data_dir / "kubelet"
 
     @property
     def containerd(self) -> ContainerdConfig:

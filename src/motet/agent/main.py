@@ -22,6 +22,7 @@ from motet.agent import machine, tuning
 from motet.agent.config import AgentConfig
 from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
+from motet.agent.plugins import Plugins
 from motet.agent.renewal import Renewal
 from motet.agent.sampling import Sampler
 from motet.agent.server import AgentServer
@@ -41,6 +42,7 @@ from motet.network.config import NetworkConfig
 from motet.network.node import NodeNetwork
 from motet.pods.actions import Actions
 from motet.pods.config import PodsConfig
+from motet.pods.csi.volumes import CsiVolumes
 from motet.pods.env import Place
 from motet.pods.execute import Tools
 from motet.pods.hosts import ClusterDns
@@ -166,7 +168,12 @@ async def _run_parts(
     net: Network,
     clock: Clock,
 ) -> None:
-    tools = replace(build_tools(config, client, runtime, clock, net.roster), drained=net.drained)
+    plugins = Plugins(config.kubelet, client, clock, config.node_name, lambda: node.uid)
+    sources = ApiSources(client, clock)
+    csi = CsiVolumes(config.kubelet, sources, clock, config.node_name, plugins.drivers)
+    csi.announce, node.volumes_in_use = node.announce, csi.in_use
+    made = build_tools(config, client, runtime, clock, net.roster, sources, csi)
+    tools = replace(made, drained=net.drained)
     manager = Manager(client, tools)
     sampler = Sampler(manager, tools.cgroups, clock)
     server = AgentServer(
@@ -191,6 +198,7 @@ async def _run_parts(
         "pods": manager.run,
         "heartbeats": node.run,
         "local volumes": volumes.run,
+        "CSI drivers": plugins.run,
         "static pods": static.run,
         "unused images": tidy.images.run,
         "figures": sampler.run,
@@ -210,7 +218,15 @@ async def _run_parts(
         await tools.actions.close()
 
 
-def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock: Clock, isolation: Isolation) -> Tools:
+def build_tools(
+    config: AgentConfig,
+    client: Client,
+    runtime: CriRuntime,
+    clock: Clock,
+    isolation: Isolation,
+    sources: ApiSources,
+    csi: CsiVolumes,
+) -> Tools:
     """What the steps of pods work with on this node."""
     found = machine.look(config.data_dir)
     place = Place(
@@ -235,7 +251,6 @@ def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock:
         kept_logs=config.kept_logs,
         unsafe_sysctls=config.unsafe_sysctls,
     )
-    sources = ApiSources(client, clock)
     return Tools(
         config=pods,
         client=client,
@@ -243,7 +258,7 @@ def build_tools(config: AgentConfig, client: Client, runtime: CriRuntime, clock:
         clock=clock,
         recorder=EventRecorder(client, clock, "kubelet", config.node_name),
         sources=sources,
-        volumes=Volumes(config.pods_dir, sources, place),
+        volumes=Volumes(config.pods_dir, sources, place, csi),
         images=Images(runtime, sources),
         actions=Actions(runtime),
         cgroups=Cgroups(),

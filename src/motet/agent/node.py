@@ -193,6 +193,9 @@ class NodeAgent:
         self._uid = ""
         self._removed: asyncio.Future[str] | None = None
         self.pressures: Callable[[], Collection[str]] = tuple
+        self._writing = asyncio.Lock()
+        # Attached volumes that pods here have, or are about to have.
+        self.volumes_in_use: Callable[[], Sequence[str]] = tuple
         self.starting = "the agent is starting"
 
     @property
@@ -258,6 +261,10 @@ class NodeAgent:
         except ApiError as error:
             _log.warning("a change of the node's conditions not told yet: %s", error)
 
+    async def announce(self) -> None:
+        """As `tell`, and the cluster has heard of it when this returns. Raises ApiError."""
+        await self._write_status()
+
     async def _status(self, advertised: Mapping[str, str]) -> Json:
         not_ready, version, images = self.starting, "containerd://unknown", []
         try:
@@ -268,9 +275,15 @@ class NodeAgent:
         except RuntimeFailure as failure:
             not_ready = f"container runtime is down: {failure}"
         facts = Facts(self._machine, self.pressures(), version, not_ready, images, advertised)
-        return status_of(self._config, facts, self._written.get("conditions", ()), self._clock.now())
+        status = status_of(self._config, facts, self._written.get("conditions", ()), self._clock.now())
+        return {**status, "volumesInUse": list(self.volumes_in_use())}
 
     async def _write_status(self) -> None:
+        # One after the other: what is written last must not be what was looked at first.
+        async with self._writing:
+            await self._write_what_is()
+
+    async def _write_what_is(self) -> None:
         held = (await self._client.get(node_kind.KIND, self._config.node_name)).decode().get("status", {})
         foreign = self._foreign_conditions(held)
         advertised = extended(held.get("capacity") or {})

@@ -90,6 +90,7 @@ def shown(config: AgentConfig) -> dict[str, Any]:
         "maxPods": config.max_pods,
         "podPidsLimit": config.pids_per_pod or -1,
         "port": config.port,
+        "rootDir": str(config.kubelet),
         "staticPodPath": str(config.manifests),
         "systemReserved": {
             "cpu": quantity.format_millis(config.reserved_cpu_millis),
@@ -156,6 +157,12 @@ def _images(part: str, read: Callable[[Any], float]) -> Callable[[Any], dict[str
     return lambda value: {f"image_{part}": read(value)}
 
 
+def _absolute(value: Any) -> Path:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    return Path(value)
+
+
 def _percent(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value <= 100:
         raise ValueError("must be a whole number from 0 to 100")
@@ -174,6 +181,8 @@ _FIELDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "imageMinimumGCAge": _images("least_age", lambda value: parse_duration(str(value))),
     "maxPods": _whole("max_pods", 1),
     "podPidsLimit": _pids,
+    # The kubelet has no field for it, only the flag --root-dir.
+    "rootDir": lambda value: {"kubelet_dir": _absolute(value)},
     "staticPodPath": lambda value: {"manifests_dir": Path(str(value))},
     "systemReserved": _reserved,
 }

@@ -14,6 +14,8 @@ from motet.kinds.podspec.mirror import MIRROR
 
 # What an agent tells of its machine.
 _OWN_LABELS = frozenset({"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"})
+# What a driver for volumes may tell of the place, once: nobody's pods are drawn away from where they were.
+_PLACE = frozenset({"topology.kubernetes.io/region", "topology.kubernetes.io/zone"})
 _RESERVED = ("kubernetes.io", "k8s.io", "motet.dev")
 
 
@@ -31,6 +33,11 @@ def node_restriction(request: Request) -> None:
             _only_status(request)
         case "core/persistentvolumes":
             _only_finalizers(request)
+        case "core/persistentvolumeclaims":
+            _only_growth(request)
+        case "storage.k8s.io/csinodes":
+            if request.name != node:
+                raise refusal(request, f"node {node!r} has one CSINode, named after it")
         case "coordination.k8s.io/leases":
             if request.name != node:
                 raise refusal(request, f"node {node!r} has one lease, named after it")
@@ -49,7 +56,8 @@ def _own_node(request: Request) -> None:
     _own_key(request, was, now)
     before, after = was.get("labels") or {}, now.get("labels") or {}
     for key in before.keys() | after.keys():
-        if before.get(key) != after.get(key) and key not in _OWN_LABELS and _reserved(key):
+        first = key in _PLACE and key not in before
+        if before.get(key) != after.get(key) and key not in _OWN_LABELS and not first and _reserved(key):
             raise refusal(request, f"a node may not change its own label {key}")
 
 
@@ -107,6 +115,17 @@ def _only_finalizers(request: Request) -> None:
         raise refusal(request, "a node may change nothing of a volume but its finalizers")
 
 
+def _only_growth(request: Request) -> None:
+    if _without_growth(request.old) != _without_growth(request.new):
+        raise refusal(request, "a node may change nothing of a claim but its status.capacity and status.conditions")
+
+
+def _without_growth(document: Json | None) -> Json:
+    found = _without_finalizers(document)
+    status = {key: value for key, value in (found.get("status") or {}).items() if key not in ("capacity", "conditions")}
+    return {**found, "status": status, "finalizers": ((document or {}).get("metadata") or {}).get("finalizers")}
+
+
 def _without_finalizers(document: Json | None) -> Json:
     document = document or {}
     metadata = {
@@ -129,7 +148,7 @@ NODE_RESTRICTION = (
     Plugin(
         "NodeRestriction",
         node_restriction,
-        resources=("core/nodes", "core/pods", "core/persistentvolumes"),
+        resources=("core/nodes", "core/pods", "core/persistentvolumes", "core/persistentvolumeclaims"),
         verbs=("UPDATE",),
         subresources=True,
         template_safe=True,
@@ -137,7 +156,7 @@ NODE_RESTRICTION = (
     Plugin(
         "NodeRestriction",
         node_restriction,
-        resources=("coordination.k8s.io/leases", "core/events", "events.k8s.io/events"),
+        resources=("coordination.k8s.io/leases", "core/events", "events.k8s.io/events", "storage.k8s.io/csinodes"),
         verbs=("CREATE",),
     ),
     Plugin("NodeRestriction", node_restriction, resources=("core/pods",), verbs=("CREATE",), template_safe=True),

@@ -53,5 +53,6 @@ def command(data_dir: Path, verbose: bool) -> None:
         table=settings.table,
         node_grace=settings.node_grace,
         encrypted=settings.encrypted,
+        kubelet_dir=machine.kubelet_dir,
     )
     uvloop.run(run_until_told(apply(config, data_dir / FILE)))

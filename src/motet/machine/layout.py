@@ -21,6 +21,9 @@ from motet.base.files import write_atomically
 from motet.identity.messages import NODE_GRACE
 
 DATA_DIR = Path("/var/lib/motet")
+KUBELET_DIR = Path("/var/lib/kubelet")
+# Files that a kubelet has there, and Motet never.
+_KUBELETS_OWN = ("config.yaml", "cpu_manager_state", "memory_manager_state")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -85,6 +88,13 @@ class Machine:
     @property
     def agent_dir(self) -> Path:
         return self.data_dir / "agent"
+
+    @property
+    def kubelet_dir(self) -> Path:
+        """Sockets and volumes of CSI drivers: where these look for them, unless that is taken by a kubelet of its own."""
+        if self.is_default and not any((KUBELET_DIR / each).exists() for each in _KUBELETS_OWN):
+            return KUBELET_DIR
+        return self.agent_dir / "kubelet"
 
     @property
     def volumes_dir(self) -> Path:

@@ -24,6 +24,7 @@ RESOURCES = (
     "core/secrets",
     "networking.k8s.io/ingresses",
     "networking.k8s.io/ingressclasses",
+    "storage.k8s.io/volumeattachments",
 )
 
 
@@ -105,6 +106,31 @@ async def test_a_volume_opens_to_the_node_whose_pod_uses_its_claim(cache: Cache)
     # A volume that claims to be the claim's, which the claim knows nothing of, stays closed.
     put(cache, "core/persistentvolumes", "x", 4, namespace="", spec={"claimRef": {"namespace": "a", "name": "claim"}})
     assert not graph.volume_of("n1", "x")
+
+
+async def test_the_secrets_that_a_driver_needs_on_a_node_open_to_the_node_that_has_the_volume(cache: Cache) -> None:
+    graph = NodeGraph(cache)
+    csi = {
+        "nodeStageSecretRef": {"namespace": "vault", "name": "stage"},
+        "controllerPublishSecretRef": {"namespace": "vault", "name": "control"},
+    }
+    spec = {"claimRef": {"namespace": "a", "name": "claim"}, "csi": csi}
+    put(cache, "core/persistentvolumes", "pv", 1, namespace="", spec=spec)
+    put(cache, "core/persistentvolumeclaims", "claim", 2, spec={"volumeName": "pv"})
+    assert not graph.opens("n1", "vault", "stage")
+    put(cache, "core/pods", "p", 3, spec=POD)
+    assert graph.opens("n1", "vault", "stage")
+    assert not graph.opens("n2", "vault", "stage")
+    assert not graph.opens("n1", "vault", "control")
+    put(cache, "core/persistentvolumes", "pv", 4, namespace="", spec={**spec, "csi": {}})
+    assert not graph.opens("n1", "vault", "stage")
+
+
+async def test_an_attachment_opens_to_its_node(cache: Cache) -> None:
+    graph = NodeGraph(cache)
+    put(cache, "storage.k8s.io/volumeattachments", "at", 1, namespace="", spec={"nodeName": "n1"})
+    assert graph.attachment_of("n1", "at")
+    assert not graph.attachment_of("n2", "at")
 
 
 async def test_a_volume_that_lies_on_one_node_is_that_nodes(cache: Cache) -> None:

@@ -95,7 +95,9 @@ async def world(short_path: Path) -> AsyncIterator[World]:
     assert left == []
 
 
-def wanted(handle: str = "vol-1", *, claim: ClaimView | None = None, capacity: str = "1Gi", **csi: Any) -> request.Wanted:
+def wanted(
+    handle: str = "vol-1", *, claim: ClaimView | None = None, capacity: str = "1Gi", **csi: Any
+) -> request.Wanted:
     spec = {
         "csi": {"driver": NAME, "volumeHandle": handle, "volumeAttributes": {"a": "b"}, **csi},
         "accessModes": ["ReadWriteOnce"],
@@ -279,6 +281,9 @@ async def test_a_device_comes_to_be_where_drivers_look_for_it(world: World):
     at = await world.csi.mount(a_pod(), "v", wanted(claim=device))
     assert at == world.root / "plugins/kubernetes.io/csi/volumeDevices/publish/pv-vol-1/u1"
     assert at.is_char_device()
-    assert calls(world.driver.base, "NodeStageVolume")[0]["volume_capability"] == {"block": {}, "access_mode": {"mode": 1}}
+    assert calls(world.driver.base, "NodeStageVolume")[0]["volume_capability"] == {
+        "block": {},
+        "access_mode": {"mode": 1},
+    }
     await world.csi.unmount("u1")
     assert not at.exists()

@@ -132,13 +132,35 @@ class _Affinity(msgspec.Struct, gc=False, frozen=True):
     required: _Required | None = None
 
 
+class _SecretReference(msgspec.Struct, gc=False, frozen=True):
+    name: str = ""
+    namespace: str = ""
+
+
+class _CsiSource(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    """The secrets that a driver needs on the node; those of its controller are not for nodes."""
+
+    node_stage_secret_ref: _SecretReference | None = None
+    node_publish_secret_ref: _SecretReference | None = None
+    node_expand_secret_ref: _SecretReference | None = None
+
+
 class _VolumeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    csi: _CsiSource | None = None
     claim_ref: _ClaimRef | None = None
     node_affinity: _Affinity | None = None
 
 
 class _VolumeView(msgspec.Struct, gc=False, frozen=True):
     spec: _VolumeSpec = _VolumeSpec()
+
+
+class _AttachmentSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
+class _AttachmentView(msgspec.Struct, gc=False, frozen=True):
+    spec: _AttachmentSpec = _AttachmentSpec()
 
 
 class _Typed(msgspec.Struct, gc=False, frozen=True):
@@ -224,10 +246,16 @@ class NodeGraph:
         self._secrets = cache.table("core/secrets")
         self._ingresses = cache.table("networking.k8s.io/ingresses")
         self._classes = cache.table("networking.k8s.io/ingressclasses")
+        self._attachments = cache.table("storage.k8s.io/volumeattachments")
+        # Which volumes need a secret (namespace, name) on their node.
+        self._opened_by: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._uses: defaultdict[str, Counter[Reference]] = defaultdict(Counter)
         self._unlisten: list[Callable[[], None]] = [self._pods.listen(self._changed)]
+        self._unlisten.append(self._volumes.listen(self._volume_changed))
         for pod in self._pods:
             self._changed(None, pod)
+        for volume in self._volumes:
+            self._volume_changed(None, volume)
 
     def close(self) -> None:
         for unlisten in self._unlisten:
@@ -275,6 +303,23 @@ class NodeGraph:
         found = self._volumes.get(name)
         return found is not None and found.meta.deletion_timestamp is not None and self.lies_on(node, found)
 
+    def opens(self, node: str, namespace: str, secret: str) -> bool:
+        """Whether a volume that a pod on `node` has needs the secret there."""
+        return any(self.volume_of(node, name) for name in self._opened_by.get((namespace, secret), ()))
+
+    def attachment_of(self, node: str, name: str) -> bool:
+        """Whether `name` is the attachment of a volume to `node`. One that is not there may be asked for: it tells nothing."""
+        found = self._attachments.get(name)
+        return found is None or found.view(_AttachmentView).spec.node_name == node
+
+    def _volume_changed(self, old: Document | None, new: Document | None) -> None:
+        for key in _secrets(old) - _secrets(new):
+            self._opened_by[key].discard(old.name if old is not None else "")
+            if not self._opened_by[key]:
+                del self._opened_by[key]
+        for key in _secrets(new):
+            self._opened_by[key].add(new.name if new is not None else "")
+
     @staticmethod
     def lies_on(node: str, volume: Document) -> bool:
         """Whether a volume's data is on one node only, and that is `node`."""
@@ -314,6 +359,14 @@ class NodeGraph:
                 del used[reference]
         if not used:
             del self._uses[node]
+
+
+def _secrets(volume: Document | None) -> set[tuple[str, str]]:
+    csi = volume.view(_VolumeView).spec.csi if volume is not None else None
+    if csi is None:
+        return set()
+    named = (csi.node_stage_secret_ref, csi.node_publish_secret_ref, csi.node_expand_secret_ref)
+    return {(each.namespace, each.name) for each in named if each is not None and each.name}
 
 
 def _same_spec(old: Document, new: Document) -> bool:

@@ -29,6 +29,10 @@ class Graph(Protocol):
 
     def leaving_volume_of(self, node: str, name: str) -> bool: ...
 
+    def opens(self, node: str, namespace: str, secret: str) -> bool: ...
+
+    def attachment_of(self, node: str, name: str) -> bool: ...
+
     def event_from(self, node: str, namespace: str, name: str) -> bool | None: ...
 
 
@@ -48,6 +52,7 @@ _COMMON = frozenset(
         ("networking.k8s.io", "ingressclasses"),
         ("networking.k8s.io", "ingresses"),
         ("networking.k8s.io", "networkpolicies"),
+        ("storage.k8s.io", "csidrivers"),
         ("storage.k8s.io", "storageclasses"),
         ("node.k8s.io", "runtimeclasses"),
         ("motet.dev", "networks"),
@@ -73,6 +78,9 @@ class NodeRules:
             ("", "serviceaccounts"): (_GET, self._used),
             ("", "serviceaccounts/token"): (frozenset({"create"}), self._used),
             ("", "persistentvolumeclaims"): (_READ, self._used),
+            ("", "persistentvolumeclaims/status"): (_STATUS, self._used),
+            ("storage.k8s.io", "csinodes"): (_GET | _EVENTS | {"delete"}, self._csi_node),
+            ("storage.k8s.io", "volumeattachments"): (_GET, self._attachment),
             ("", "persistentvolumes"): (_READ | {"patch"}, self._volume),
             ("", "events"): (_EVENTS, self._event),
             ("events.k8s.io", "events"): (_EVENTS, self._event),
@@ -112,6 +120,7 @@ class NodeRules:
         if not name or not asked.namespace:
             return Decision(False, f"node {node!r} may read {asked.resource} only one by one, by name")
         served = asked.resource == "secrets" and asked.verb == "get" and self._graph.serves(asked.namespace, name)
+        served = served or (asked.resource == "secrets" and self._graph.opens(node, asked.namespace, name))
         if not served and not self._graph.uses(node, asked.resource, asked.namespace, name):
             return Decision(False, f"no pod on node {node!r} uses it")
         return Decision(True, _ALLOWED)
@@ -130,6 +139,17 @@ class NodeRules:
         if not name or not self._graph.volume_of(node, name):
             return Decision(False, f"it is not among the volumes of node {node!r}")
         return Decision(True, _ALLOWED)
+
+    def _csi_node(self, node: str, asked: Attributes) -> Decision:
+        # The name of a new one is in its body, and is asked about again when that has been read.
+        if asked.one_name == node or (asked.verb == "create" and not asked.name):
+            return Decision(True, _ALLOWED)
+        return Decision(False, f'node "{node}" has one CSINode, named after it')
+
+    def _attachment(self, node: str, asked: Attributes) -> Decision:
+        if asked.name and self._graph.attachment_of(node, asked.name):
+            return Decision(True, _ALLOWED)
+        return Decision(False, f"it is no attachment of a volume to node {node!r}")
 
     def _event(self, node: str, asked: Attributes) -> Decision:
         if asked.verb == "create":
@@ -184,6 +204,12 @@ class _Nothing:
         return False
 
     def leaving_volume_of(self, node: str, name: str) -> bool:
+        return False
+
+    def opens(self, node: str, namespace: str, secret: str) -> bool:
+        return False
+
+    def attachment_of(self, node: str, name: str) -> bool:
         return False
 
     def event_from(self, node: str, namespace: str, name: str) -> bool | None:
