@@ -18,6 +18,7 @@ from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.admissionpolicies import AdmissionPolicyChecks
 from motet.controllers.apiservices import ApiServices, Probe
 from motet.controllers.app import Apps
+from motet.controllers.attachments import Attachments
 from motet.controllers.autoscaler import Autoscalers, PodMetrics, no_metrics
 from motet.controllers.budgets import DisruptionBudgets
 from motet.controllers.certificates.loop import Certificates
@@ -128,6 +129,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "disruption": DisruptionBudgets(client, clock, events("disruption-controller"), catalogue).run,
         "pod-gc": PodGarbage(client, clock, config.pod_gc).run,
         "volume": Volumes(client, clock, events("persistentvolume-controller"), config.volumes_directory).run,
+        "attach-detach": Attachments(client, clock, events("attachdetach-controller")).run,
         "ephemeral-volume": EphemeralVolumes(client, clock, events("ephemeral-volume-controller")).run,
         "ingress": Ingresses(client, clock).run,
         "load-balancer": LoadBalancers(client, clock, events("service-controller")).run,
