@@ -1,6 +1,7 @@
 """Volumes of a CSI driver that runs beside the node."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import Cluster, until
+from e2e.cluster import Cluster, Json, until
 from e2e.space import Space, pod, shell
 from motet.pods import mounts
-from support.csidriver import calls, named
+from support.csidriver import ask, calls, named
 
 NAME = "test.csi.example"
 MOUNT = [{"name": "data", "mountPath": "/data"}]
@@ -47,7 +48,7 @@ class Beside:
 @pytest.fixture
 def driver(cluster: Cluster) -> Iterator[Beside]:
     about = {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": NAME}}
-    cluster.apply({**about, "spec": {"attachRequired": False, "podInfoOnMount": True}})
+    cluster.apply({**about, "spec": {"attachRequired": True, "podInfoOnMount": True}})
     with tempfile.TemporaryDirectory(prefix="csi", dir="/tmp") as name:
         made = Beside(Path(name), cluster)
         yield made
@@ -79,6 +80,22 @@ def volume(space: Space, name: str) -> tuple[dict[str, object], dict[str, object
     )
 
 
+def attachments(cluster: Cluster) -> list[Json]:
+    found: list[Json] = cluster.read("/apis/storage.k8s.io/v1/volumeattachments")["items"]
+    return [each for each in found if each["spec"]["attacher"] == NAME]
+
+
+def attach(space: Space, driver: Beside) -> None:
+    """What an external attacher does: ask the driver's controller, and tell the API what it said."""
+    (wish,) = until(lambda: attachments(space.cluster), what="nobody wants the volume attached")
+    volume = f"{space.namespace}-one"
+    endpoint = driver.kubelet / "plugins" / NAME / "csi.sock"
+    told = ask(endpoint, "csi.v1.Controller/ControllerPublishVolume", volume_id=volume, node_id="node-one")
+    status = {"status": {"attached": True, "attachmentMetadata": dict(told.publish_context)}}
+    words = ("volumeattachment", wish["metadata"]["name"], "--subresource=status", "--type=merge")
+    space.cluster.kubectl("patch", *words, "-p", json.dumps(status))
+
+
 def test_a_pod_waits_for_its_driver_survives_a_dead_agent_and_gives_everything_back(space: Space, driver: Beside):
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "one"}}]
     space.apply(*volume(space, "one"))
@@ -88,6 +105,7 @@ def test_a_pod_waits_for_its_driver_survives_a_dead_agent_and_gives_everything_b
     hold = driver.base / "hold-NodePublishVolume"
     hold.touch()
     driver.start()
+    attach(space, driver)
     until(lambda: driver.asked("NodePublishVolume"), what="not published")
     agent = space.cluster.part_pid("agent")
     os.kill(agent, signal.SIGKILL)
@@ -102,7 +120,11 @@ def test_a_pod_waits_for_its_driver_survives_a_dead_agent_and_gives_everything_b
     expected = {"name": NAME, "nodeID": "node-one", "topologyKeys": [key], "allocatable": {"count": 2}}
     assert csi_node["spec"]["drivers"] == [expected]
     assert space.cluster.read(f"/api/v1/nodes/{node}")["metadata"]["labels"][key] == "r1"
+    assert published["publish_context"] == {"device": f"/dev/{space.namespace}-one"}
+    in_use = f"kubernetes.io/csi/{NAME}^{space.namespace}-one"
+    assert space.cluster.read(f"/api/v1/nodes/{node}")["status"]["volumesInUse"] == [in_use]
     space.kubectl("delete", "pod", "web")
+    until(lambda: not attachments(space.cluster), what="the volume stays attached")
     assert named(driver.base)[-2:] == ["NodeUnpublishVolume", "NodeUnstageVolume"]
     assert mounts.below(driver.kubelet) == []
     driver.stop()

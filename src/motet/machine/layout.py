@@ -97,6 +97,11 @@ class Machine:
         return self.agent_dir / "kubelet"
 
     @property
+    def csi_dirs(self) -> tuple[Path, ...]:
+        """What Motet itself makes below `kubelet_dir`; the rest is the drivers'."""
+        return (self.kubelet_dir / "pods", self.kubelet_dir / "plugins" / "kubernetes.io" / "csi")
+
+    @property
     def volumes_dir(self) -> Path:
         return self.data_dir / "volumes"
 

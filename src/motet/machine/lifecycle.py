@@ -234,9 +234,9 @@ async def remove(machine: Machine, *, keep_data: bool = False, systemd: Systemd 
     if settings is not None:
         # In a thread: its netlink library cannot share a running event loop.
         await asyncio.to_thread(NodeNetwork.remove, network_config(machine, settings))
-    for directory in (machine.agent_dir, machine.builder):
+    for directory in (machine.agent_dir, machine.builder, *machine.csi_dirs):
         mounts.unmount_below(directory)
-    for directory in (machine.run_dir, machine.pod_logs, machine.agent_dir):
+    for directory in (machine.run_dir, machine.pod_logs, machine.agent_dir, *machine.csi_dirs):
         if directory.exists():
             shutil.rmtree(directory)
     if not keep_data:
