@@ -81,6 +81,14 @@ def test_a_service_may_have(changes: Json, complaints: Complaints, change: Creat
             {"type": "NodePort", "clusterIP": "None"},
             "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None'",
         ),
+        (
+            {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"]},
+            'spec.ipFamilies[1]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"},
+            'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+        ),
         ({"clusterIP": "x"}, 'spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address'),
         ({"sessionAffinity": "Cookie"}, 'spec.sessionAffinity: Unsupported value: "Cookie"'),
         (

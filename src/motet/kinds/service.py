@@ -237,11 +237,18 @@ def _addresses(spec: Json) -> list[FieldError]:
             errors.append(invalid(f"spec.clusterIPs[{index}]", address, "'None' must be the first and only value"))
         elif index and address != HEADLESS:
             errors += checks.ip(f"spec.clusterIPs[{index}]", address)
+    # Addresses are IPv4. Whoever writes the endpoints of a headless service by hand may write what he likes.
+    given_out = first != HEADLESS or bool(mapping(spec, "selector"))
     for index, family in enumerate(strings(spec, "ipFamilies")):
         errors += checks.one_of(f"spec.ipFamilies[{index}]", family, _FAMILIES)
+        if family == "IPv6" and given_out:
+            errors.append(invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
+    policy = text(spec, "ipFamilyPolicy")
+    if policy == "RequireDualStack" and given_out:
+        errors.append(invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services"))
     errors += checks.one_of(
         "spec.ipFamilyPolicy",
-        text(spec, "ipFamilyPolicy"),
+        policy,
         ("PreferDualStack", "RequireDualStack", "SingleStack"),
         needed=False,
     )
