@@ -1,0 +1,51 @@
+"""Apps whose pods are tasks, on a real node: what fails goes back by itself, and what ended can still be looked at."""
+
+from e2e.cluster import Json, until
+from e2e.space import Space, pause, shell
+
+
+def app(name: str, container: Json, **spec: object) -> Json:
+    template = {"spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}}
+    return {
+        "apiVersion": "motet.dev/v1",
+        "kind": "App",
+        "metadata": {"name": name},
+        "spec": {"template": template, **spec},
+    }
+
+
+def state(space: Space, name: str) -> str:
+    status = space.get("motet.dev/v1/apps", name).get("status") or {}
+    return str((status.get("update") or {}).get("state", ""))
+
+
+def test_an_update_that_fails_goes_back_and_leaves_its_history(space: Space):
+    rules = {"update": {"failureAction": "rollback", "monitorSeconds": 2}, "restart": {"delaySeconds": 0}}
+    space.apply(app("web", pause(), **rules))
+    until(lambda: space.get("motet.dev/v1/apps", "web").get("status", {}).get("readyReplicas") == 1)
+    space.apply(app("web", shell("exit 3"), **rules))
+    until(lambda: state(space, "web") == "rollback_completed")
+    assert space.get("motet.dev/v1/apps", "web")["spec"]["template"]["spec"]["containers"][0]["command"] == ["pause"]
+    tasks = space.list("pods", "motet.dev/app=web")
+    phases = sorted(each["status"]["phase"] for each in tasks)
+    assert "Running" in phases
+    assert any(
+        each["status"].get("containerStatuses", [{}])[0].get("state", {}).get("terminated", {}).get("exitCode") == 3
+        for each in tasks
+    )
+    stopped = [each for each in tasks if "motet.dev/task-history" in each["metadata"].get("finalizers", ())]
+    assert [each["status"]["phase"] in ("Failed", "Succeeded") for each in stopped][:1] == [True]
+    assert "rollback_completed" in space.kubectl("get", "app", "web")
+    space.kubectl("delete", "app", "web")
+    until(lambda: not space.list("pods"))
+
+
+def test_a_job_runs_to_its_end_and_placeholders_are_filled_in(space: Space):
+    script = '[ "$WHO" = "job on $HOSTNAME" ] && [ "$NODE" = "$(hostname)" ]'
+    variables = [{"name": "WHO", "value": "{{.Service.Name}} on {{.Node.Hostname}}"}]
+    variables += [{"name": "NODE", "value": "{{.Node.Hostname}}"}]
+    spec = {"expandTemplates": True, "hostnameTemplate": "{{.Node.Hostname}}", "restart": {"condition": "none"}}
+    mode = {"replicatedJob": {"totalCompletions": 2, "maxConcurrent": 1}}
+    space.apply(app("job", shell(script, env=variables), mode=mode, **spec))
+    until(lambda: "completedAt" in (space.get("motet.dev/v1/apps", "job").get("status", {}).get("job") or {}))
+    assert space.get("motet.dev/v1/apps", "job")["status"]["job"]["completed"] == 2
