@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -147,6 +148,11 @@ def spec(view: NodeView, manager: str) -> Json:
     }
 
 
+def version(of: Json) -> int:
+    """A number for what a client may change of a node. Heartbeats change the document all the time, and this not."""
+    return int.from_bytes(hashlib.sha256(msgspec.json.encode(of, order="deterministic")).digest()[:6], "big")
+
+
 def translate(document: Document, manager: str, tls_info: Json) -> Json:
     """A Node as Docker shows it. `manager` is the address of the manager."""
     view = document.view(NodeView)
@@ -154,9 +160,10 @@ def translate(document: Document, manager: str, tls_info: Json) -> Json:
     status: Json = {"State": state, "Addr": view.address or "0.0.0.0"}
     if message:
         status["Message"] = message
+    shown = spec(view, manager)
     found = {
-        **objects.head(document),
-        "Spec": spec(view, manager),
+        **objects.head(document, version(shown)),
+        "Spec": shown,
         "Description": {
             "Hostname": view.hostname,
             "Platform": platform(view),
@@ -231,8 +238,6 @@ async def inspect(call: Call) -> web.Response:
 
 async def update(call: Call) -> web.Response:
     document = await find(call, call.path["id"])
-    view = document.view(NodeView)
-    objects.check_version(call.query, document.revision)
     fields = await call.fields()
     wanted_role = fields.choice("Role", (MANAGER, WORKER))
     availability = fields.choice("Availability", node_kind.AVAILABILITIES)
@@ -241,6 +246,15 @@ async def update(call: Call) -> web.Response:
     fields.finish()
     if not availability or not wanted_role:
         raise bad("rpc error: code = InvalidArgument desc = invalid Role or Availability: both are needed")
+    while not await _changed(call, document, wanted_role, availability, labels):
+        document = await find(call, call.path["id"])
+    return empty()
+
+
+async def _changed(call: Call, document: Document, wanted_role: str, availability: str, labels: dict[str, str]) -> bool:
+    """Write what was asked for; False when somebody else wrote meanwhile, as each heartbeat does. Raises DockerError."""
+    view = document.view(NodeView)
+    objects.check_version(call.query, version(spec(view, call.engine.address)))
     has = role(view, call.engine.address)
     if wanted_role != has:
         raise DockerError(
@@ -249,12 +263,11 @@ async def update(call: Call) -> web.Response:
             if has == WORKER
             else "Role: attempting to demote the last manager of the swarm",
         )
-    changed = changed_node(document.decode(), labels, availability)
     try:
-        await call.client.update(node_kind.KIND, changed)
-    except Conflict as error:
-        raise DockerError(500, "rpc error: code = Unknown desc = update out of sequence") from error
-    return empty()
+        await call.client.update(node_kind.KIND, changed_node(document.decode(), labels, availability))
+    except Conflict:
+        return False
+    return True
 
 
 def _unnamed(fields: Fields, document: Document) -> None:

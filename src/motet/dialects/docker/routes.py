@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motet.dialects.docker import networks, nodes, secrets, services, swarm, system, tasks, volumes
+from motet.dialects.docker import logs, networks, nodes, secrets, services, swarm, system, tasks, volumes
 
 ROUTES = (
     *system.ROUTES,
@@ -13,4 +13,5 @@ ROUTES = (
     *volumes.ROUTES,
     *services.ROUTES,
     *tasks.ROUTES,
+    *logs.ROUTES,
 )
