@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,13 @@ def test_block_devices_and_missing_classes_are_refused_by_name() -> None:
     assert step(claim(cls="nowhere")) == (Do.WAIT, "ProvisioningFailed")
     copy = claim(cls="local-path", dataSource={"kind": "PersistentVolumeClaim", "name": "old"})
     assert step(copy, cls=WAITS, node=NODE) == (Do.WAIT, "ProvisioningFailed")
+
+
+def test_an_external_provisioner_is_asked_by_name_and_then_waited_for() -> None:
+    theirs = view(ClassView, {"metadata": {"name": "fast"}, "provisioner": "csi.example"})
+    assert step(claim(cls="fast"), cls=theirs) == (Do.ASK, "ExternalProvisioning")
+    asked = claim(cls="fast", annotations=dict.fromkeys(binding.ASKED, "csi.example"))
+    assert step(asked, cls=theirs) == (Do.WAIT, "ExternalProvisioning")
 
 
 def test_a_provisioned_volume_is_a_directory_on_one_node() -> None:
@@ -318,3 +326,42 @@ async def test_a_static_volume_is_bound_kept_and_released(tmp_path: Path) -> Non
         await it.until(lambda: phase(it, persistentvolume.KIND, "shelf") == "Bound")
         await it.client.delete(persistentvolumeclaim.KIND, "data", "default")
         await it.until(lambda: phase(it, persistentvolume.KIND, "shelf") == "Released")
+
+
+async def test_a_drivers_volume_is_asked_for_by_name_and_is_as_large_as_the_driver_says(tmp_path: Path) -> None:
+    async with world(tmp_path, volumes) as it:
+        await it.create(
+            storageclass.KIND,
+            {"metadata": {"name": "fast"}, "provisioner": "csi.example", "allowVolumeExpansion": True},
+        )
+        wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        data = {"metadata": {"name": "data"}, "spec": {**wanted, "storageClassName": "fast"}}
+        await it.create(persistentvolumeclaim.KIND, data)
+
+        def claim() -> dict[str, Any]:
+            return it.get(persistentvolumeclaim.KIND, "data") or {}
+
+        await it.until(lambda: set(binding.ASKED) <= set(claim()["metadata"].get("annotations", ())))
+        made = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "fast",
+            "csi": {"driver": "csi.example", "volumeHandle": "1"},
+            "claimRef": {"namespace": "default", "name": "data", "uid": claim()["metadata"]["uid"]},
+        }
+        marks = {"annotations": {binding.PROVISIONED_BY: "csi.example"}}
+        await it.create(persistentvolume.KIND, {"metadata": {"name": "v", **marks}, "spec": made})
+        await it.until(lambda: phase(it, persistentvolumeclaim.KIND, "data") == "Bound")
+        assert claim()["status"]["capacity"] == {"storage": "1Gi"}
+        # Its resizer has made the volume larger; the file system on it is for the node to grow.
+        await it.client.patch(persistentvolume.KIND, "v", {"spec": {"capacity": {"storage": "2Gi"}}})
+        more = {"spec": {"resources": {"requests": {"storage": "3Gi"}}}}
+        await it.client.patch(persistentvolumeclaim.KIND, "data", more, "default")
+
+        async def deferred() -> bool:
+            await it.events.flush()
+            return "ExternalExpanding" in {each["reason"] for each in it.all(event.KIND)}
+
+        while not await deferred():
+            await asyncio.sleep(0.01)
+        assert claim()["status"]["capacity"] == {"storage": "1Gi"}

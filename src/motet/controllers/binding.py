@@ -25,6 +25,8 @@ LOCAL_PATH_FINALIZER = "motet.dev/local-path"
 CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION = "kubernetes.io/pv-protection"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+# What the external provisioner looks for: the name of the one that is asked. It once was a beta, and old ones know that name.
+ASKED = ("volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner")
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -142,6 +144,7 @@ class Do(StrEnum):
     EXPAND = "expand"  # let the volume be as large as the claim says
     DEFER = "defer"  # somebody else makes volumes of this class grow
     PROVISION = "provision"
+    ASK = "ask"  # write into the claim which external provisioner is to make its volume
     LOSE = "lose"  # the volume of a bound claim is gone or another's
     GIVE_BACK = "give back"  # the chosen node cannot serve: let the scheduler choose again
 
@@ -202,13 +205,18 @@ def _towards(claim: ClaimView, volume: VolumeView | None) -> Step:
     return Step(Do.REPORT if bound else Do.TAKE, volume)
 
 
+def is_ours(volume: VolumeView) -> bool:
+    """Whether this cluster itself made the volume; of others, their drivers say how large they are by now."""
+    return (volume.metadata.annotations or {}).get(PROVISIONED_BY) == PROVISIONER
+
+
 def _growing(claim: ClaimView, volume: VolumeView, storage_class: ClassView | None) -> Step:
     """A bound claim that asks for more than its volume has. What was bound just now is reported first."""
     more = quantity.parse(claim.size()) > quantity.parse(volume.size())
     allowed = storage_class is not None and bool(storage_class.allow_volume_expansion)
     if not more or not allowed or claim.status.phase != "Bound":
         return Step(Do.REPORT, volume)
-    if (volume.metadata.annotations or {}).get(PROVISIONED_BY) != PROVISIONER:
+    if not is_ours(volume):
         message = "waiting for an external controller to expand this PVC"
         return Step(Do.DEFER, volume, "ExternalExpanding", message)
     return Step(Do.EXPAND if claim.resizing() else Do.ANNOUNCE, volume)
@@ -227,7 +235,8 @@ def _without_volume(claim: ClaimView, storage_class: ClassView | None, node: Nod
         return Step(Do.GIVE_BACK if node else Do.WAIT, None, "FailedBinding", message)
     if storage_class.provisioner != PROVISIONER:
         message = f"Waiting for a volume to be created by the external provisioner '{storage_class.provisioner}'"
-        return Step(Do.WAIT, None, "ExternalProvisioning", message)
+        asked = all(claim.annotation(key) == storage_class.provisioner for key in ASKED)
+        return Step(Do.WAIT if asked else Do.ASK, None, "ExternalProvisioning", message)
     if claim.spec.volume_mode == "Block":
         message = f"{PROVISIONER} makes directories, not block devices: spec.volumeMode must be Filesystem"
         return Step(Do.WAIT, None, "ProvisioningFailed", message)

@@ -249,6 +249,9 @@ class Volumes:
                 await self._report(document, claim, volume)
             case Step(Do.PROVISION) if storage_class is not None:
                 await self._provision(claim, storage_class, about)
+            case Step(Do.ASK) if storage_class is not None:
+                asked = dict.fromkeys(binding.ASKED, storage_class.provisioner)
+                await self._patch_claim(claim, {"metadata": {"annotations": asked}})
             case Step(Do.LOSE):
                 await self._write_claim_status(document, {"phase": "Lost"})
                 self._events.event(about, WARNING, "ClaimLost", step.message)
@@ -282,13 +285,15 @@ class Volumes:
         self._events.event(about, NORMAL, "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
 
     async def _report(self, document: Document, claim: ClaimView, volume: VolumeView) -> None:
+        now, ours = claim.status, binding.is_ours(volume)
+        # Once a claim is bound, the driver of a volume that is not ours says when it has grown.
+        capacity = volume.spec.capacity if ours or now.phase != "Bound" else now.capacity
         status: dict[str, Any] = {
             "phase": "Bound",
             "accessModes": list(volume.spec.access_modes or ()),
-            "capacity": {key: str(value) for key, value in (volume.spec.capacity or {}).items()},
+            "capacity": {key: str(value) for key, value in (capacity or {}).items()},
         }
-        now = claim.status
-        grown = claim.resizing() and quantity.parse(volume.size()) >= quantity.parse(claim.size())
+        grown = ours and claim.resizing() and quantity.parse(volume.size()) >= quantity.parse(claim.size())
         if (now.phase, list(now.access_modes or ()), now.capacity) != tuple(status.values()) or grown:
             if grown:
                 kept = [each for each in _conditions(document) if each["type"] not in binding.RESIZE_CONDITIONS]
