@@ -20,6 +20,8 @@ ADMIN = User("admin", ("system:masters", "system:authenticated"))
 NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))
 NOBODY = User("eve", ("system:authenticated",))
 LEASES = {"group": "coordination.k8s.io", "resource": "leases", "namespace": "kube-node-lease"}
+ATTACHMENTS = {"group": "storage.k8s.io", "resource": "volumeattachments"}
+CSI_NODES = {"group": "storage.k8s.io", "resource": "csinodes"}
 
 
 class Graph:
@@ -33,6 +35,12 @@ class Graph:
 
     def serves(self, namespace: str, secret: str) -> bool:
         return (namespace, secret) == ("a", "certificate")
+
+    def opens(self, node: str, namespace: str, secret: str) -> bool:
+        return (node, namespace, secret) == ("n1", "a", "opening")
+
+    def attachment_of(self, node: str, name: str) -> bool:
+        return (node, name) == ("n1", "used")
 
     def volume_of(self, node: str, name: str) -> bool:
         return (node, name) in (("n1", "used"), ("n1", "leaving"))
@@ -96,9 +104,14 @@ MAY = (
     {"verb": "create", "resource": "pods", "subresource": "eviction", "namespace": "a", "name": "mine"},
     {"verb": "get", "resource": "secrets", "namespace": "a", "name": "used"},
     {"verb": "get", "resource": "secrets", "namespace": "a", "name": "certificate"},
+    {"verb": "get", "resource": "secrets", "namespace": "a", "name": "opening"},
     {"verb": "watch", "resource": "secrets", "namespace": "a", "fields": "metadata.name=used"},
     {"verb": "list", "resource": "configmaps", "namespace": "a", "fields": "metadata.name=used"},
     {"verb": "get", "resource": "persistentvolumeclaims", "namespace": "a", "name": "used"},
+    {"verb": "patch", "resource": "persistentvolumeclaims", "subresource": "status", "namespace": "a", "name": "used"},
+    {"verb": "get", **ATTACHMENTS, "name": "used"},
+    {"verb": "create", **CSI_NODES, "name": "n1"},
+    {"verb": "delete", **CSI_NODES, "name": "n1"},
     {"verb": "create", "resource": "serviceaccounts", "subresource": "token", "namespace": "a", "name": "used"},
     {"verb": "get", "resource": "persistentvolumes", "name": "used"},
     {"verb": "list", "resource": "persistentvolumes", "labels": "motet.dev/node=n1"},
@@ -142,11 +155,27 @@ def test_a_node_may_read_what_its_pods_use_and_write_about_itself(roles: Roles, 
         {"verb": "get", "resource": "secrets", "namespace": "a", "name": "unused"},
         {"verb": "get", "resource": "secrets", "namespace": "b", "name": "used"},
         {"verb": "watch", "resource": "secrets", "namespace": "a", "fields": "metadata.name=certificate"},
+        {"verb": "get", "resource": "secrets", "namespace": "b", "name": "opening"},
+        {"verb": "patch", "resource": "secrets", "namespace": "a", "name": "opening"},
         {"verb": "list", "resource": "secrets"},
         {"verb": "list", "resource": "secrets", "fields": "metadata.name=used"},
         {"verb": "list", "resource": "secrets", "namespace": "a", "fields": "metadata.name!=used"},
         {"verb": "watch", "resource": "secrets", "namespace": "a", "labels": "name=used"},
         {"verb": "patch", "resource": "secrets", "namespace": "a", "name": "used"},
+        {"verb": "patch", "resource": "persistentvolumeclaims", "namespace": "a", "name": "used"},
+        {
+            "verb": "patch",
+            "resource": "persistentvolumeclaims",
+            "subresource": "status",
+            "namespace": "a",
+            "name": "unused",
+        },
+        {"verb": "get", **ATTACHMENTS, "name": "unused"},
+        {"verb": "list", **ATTACHMENTS},
+        {"verb": "create", **ATTACHMENTS, "name": "used"},
+        {"verb": "patch", **ATTACHMENTS, "subresource": "status", "name": "used"},
+        {"verb": "patch", **CSI_NODES, "name": "n2"},
+        {"verb": "delete", **CSI_NODES, "name": "n2"},
         {"verb": "list", "resource": "persistentvolumes"},
         {"verb": "list", "resource": "persistentvolumes", "labels": "motet.dev/node!=n1"},
         {"verb": "list", "resource": "persistentvolumes", "labels": "motet.dev/node in (n1,n2)"},
@@ -180,6 +209,7 @@ def test_of_everything_that_can_be_asked_a_node_may_only_what_is_listed(roles: R
         "ingressclasses",
         "ingresses",
         "networkpolicies",
+        "csidrivers",
         "storageclasses",
         "runtimeclasses",
         "networks",
@@ -202,6 +232,9 @@ def test_of_everything_that_can_be_asked_a_node_may_only_what_is_listed(roles: R
                 # Which pods, NodeRestriction says.
                 or (kind.plural == "pods" and verb == "create" and not subresource)
                 or (kind.plural == "nodes" and name == "n1")
+                # Whose a new one is, is asked again when its name has been read.
+                or (kind.plural == "csinodes" and not subresource and (name == "n1" or (verb == "create" and not name)))
+                or (kind.plural == "volumeattachments" and verb == "get" and name == "used")
             ), asked
 
 
