@@ -153,8 +153,8 @@ def version(of: Json) -> int:
     return int.from_bytes(hashlib.sha256(msgspec.json.encode(of, order="deterministic")).digest()[:6], "big")
 
 
-def translate(document: Document, manager: str, tls_info: Json) -> Json:
-    """A Node as Docker shows it. `manager` is the address of the manager."""
+def translate(document: Document, manager: str, port: int, tls_info: Json) -> Json:
+    """A Node as Docker shows it. `manager` is the address of the manager, `port` where machines join there."""
     view = document.view(NodeView)
     state, message = view.state
     status: Json = {"State": state, "Addr": view.address or "0.0.0.0"}
@@ -184,7 +184,7 @@ def translate(document: Document, manager: str, tls_info: Json) -> Json:
         found["ManagerStatus"] = {
             "Leader": True,
             "Reachability": "reachable" if state == "ready" else "unreachable",
-            "Addr": f"{view.address}:2377",
+            "Addr": f"{view.address}:{port}",
         }
     return found
 
@@ -219,7 +219,7 @@ async def ls(call: Call) -> web.Response:
     manager, info = call.engine.address, tls_info(call.engine)
     found = []
     for document in await known(call):
-        node = translate(document, manager, info)
+        node = translate(document, manager, call.engine.api_port, info)
         if (
             filters.begins("id", node["ID"])
             and filters.begins("name", node["Description"]["Hostname"], document.name)
@@ -233,7 +233,8 @@ async def ls(call: Call) -> web.Response:
 
 
 async def inspect(call: Call) -> web.Response:
-    return answer(translate(await find(call, call.path["id"]), call.engine.address, tls_info(call.engine)))
+    engine = call.engine
+    return answer(translate(await find(call, call.path["id"]), engine.address, engine.api_port, tls_info(engine)))
 
 
 async def update(call: Call) -> web.Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,15 +114,20 @@ def _content(sort: Sort, fields: Fields) -> bytes:
     return content
 
 
+def content_of(document: Document) -> bytes:
+    """What it holds."""
+    view = document.view(_Data)
+    text = (view.data or {}).get(CONTENT)
+    if document.key.resource == configmap_kind.KIND.resource and text is not None:
+        return text.encode()
+    return base64.b64decode(text or (view.binary_data or {}).get(CONTENT, ""))
+
+
 def translate(sort: Sort, document: Document) -> Json:
     """As Docker shows it; a config with its content."""
     spec: Json = {"Name": objects.name_of(document.meta), "Labels": objects.labels_of(document.meta)}
     if not sort.is_secret:
-        view = document.view(_Data)
-        text = (view.data or {}).get(CONTENT)
-        spec["Data"] = (
-            base64.b64encode(text.encode()).decode() if text is not None else (view.binary_data or {}).get(CONTENT, "")
-        )
+        spec["Data"] = base64.b64encode(content_of(document)).decode()
     return {**objects.head(document), "Spec": spec}
 
 
@@ -203,11 +208,11 @@ def relabelled(sort: Sort, document: Document, fields: Fields) -> Json:
     """With other labels: all that Swarm lets be changed. Raises DockerError."""
     name = fields.text("Name")
     labels = fields.map("Labels")
-    data = fields.text("Data")
+    # `docker stack deploy` sends the content again, which is fine as long as it is the same.
+    other = bool(fields.text("Data")) and _content(sort, fields) != content_of(document)
     fields.ignore("Driver", "Templating")
     fields.finish()
-    known_data: Mapping[str, str] = translate(sort, document)["Spec"]
-    if (name and name != objects.name_of(document.meta)) or (data and data != known_data.get("Data")):
+    if other or (name and name != objects.name_of(document.meta)):
         raise bad("rpc error: code = InvalidArgument desc = only updates to Labels are allowed")
     changed = document.decode()
     objects.annotate(changed["metadata"], objects.name_of(document.meta), labels)

@@ -1,0 +1,35 @@
+"""Secrets and configs never change, but for their labels."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from motet.dialects.docker import objects, secrets
+from motet.dialects.docker.errors import DockerError
+from motet.dialects.docker.fields import Fields
+from motet.dialects.docker.secrets import CONFIG, SECRET, Sort
+from motet.store.document import Document, Key, encode, stamp
+
+
+def body(content: bytes, **more: object) -> Fields:
+    return Fields({"Name": "a_b", "Data": base64.b64encode(content).decode(), **more})
+
+
+def stored(sort: Sort, content: bytes) -> Document:
+    document = secrets.new_document(sort, body(content), "default")
+    return Document(Key(sort.kind.resource, "default", "a-b"), stamp(encode(document), 7), 7)
+
+
+@pytest.mark.parametrize("sort", [SECRET, CONFIG])
+@pytest.mark.parametrize("content", [b"text\n", b"\xff\x00"])
+def test_the_same_content_may_be_sent_again_with_other_labels(sort: Sort, content: bytes) -> None:
+    changed = secrets.relabelled(sort, stored(sort, content), body(content, Labels={"x": "y"}))
+    assert objects.LABELS in changed["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("sort", [SECRET, CONFIG])
+def test_other_content_is_refused(sort: Sort) -> None:
+    with pytest.raises(DockerError, match="only updates to Labels are allowed"):
+        secrets.relabelled(sort, stored(sort, b"one"), body(b"two"))
