@@ -26,7 +26,7 @@ def node(revision: int, labels: dict[str, str], heard: str) -> Document:
 
 
 def version(*given: Any) -> int:
-    return int(translate(node(*given), _ADDRESS, {})["Version"]["Index"])
+    return int(translate(node(*given), _ADDRESS, 6443, {})["Version"]["Index"])
 
 
 def test_a_heartbeat_makes_no_new_version_and_a_label_does() -> None:

@@ -75,10 +75,19 @@ def translate(app: Document, services: Sequence[Document]) -> Json:
     if servicespec.is_job(document["spec"]):
         job = status.get("job") or {}
         found["JobStatus"] = {
-            "JobIteration": {"Index": job.get("iteration", 0)},
+            "JobIteration": {"Index": job_iteration(document["spec"], status)},
             "LastExecution": objects.time(job.get("startedAt")),
         }
     return found
+
+
+def job_iteration(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
+    """Which run of a job the present spec asks for: the next one as long as the status speaks of an earlier version.
+
+    The command line asks once and counts the tasks of that run from then on.
+    """
+    known = int((status.get("job") or {}).get("iteration") or 0)
+    return known if known and status.get("version") == version_of(spec) else known + 1
 
 
 def update_status(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Json | None:

@@ -40,19 +40,21 @@ def translate(pod: Document, app: Document, node_ids: Mapping[str, str]) -> Json
     spec = app.decode()["spec"]
     # What the pod itself was made of, which an update may have changed since for the App.
     spec = {**spec, "template": {"metadata": document["metadata"], "spec": document["spec"]}}
-    index = servicespec.is_job(spec)
+    job = servicespec.is_job(spec)
+    # Swarm counts the slots of jobs from 0, and progress bars with it.
+    slot = task.slot - 1 if job else task.slot
     return {
         **objects.head(pod),
         "Labels": {},
         "Spec": servicespec.task_template(spec),
         "ServiceID": ids.of_document(app),
-        **({"Slot": task.slot} if task.slot else {}),
+        **({"Slot": slot} if slot > 0 else {}),
         "NodeID": node_ids.get(task.node, ""),
         "Status": status(task),
         "DesiredState": task.desired,
         "NetworksAttachments": [],
         "UpdatedAt": objects.time(task.since),
-        **({"JobIteration": {"Index": task.iteration}} if index else {}),
+        **({"JobIteration": {"Index": task.iteration}} if job else {}),
     }
 
 
