@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from tests.faults.bed import NODES, Bed, until
@@ -31,6 +32,23 @@ def held(pid: int) -> tuple[int, int]:
     return len(os.listdir(f"/proc/{pid}/fd")), rss // 1024
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Each request on a connection of its own, all of which have to be closed before the loop ends."""
+
+    def __init__(self) -> None:
+        super().__init__(ssl=False, force_close=True, limit=0)
+        self._sockets: list[Any] = []
+
+    async def connect(self, *words: Any, **named: Any) -> Any:
+        connection = await super().connect(*words, **named)
+        self._sockets.append(connection.transport.get_extra_info("socket"))
+        return connection
+
+    async def emptied(self) -> None:
+        while any(each.fileno() >= 0 for each in self._sockets):
+            await asyncio.sleep(0.01)
+
+
 async def join(server: str, count: int) -> Counter[int]:
     """So many tries, fifty at a time, each on a connection of its own; the codes they were answered with."""
     codes: Counter[int] = Counter()
@@ -45,9 +63,11 @@ async def join(server: str, count: int) -> Counter[int]:
             codes[answer.status] += 1
             assert "wrong-" not in await answer.text()
 
-    connector = aiohttp.TCPConnector(ssl=False, force_close=True, limit=0)
+    connector = _Connector()
     async with aiohttp.ClientSession(connector=connector) as session:
         await asyncio.gather(*(one(session, number) for number in range(count)))
+        async with asyncio.timeout(30):
+            await connector.emptied()
     return codes
 
 
