@@ -348,7 +348,7 @@ class Volumes:
 
     async def _reclaim(self, volume: Document) -> None:
         """What another made is for that one to delete."""
-        if (volume.meta.annotations or {}).get(binding.PROVISIONED_BY) == binding.PROVISIONER:
+        if binding.is_ours(volume.view(VolumeView)):
             with contextlib.suppress(NotFound):
                 await self._client.delete(volume_kind.KIND, volume.name, uid=volume.meta.uid)
 
