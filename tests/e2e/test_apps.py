@@ -1,5 +1,7 @@
 """Apps whose pods are tasks, on a real node: what fails goes back by itself, and what ended can still be looked at."""
 
+import json
+
 from e2e.cluster import Json, until
 from e2e.space import Space, pause, shell
 
@@ -24,7 +26,12 @@ def test_an_update_that_fails_goes_back_and_leaves_its_history(space: Space):
     space.apply(app("web", pause(), **rules))
     until(lambda: space.get("motet.dev/v1/apps", "web").get("status", {}).get("readyReplicas") == 1)
     space.apply(app("web", shell("exit 3"), **rules))
-    until(lambda: state(space, "web") == "rollback_completed")
+    followed = space.cluster.motet("rollout", "status", "web", "-n", space.namespace, check=False, timeout=60)
+    assert (followed.returncode, "1 of 1 failed within 2 s" in followed.stdout) == (3, True), followed
+    assert state(space, "web") == "rollback_completed"
+    history = space.cluster.motet("rollout", "history", "web", "-n", space.namespace, "-o", "json").stdout
+    kept = json.loads(history)[0]["revisions"]
+    assert [(each["number"], each["changes"][:1]) for each in kept] == [(2, []), (3, ["command.0 sh -> pause"])]
     assert space.get("motet.dev/v1/apps", "web")["spec"]["template"]["spec"]["containers"][0]["command"] == ["pause"]
     tasks = space.list("pods", "motet.dev/app=web")
     phases = sorted(each["status"]["phase"] for each in tasks)

@@ -17,6 +17,7 @@ _VERBS = {
     "logs": "motet.cli.logs",
     "exec": "motet.cli.exec",
     "scale": "motet.cli.scale",
+    "rollout": "motet.cli.rollout",
     "rebalance": "motet.cli.rebalance",
     "status": "motet.cli.status",
     "why": "motet.cli.why",

@@ -10,7 +10,7 @@ import click
 
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import MotetError
-from motet.cli import output, project, services, session
+from motet.cli import output, project, services, session, waiting
 from motet.cli.apply import states
 from motet.cli.apply.states import AppView, ServiceState
 from motet.cli.interrupts import Interrupts
@@ -93,16 +93,7 @@ async def settle(
             if clock.monotonic() > deadline:
                 slow = ", ".join(service for service, state in found.items() if not state.settled)
                 raise MotetError(f"not ready after {timeout:.0f} s: {slow}; see: motet ps -a")
-            await _wait(news, clock)
+            await waiting.wait(news, clock, _LOOK_EVERY)
     finally:
         for stop in stops:
             stop()
-
-
-async def _wait(news: asyncio.Event, clock: Clock) -> None:
-    waiting = [asyncio.ensure_future(news.wait()), asyncio.ensure_future(clock.sleep(_LOOK_EVERY))]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()

@@ -225,7 +225,7 @@ class Apps:
         reason = plan.record.message if plan.record is not None else ""
         annotations = changed["metadata"].setdefault("annotations", {})
         annotations[app_kind.ROLLBACK] = version_of(changed["spec"])
-        annotations[app_kind.ROLLBACK_REASON] = f"rollback initiated: {reason}"
+        annotations[app_kind.ROLLBACK_REASON] = f"{app_kind.BY_ITSELF}{reason}"
         await self._client.update(app_kind.KIND, changed)
         message = f"Rolling back to revision {previous.revision}: {reason}"
         self._events.event(_about(look.document), WARNING, "RollbackStarted", message)

@@ -60,15 +60,18 @@ def decide(
     collisions = 0
     while taken(name := f"{app.name}-{template_hash(kept, collisions)}"):
         collisions += 1
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": app.namespace,
+        "labels": {LABEL: app.name, TEMPLATE_LABEL: version},
+        "ownerReferences": [dict(reference)],
+    }
+    if cause := (app.annotations or {}).get(controllerrevision.CHANGE_CAUSE):
+        metadata["annotations"] = {controllerrevision.CHANGE_CAUSE: cause}
     document = {
         "apiVersion": controllerrevision.KIND.api_version,
         "kind": controllerrevision.KIND.kind,
-        "metadata": {
-            "name": name,
-            "namespace": app.namespace,
-            "labels": {LABEL: app.name, TEMPLATE_LABEL: version},
-            "ownerReferences": [dict(reference)],
-        },
+        "metadata": metadata,
         "data": {"spec": kept},
         "revision": number,
     }

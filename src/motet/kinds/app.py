@@ -39,6 +39,8 @@ CONDITIONS = ("any", "none", "on-failure")
 ROLLBACK = "motet.dev/rollback-to"
 # Why, for people; ends up in the status.
 ROLLBACK_REASON = "motet.dev/rollback-reason"
+# What the reason begins with when nobody asked but the update's own failures.
+BY_ITSELF = "rollback initiated: "
 # A time (RFC 3339): an update that was paused by failures before then goes on.
 RESUMED = "motet.dev/resumed-at"
 HISTORY = 5

@@ -8,6 +8,9 @@ from motet.kinds.columns import AGE, NAME, NONE, column, number_at
 from motet.kinds.kind import Json, Kind
 from motet.kinds.shape import objects, text
 
+# On what is changed, and then on the revision: why, for people (kubectl's).
+CHANGE_CAUSE = "kubernetes.io/change-cause"
+
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
     revision = number_at("revision")(document)

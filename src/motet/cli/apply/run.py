@@ -12,6 +12,7 @@ from typing import Any
 
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, MotetError
+from motet.cli import waiting
 from motet.cli.apply import states, waves
 from motet.cli.apply.journal import Change, Journal, Undone, Written
 from motet.cli.apply.states import Failure, ServiceState
@@ -99,7 +100,7 @@ class Run:
                     return found
                 if self._clock.monotonic() >= deadline:
                     raise self._late(found)
-                await self._wait(news)
+                await waiting.wait(news, self._clock, _LOOK_EVERY)
         finally:
             for stop in stops:
                 stop()
@@ -145,14 +146,6 @@ class Run:
             note = " (unchanged)" if state.settled and change is Change.UNCHANGED else ""
             lines.append(Line(service.name, state.phase.value, state.detail + note))
         self._progress.show(lines)
-
-    async def _wait(self, news: asyncio.Event) -> None:
-        waiting = [asyncio.ensure_future(news.wait()), asyncio.ensure_future(self._clock.sleep(_LOOK_EVERY))]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
 
     async def undo(self) -> Undone:
         """Take back all that this run wrote, and wait until its pods are gone."""
