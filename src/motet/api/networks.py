@@ -15,10 +15,13 @@ from motet.api.deletion import NAMESPACES
 from motet.base.errors import ApiError, not_found
 from motet.kinds import attachments, network, pod
 from motet.kinds.attachments import ANNOTATION, NetworkKey
+from motet.kinds.catalogue import KINDS
 from motet.kinds.kind import Json
 from motet.kinds.shape import mapping, objects
+from motet.store.document import Document
 
 _PODS, _SERVICES = pod.KIND.resource, "core/services"
+_RESOURCES = {(each.api_version, each.kind): each.resource for each in KINDS}
 _SHOWN = 3
 
 
@@ -40,7 +43,10 @@ def joining(request: Request) -> None:
 
 
 def in_use(request: Request) -> None:
-    """A Network goes after the pods on it, or with its namespace. Raises Forbidden."""
+    """A Network goes after the pods on it, or with its namespace. Raises Forbidden.
+
+    A pod whose workload went has been given up, whether or not the garbage collector came to it yet.
+    """
     namespace = request.lookup(NAMESPACES).get(request.namespace)
     if namespace is not None and namespace.meta.deletion_timestamp is not None:
         return
@@ -50,11 +56,22 @@ def in_use(request: Request) -> None:
         for each in request.lookup(_PODS)
         if each.meta.deletion_timestamp is None
         and key in attachments.of(each.meta.annotations, each.namespace)
+        and not _given_up(request, each)
         and each.view(_PhaseView).status.phase not in ("Succeeded", "Failed")
     ]
     if users:
         more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
         raise refusal(request, f"network {key} is in use by pod {', '.join(users[:_SHOWN])}{more}")
+
+
+def _given_up(request: Request, of: Document) -> bool:
+    """Whether the workload that manages this pod is gone. Of a kind that is not built in that is not known."""
+    owner = next((each for each in of.meta.owner_references or () if each.controller), None)
+    resource = _RESOURCES.get((owner.api_version, owner.kind)) if owner is not None else None
+    if owner is None or resource is None:
+        return False
+    found = request.lookup(resource).get(owner.name, of.namespace)
+    return found is None or found.meta.uid != owner.uid
 
 
 class _Status(msgspec.Struct, gc=False, frozen=True):

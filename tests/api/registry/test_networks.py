@@ -12,7 +12,7 @@ from motet.api.networks import NETWORKS
 from motet.api.options import DeleteOptions
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden, Invalid, NotFound
-from motet.kinds import namespace, network
+from motet.kinds import app, namespace, network
 from motet.kinds import pod as pods
 from motet.kinds import service as services
 from motet.kinds.attachments import ANNOTATION
@@ -29,11 +29,11 @@ async def make(registry: Registry, name: str, where: str = "default", **spec: An
     await registry.create(network.KIND, where, {"metadata": {"name": name}, "spec": spec}, ADMIN)
 
 
-def on(networks: str, name: str = "web", *, managed: bool = True, **spec: Any) -> Json:
+def on(networks: str, name: str = "web", *, managed: bool = True, of: str = "1", **spec: Any) -> Json:
     document = pod(name, **spec)
     document["metadata"]["annotations"] = {ANNOTATION: networks}
     if managed:
-        owner = {"apiVersion": "motet.dev/v1", "kind": "App", "name": "web", "uid": "1", "controller": True}
+        owner = {"apiVersion": "motet.dev/v1", "kind": "App", "name": "web", "uid": of, "controller": True}
         document["metadata"]["ownerReferences"] = [owner]
     return document
 
@@ -117,14 +117,34 @@ async def test_what_was_let_in_once_stays_when_the_network_would_not_take_it_now
     await registry.update(pods.KIND, "default", "web", changed, ADMIN)
 
 
+async def workload(registry: Registry) -> str:
+    """An App called web; its uid."""
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1"}]}}
+    made = await registry.create(
+        app.KIND, "default", {"metadata": {"name": "web"}, "spec": {"template": template}}, ADMIN
+    )
+    return made.meta.uid
+
+
 async def test_a_network_in_use_is_not_deleted_and_the_refusal_names_who_uses_it(registry: Registry) -> None:
     await make(registry, "back")
+    uid = await workload(registry)
     for number in range(4):
-        await registry.create(pods.KIND, "default", on("back", f"p{number}"), ADMIN)
+        await registry.create(pods.KIND, "default", on("back", f"p{number}", of=uid), ADMIN)
     await registry.create(pods.KIND, "default", pod("other"), ADMIN)
     words = r"network default/back is in use by pod default/p\d, default/p\d, default/p\d and 1 more"
     with pytest.raises(Forbidden, match=words):
         await registry.delete(network.KIND, "default", "back", ADMIN, DeleteOptions())
     for number in range(4):
         await registry.delete(pods.KIND, "default", f"p{number}", ADMIN, DeleteOptions())
+    await registry.delete(network.KIND, "default", "back", ADMIN, DeleteOptions())
+
+
+async def test_a_network_goes_with_the_workload_on_it_before_the_pods_are_collected(registry: Registry) -> None:
+    await make(registry, "back")
+    uid = await workload(registry)
+    await registry.create(pods.KIND, "default", on("back", of=uid), ADMIN)
+    with pytest.raises(Forbidden, match="in use by pod default/web"):
+        await registry.delete(network.KIND, "default", "back", ADMIN, DeleteOptions())
+    await registry.delete(app.KIND, "default", "web", ADMIN, DeleteOptions())
     await registry.delete(network.KIND, "default", "back", ADMIN, DeleteOptions())
