@@ -16,6 +16,7 @@ from pathlib import Path
 import uvloop
 
 from motet.api import bootstrap
+from motet.api.flowcontrol import bootstrap as flow_bootstrap
 from motet.api.http.authorize import Roles
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
@@ -50,6 +51,7 @@ async def serve(directory: Path, port: int, synchronous: str) -> None:
     )
     await server.start()
     await bootstrap.ensure(registry, [("192.0.2.1", server.port)])
+    await flow_bootstrap.ensure(registry)
     (directory / "kubeconfig").write_bytes(
         kubeconfig.render(f"https://127.0.0.1:{server.port}", authority.pem, credentials)
     )

@@ -32,6 +32,7 @@ from motet.controllers.endpointslicemirroring import EndpointSliceMirroring
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.ephemeralvolumes import EphemeralVolumes
 from motet.controllers.eviction import TaintEviction
+from motet.controllers.flowschemas import FlowSchemas
 from motet.controllers.garbage import GarbageCollector
 from motet.controllers.ingresses import Ingresses
 from motet.controllers.job import Jobs
@@ -120,6 +121,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "endpointslice-mirroring": EndpointSliceMirroring(client, clock).run,
         "custom-resources": CustomResources(client, clock, catalogue).run,
         "admission-policies": AdmissionPolicyChecks(client, clock, catalogue).run,
+        "flow-schemas": FlowSchemas(client, clock).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
         "namespace": Namespaces(client, clock, catalogue).run,
         "clusterrole-aggregation": AggregatedRoles(client, clock).run,

@@ -23,6 +23,7 @@ from motet.api.aggregation.aggregator import Aggregator
 from motet.api.allocate import ServiceNumbers
 from motet.api.conditions import Conditions
 from motet.api.custom.serving import CustomKinds
+from motet.api.flowcontrol import bootstrap as flow_bootstrap
 from motet.api.http.audit import policy as audit_policy
 from motet.api.http.audit.events import Auditor
 from motet.api.http.audit.log import AuditLog
@@ -151,6 +152,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         await bootstrap.ensure(registry, managers, service_address=address)
         await rbac_bootstrap.ensure(registry)
         await priority.ensure(registry)
+        await flow_bootstrap.ensure(registry)
         await server.start()
         stack.push_async_callback(server.stop)
         docker = DockerServer(_docker_engine(config, server.port, agent_tls, files.ca, clock))
@@ -160,6 +162,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         tasks.keep("encryption of secrets", lambda: atrest.keep(store, sealer, config.secret_keys, clock))
         tasks.keep("history", lambda: history.keep(store, config.history_seconds, clock))
         tasks.keep("first objects", lambda: bootstrap.keep(registry, lambda: managers, clock, service_address=address))
+        tasks.keep("flow schemas", lambda: flow_bootstrap.keep(registry, clock))
         tasks.keep("roots for extension servers", lambda: authentication.keep(registry, files.roots, clock))
         if audit is not None:
             stack.callback(audit[1].flush)

@@ -48,6 +48,8 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     resource: str = ""
     notes: Notes = field(default_factory=Notes)
+    # Those that every answer has: where the request was seated.
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def query(self) -> Mapping[str, str]:

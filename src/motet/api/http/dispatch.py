@@ -13,6 +13,7 @@ from aiohttp import web
 
 from motet.api.aggregation.aggregator import Aggregator
 from motet.api.custom.serving import CustomKinds
+from motet.api.flowcontrol.control import FlowControl
 from motet.api.http import (
     answers,
     connecting,
@@ -36,7 +37,6 @@ from motet.api.http.calls import Call, ResourceCall
 from motet.api.http.discovery import REVIEWS, Discovery, Review
 from motet.api.http.enrolment import PREFIX as ENROLMENT
 from motet.api.http.enrolment import Enrolment
-from motet.api.http.fairness import Seats
 from motet.api.http.impersonate import acting
 from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
@@ -87,7 +87,7 @@ class Dispatcher:
     discovery: Discovery
     openapi: OpenApi
     metrics: Metrics
-    seats: Seats
+    flows: FlowControl
     checks: Mapping[str, health.Check] = field(default_factory=dict)
     # Who belongs to the cluster, and how to become one who does.
     members: Members | None = None
@@ -119,8 +119,9 @@ class Dispatcher:
                 "failure %s: verb=%s path=%s user=%s", number, call.verb, request.rel_url.raw_path, call.user.name
             )
             answer = answers.failure(InternalError(f"an error of the server's own; its log has it as {number}"))
-        for value in answers.warnings(call.warnings):
-            if not answer.prepared:
+        if not answer.prepared:
+            answer.headers.update(call.headers)
+            for value in answers.warnings(call.warnings):
                 answer.headers.add("Warning", value)
         if self.audit is not None and received is not None:
             self.audit.complete(call, received, answer)
@@ -166,18 +167,18 @@ class Dispatcher:
     async def _seated(self, call: Call) -> web.StreamResponse:
         """When it is its turn. Raises TooManyRequests."""
         target = call.target
+        match = self.flows.match(call.user, seating.asked(call))
+        call.headers = match.headers
         if self.aggregator is not None and self.aggregator.route(target) is not None:
             return await self._let_in(call)  # its work is done elsewhere, however long that takes
-        size = self.objects.size(self.catalogue, target) if seating.reads_everything(call) else 0
-        found = seating.seat(call, size)
-        if found is None:
+        if not seating.takes_seats(call):
             return await self._let_in(call)
-        level, flow, width = found
-        await self.seats.take(level, flow, width)
+        size = self.objects.size(self.catalogue, target) if seating.reads_everything(call) else 0
+        taken = await self.flows.take(match, seating.width(size))
         try:
             return await self._let_in(call)
         finally:
-            self.seats.give_back(level, width)
+            match.line.stand_up(taken)
 
     async def _enrol(self, call: Call, enrolment: Enrolment) -> web.StreamResponse:
         """Whoever wants to join has no certificate yet; everyone else has to show theirs."""
@@ -265,7 +266,16 @@ class Dispatcher:
             kind = self.catalogue.by_path(target.group, target.version, target.plural)
         if kind is None or (target.namespace and not kind.namespaced and target.plural != "namespaces"):
             raise discovery.nowhere(target, call.verb)
-        found = ResourceCall(call.request, target, call.verb, call.user, call.warnings, notes=call.notes, kind=kind)
+        found = ResourceCall(
+            call.request,
+            target,
+            call.verb,
+            call.user,
+            call.warnings,
+            notes=call.notes,
+            headers=call.headers,
+            kind=kind,
+        )
         if kind.warning:
             call.warnings.append(kind.warning)
         subresource = target.subresource

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -11,10 +11,11 @@ Gauge = Callable[[], float]
 
 
 class Metrics:
-    """Requests by verb, resource and code, with the seconds they took; gauges are read when asked for."""
+    """Requests by verb, resource and code, with the seconds they took; gauges and the lines of `more` are read when asked for."""
 
-    def __init__(self, gauges: Mapping[str, tuple[str, Gauge]]) -> None:
+    def __init__(self, gauges: Mapping[str, tuple[str, Gauge]], more: Callable[[], Iterable[str]] = tuple) -> None:
         self._gauges = gauges
+        self._more = more
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._seconds: Counter[tuple[str, str]] = Counter()
 
@@ -38,4 +39,5 @@ class Metrics:
             lines.append(f'motet_api_request_seconds_total{{verb="{verb}",resource="{resource}"}} {seconds:.6f}')
         for name, (description, read) in self._gauges.items():
             lines += [f"# HELP {name} {description}", f"# TYPE {name} gauge", f"{name} {read():.17g}"]
+        lines += self._more()
         return "\n".join(lines) + "\n"

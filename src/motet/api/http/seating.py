@@ -1,34 +1,37 @@
-"""Where a request sits: its level, its flow and how wide it is."""
+"""What a request is matched to a flow by, whether it takes seats at all, and how wide it is."""
 
 from __future__ import annotations
 
+from motet.api.flowcontrol.matching import Asked
 from motet.api.http.calls import Call
-from motet.api.http.fairness import LEADERS, NODES, OTHERS, Flow
 from motet.api.http.parameters import flag
 from motet.api.http.streams import STREAMS
-from motet.api.users import NODES as NODE_GROUP
-from motet.kinds import lease
 
 # A list of this many objects takes one seat more, and no list more than so many.
 _PER_SEAT = 2000
 _WIDEST = 8
 
 
-def seat(call: Call, size: int = 0) -> tuple[str, Flow, int] | None:
-    """Level, flow and seats of a request; None for what stands for long and costs little. `size`: what a list would read."""
+def asked(call: Call) -> Asked:
+    """What a FlowSchema looks at."""
+    target = call.target
+    if not target.plural:
+        return Asked(call.verb, path=target.path)
+    resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+    return Asked(call.verb, target.group, resource, target.namespace)
+
+
+def takes_seats(call: Call) -> bool:
+    """Not what stands for long and costs little."""
     target = call.target
     if target.subresource and (target.subresource in STREAMS or target.subresource.partition("/")[0] == "proxy"):
-        return None
-    if target.watching or ("watch" in call.query and flag(call.query, "watch")):
-        return None
-    if NODE_GROUP in call.user.groups:
-        return NODES, (call.user.name, ""), 1
-    transport = call.request.transport
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    flow = (call.user.name, str(peer[0]) if peer else "")
-    if (target.group, target.plural) == (lease.KIND.group, lease.KIND.plural):
-        return LEADERS, flow, 1
-    return OTHERS, flow, min(_WIDEST, 1 + size // _PER_SEAT)
+        return False
+    return not (target.watching or ("watch" in call.query and flag(call.query, "watch")))
+
+
+def width(size: int) -> int:
+    """Seats of a request that reads so many objects."""
+    return min(_WIDEST, 1 + size // _PER_SEAT)
 
 
 def reads_everything(call: Call) -> bool:

@@ -13,6 +13,8 @@ from aiohttp import web
 
 from motet.api.aggregation.aggregator import Aggregator
 from motet.api.custom.serving import CustomKinds
+from motet.api.flowcontrol.control import FlowControl
+from motet.api.flowcontrol.seats import Limits
 from motet.api.http import health
 from motet.api.http.audit.events import Auditor
 from motet.api.http.authenticate import Authenticator, by_certificate
@@ -22,7 +24,6 @@ from motet.api.http.calls import MAX_BODY
 from motet.api.http.discovery import Discovery
 from motet.api.http.dispatch import Dispatcher
 from motet.api.http.enrolment import Enrolment
-from motet.api.http.fairness import Config, Seats
 from motet.api.http.members import Members
 from motet.api.http.metrics import Metrics
 from motet.api.http.objects import Objects
@@ -77,7 +78,7 @@ class ApiServer:
         enrolment: Enrolment | None = None,
         custom: CustomKinds | None = None,
         aggregator: Aggregator | None = None,
-        fairness: Config | None = None,
+        limits: Limits = Limits(),
         audit: Auditor | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -89,17 +90,17 @@ class ApiServer:
         self._watches = Watches(registry, clock)
         self._streams = Streams(registry, agent_tls)
         self.usage = Usage(registry, agent_tls, clock)
-        self.seats = Seats(clock, fairness)
+        self.flows = FlowControl(registry.cache.table, clock, limits)
         self.metrics = Metrics(
             {
-                **self.seats.gauges(),
                 "motet_api_audit_dropped": (
                     "Events that the audit log could not take.",
                     lambda: float(audit.dropped) if audit is not None else 0.0,
                 ),
                 "motet_api_watches": ("Watches being served.", lambda: float(self._watches.active)),
                 "motet_store_revision": ("Revision of the last durable write.", lambda: float(registry.store.revision)),
-            }
+            },
+            self.flows.metrics,
         )
         chain = [members.authenticate] if members is not None else []
         self._dispatcher = Dispatcher(
@@ -114,7 +115,7 @@ class ApiServer:
             discovery=Discovery(catalogue, config.advertise or f"{config.host}:{config.port}", aggregator),
             openapi=OpenApi(catalogue, aggregator),
             metrics=self.metrics,
-            seats=self.seats,
+            flows=self.flows,
             checks={"ping": lambda: "", **config.checks},
             members=members,
             enrolment=enrolment,

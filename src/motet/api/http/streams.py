@@ -106,7 +106,7 @@ class Streams:
                 return answers.body(await answer.body(), status=answer.status, content_type=content_type)
             if upgrades.asked(call.request):
                 return await _over_websocket(call.request, answer)
-            response = web.StreamResponse(headers={"Content-Type": content_type})
+            response = web.StreamResponse(headers={"Content-Type": content_type, **call.headers})
             response.enable_chunked_encoding()
             await response.prepare(call.request)
             try:

@@ -63,7 +63,7 @@ class Watches:
         bookmarks = parameters.flag(query, "allowWatchBookmarks")
         shown = tables.include(query.get("includeObject", ""))
         encode = _encoder(call.kind, form, shown, self._clock)
-        stream = watchstreams.stream(call.request, form.content_type)
+        stream = watchstreams.stream(call.request, form.content_type, call.headers)
         if encode is None and call.kind.versions is not None and call.kind.versions.waits:
             encode = _plain_line  # documents have to be converted first, which cannot be done inside the cache's turn
         direct = _Direct(stream, self._shared[type(stream)].frame) if encode is None else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -92,10 +92,10 @@ class Stream:
 class HttpStream(Stream):
     """A chunked answer."""
 
-    def __init__(self, request: web.BaseRequest, content_type: str) -> None:
+    def __init__(self, request: web.BaseRequest, content_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(request)
         self._response = web.StreamResponse(
-            headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"}
+            headers={"Content-Type": content_type, "Cache-Control": "no-cache, private", **headers}
         )
 
     @staticmethod
@@ -169,8 +169,8 @@ class SocketStream(Stream):
             self._listening.cancel()
 
 
-def stream(request: web.BaseRequest, content_type: str) -> HttpStream | SocketStream:
-    """The way that the request asks for."""
+def stream(request: web.BaseRequest, content_type: str, headers: Mapping[str, str]) -> HttpStream | SocketStream:
+    """The way that the request asks for. `headers` are for those who can see them."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
         return SocketStream(request)
-    return HttpStream(request, content_type)
+    return HttpStream(request, content_type, headers)
