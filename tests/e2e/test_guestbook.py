@@ -44,7 +44,7 @@ def _build(cluster: Cluster) -> None:
     cluster.motet("image", "debian", timeout=300, outside=True)
     for service in ("web", "db", "cache"):
         program = (
-            "import asyncio, sys; from pathlib import Path; from motet.cli.build.buildah import Buildah;"
+            "import asyncio, sys; from pathlib import Path; from motet.runtime.buildah import Buildah;"
             "asyncio.run(Buildah(Path(sys.argv[1])).build(Path(sys.argv[2]), sys.argv[3], print, file='Containerfile',"
             "args=[('BASE', sys.argv[4])]))"
         )

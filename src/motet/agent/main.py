@@ -20,6 +20,9 @@ import msgspec
 
 from motet.agent import machine, tuning
 from motet.agent.config import AgentConfig
+from motet.agent.images.routes import ImageRoutes
+from motet.agent.images.shelf import Shelf
+from motet.agent.images.transfer import Transfer
 from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
 from motet.agent.plugins import Plugins
@@ -184,6 +187,7 @@ async def _run_parts(
         config.node_name,
         address=config.address,
         settings=tuning.shown(config),
+        images=image_routes(config, runtime, clock),
     )
     context = tls.server_context(config.certificate, config.key, config.ca)
     renewal = Renewal(NodeFiles(config.certificate.parent), client, clock, (shown, context))
@@ -264,6 +268,12 @@ def build_tools(
         cgroups=Cgroups(),
         isolation=isolation,
     )
+
+
+def image_routes(config: AgentConfig, runtime: CriRuntime, clock: Clock) -> ImageRoutes:
+    """What can be done with the images of this node."""
+    shelf = Shelf(runtime, clock)
+    return ImageRoutes(shelf, Transfer(shelf, runtime, clock, config.containerd.registry_dir))
 
 
 def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:

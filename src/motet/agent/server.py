@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from motet.agent import machine, node_logs, stats, streams
+from motet.agent.images.routes import ImageRoutes
 from motet.agent.sampling import Look, Sampler
 from motet.agent.streams import Dial, Wanted
 from motet.base.clock import Clock
@@ -53,6 +54,7 @@ class AgentServer:
         address: str = "127.0.0.1",
         logs: Path = Path("/var/log"),
         settings: Mapping[str, Any] = {},
+        images: ImageRoutes | None = None,
     ) -> None:
         self._manager = manager
         self._runtime = runtime
@@ -63,6 +65,7 @@ class AgentServer:
         self._address = address
         self._node_logs = logs
         self._settings = settings
+        self._images = images
         self.port = 0
 
     async def run(self, host: str, port: int, tls: ssl.SSLContext) -> None:
@@ -120,6 +123,8 @@ class AgentServer:
                 return await self._connect(request, self._pod(namespace, name), port)
             case ["connect", port]:
                 return await self._tunnel(request, self._address, port)
+            case ["images", *rest] if self._images is not None:
+                return await self._images.answer(request, rest)
             case ["logs", *rest]:
                 return await asyncio.to_thread(node_logs.answer, self._node_logs, rest, request.path)
         raise NotFound(f"the agent has nothing at {request.path}")

@@ -12,10 +12,10 @@ import click
 
 from motet.base.errors import MotetError
 from motet.cli.build import debian
-from motet.cli.build.buildah import Buildah
 from motet.cli.options import data_dir_option
 from motet.machine import lifecycle
 from motet.machine.layout import Machine
+from motet.runtime.buildah import Buildah
 from motet.runtime.cri import CriRuntime
 from motet.runtime.interface import Image, RuntimeUnavailable
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -255,6 +256,44 @@ class RemoteClient:
                     raise _error_of(response.status, await response.read())
                 async for chunk in response.content.iter_any():
                     yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    @asynccontextmanager
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        body: AsyncIterable[bytes] | bytes | None = None,
+        content_type: str = "application/json",
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A request that may be long, with an answer that may be long: the body of a success as it comes. Raises ApiError."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_SECONDS)
+        try:
+            response = await self._session().request(
+                method,
+                self._server + path,
+                params=list(query),
+                data=body,
+                headers={"Accept": "*/*", "Content-Type": content_type},
+                timeout=timeout,
+            )
+            if response.status >= 400:
+                async with response:
+                    raise _error_of(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error) from error
+        try:
+            yield self._pieces(response)
+        finally:
+            response.close()
+
+    async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for piece in response.content.iter_any():
+                yield piece
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(error) from error
 

@@ -22,7 +22,7 @@ import msgspec
 from cri_api.v1 import api_pb2
 
 from motet.base.clock import Clock, SystemClock
-from motet.runtime import channel, convert, events, images
+from motet.runtime import channel, convert, events, images, imagestore
 from motet.runtime.interface import (
     Container,
     ContainerConfig,
@@ -350,6 +350,10 @@ class CriRuntime:
                 while await self.image(name) is None:
                     await self._clock.sleep(0.02)
         return names
+
+    def image_store(self) -> imagestore.ImageStore:
+        """The same images as containerd itself keeps them."""
+        return imagestore.ImageStore(self._dial())
 
     async def remove_image(self, reference: str) -> None:
         request = api.RemoveImageRequest(image=api.ImageSpec(image=reference))

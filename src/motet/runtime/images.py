@@ -44,12 +44,12 @@ _INVALID = "InvalidImage"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
-_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 
 _NAME_LABEL = "io.containerd.image.name"
 _TAG_LABEL = "org.opencontainers.image.ref.name"
 # CRI lists an image only with this label.
-_IMAGE_LABELS = {"io.cri-containerd.image": "managed"}
+IMAGE_LABELS = {"io.cri-containerd.image": "managed"}
 PINNED = {"io.cri-containerd.pinned": "pinned"}
 
 
@@ -214,12 +214,12 @@ def _blob_path(digest: str) -> str:
 
 def _choose(archive: _Archive, entry: dict[str, Any], arch: str) -> dict[str, Any]:
     """The manifest descriptor for `arch` under `entry`, going down through indexes."""
-    if entry.get("mediaType") not in _INDEXES:
+    if entry.get("mediaType") not in INDEXES:
         return entry
     offered: list[str] = []
     for child in archive.document(_blob_path(entry["digest"]))[0].get("manifests", ()):
         platform = child.get("platform") or {}
-        if child.get("mediaType") in _INDEXES or (
+        if child.get("mediaType") in INDEXES or (
             platform.get("os", "linux") == "linux" and platform.get("architecture", arch) == arch
         ):
             return _choose(archive, child, arch)
@@ -332,7 +332,7 @@ class Importer:
             wanted = await asyncio.to_thread(_planned, archive)
             try:
                 for image in wanted:
-                    loaded += await self._store(archive, image, {**_IMAGE_LABELS, **(labels or {})})
+                    loaded += await self._store(archive, image, {**IMAGE_LABELS, **(labels or {})})
             except grpc.aio.AioRpcError as error:
                 raise channels.failure(error, f"import {path}", missing=RuntimeFailure) from error
         return loaded

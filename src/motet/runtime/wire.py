@@ -1,9 +1,10 @@
 """containerd's native messages, the few fields Motet uses of them.
 
-CRI has no image import and (before containerd 1.7) no event stream, so those two go through containerd's own gRPC
-services. Rather than ship generated code, the messages are declared here as one table of field numbers, which are
-facts of the wire (containerd's public API, packages `containerd.services.*.v1` and `containerd.events`), and built
-into protobuf classes when the module is imported. Fields that are not listed are skipped while parsing.
+CRI has no image import, no second name for an image, no way to read one, and (before containerd 1.7) no event stream, so
+those go through containerd's own gRPC services. Rather than ship generated code, the messages are declared here as one
+table of field numbers, which are facts of the wire (containerd's public API, packages `containerd.services.*.v1` and
+`containerd.events`), and built into protobuf classes when the module is imported. Fields that are not listed are skipped
+while parsing.
 """
 
 from __future__ import annotations
@@ -59,11 +60,25 @@ _MESSAGES: messages.Tables = {
     },
     "AbortRequest": {"ref": (1, "string")},
     "ContentInfo": {"digest": (1, "string"), "size": (2, "int64"), "labels": (5, "map")},
+    "ReadContentRequest": {"digest": (1, "string"), "offset": (2, "int64"), "size": (3, "int64")},
+    "ReadContentResponse": {"offset": (1, "int64"), "data": (2, "bytes")},
+    "ListStatusesRequest": {"filters": (1, "*string")},
+    "ContentStatus": {"ref": (3, "string"), "offset": (4, "int64"), "total": (5, "int64")},
+    "ListStatusesResponse": {"statuses": (1, "*ContentStatus")},
     "UpdateContentRequest": {"info": (1, "ContentInfo"), "update_mask": (2, "FieldMask")},
     "UpdateContentResponse": {"info": (1, "ContentInfo")},
     # services.images.v1
     "Descriptor": {"media_type": (1, "string"), "digest": (2, "string"), "size": (3, "int64")},
-    "Image": {"name": (1, "string"), "labels": (2, "map"), "target": (3, "Descriptor")},
+    "Image": {
+        "name": (1, "string"),
+        "labels": (2, "map"),
+        "target": (3, "Descriptor"),
+        "created_at": (7, "Timestamp"),
+        "updated_at": (8, "Timestamp"),
+    },
+    "ListImagesRequest": {"filters": (1, "*string")},
+    "ListImagesResponse": {"images": (1, "*Image")},
+    "DeleteImageRequest": {"name": (1, "string"), "sync": (2, "bool")},
     "GetImageRequest": {"name": (1, "string")},
     "ImageAnswer": {"image": (1, "Image")},
     "CreateImageRequest": {"image": (1, "Image")},
@@ -87,6 +102,10 @@ _METHODS = {
     "containerd.services.content.v1.Content/Write": ("WriteContentRequest", "WriteContentResponse"),
     "containerd.services.content.v1.Content/Update": ("UpdateContentRequest", "UpdateContentResponse"),
     "containerd.services.content.v1.Content/Abort": ("AbortRequest", "Empty"),
+    "containerd.services.content.v1.Content/Read": ("ReadContentRequest", "ReadContentResponse"),
+    "containerd.services.content.v1.Content/ListStatuses": ("ListStatusesRequest", "ListStatusesResponse"),
+    "containerd.services.images.v1.Images/List": ("ListImagesRequest", "ListImagesResponse"),
+    "containerd.services.images.v1.Images/Delete": ("DeleteImageRequest", "Empty"),
     "containerd.services.images.v1.Images/Get": ("GetImageRequest", "ImageAnswer"),
     "containerd.services.images.v1.Images/Create": ("CreateImageRequest", "ImageAnswer"),
     "containerd.services.images.v1.Images/Update": ("UpdateImageRequest", "ImageAnswer"),

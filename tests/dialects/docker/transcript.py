@@ -11,13 +11,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 FOLDER = Path(__file__).parent / "transcripts"
 OLD = Path(sys.prefix) / "docker-20.10" / "docker"
 
 _VARYING = (
+    (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "<short>"),
+    (re.compile(r"\b\d+(\.\d+)?[kM]B\b *"), "<size> "),
     (re.compile(r"\b[0-9a-z]{25}\b(?<![0-9]{25})"), "<id>"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000 utc| \+0000 UTC)?"), "<time>"),
 )
@@ -39,13 +43,16 @@ def commands(transcript: Path) -> Iterator[str]:
             yield line[2:]
 
 
-def run(client: Path, command: str, host: str, home: Path) -> str:
-    """What a command of the shell prints, both streams."""
+def run(client: Path, command: str, host: str, home: Path, variables: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What a command of the shell prints, both streams. What `variables` hold is theirs to change: they show by their names."""
     environment = {
         "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
         "HOME": str(home),
         "DOCKER_HOST": host,
         "DOCKER_CLI_HINTS": "false",
+        # No terminal, so what is built is told plainly.
+        "DOCKER_BUILDKIT": "0",
+        **variables,
     }
     alias = home / "bin" / "docker"
     if not alias.exists():
@@ -54,7 +61,10 @@ def run(client: Path, command: str, host: str, home: Path) -> str:
     done = subprocess.run(
         ["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=home
     )
-    return normal(done.stdout + done.stderr)
+    said = done.stdout + done.stderr
+    for name, value in variables.items():
+        said = said.replace(value, f"<{name.lower()}>")
+    return normal(said)
 
 
 def normal(text: str) -> str:
@@ -63,14 +73,14 @@ def normal(text: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines() if line.strip())
 
 
-def conversation(client: Path, transcript: Path, host: str, home: Path) -> str:
+def conversation(client: Path, transcript: Path, host: str, home: Path, variables: Mapping[str, str]) -> str:
     """The transcript as it goes with this client."""
-    return "".join(f"$ {command}\n{run(client, command, host, home)}" for command in commands(transcript))
+    return "".join(f"$ {command}\n{run(client, command, host, home, variables)}" for command in commands(transcript))
 
 
-def check(client: Path, name: str, host: str, home: Path) -> None:
+def check(client: Path, name: str, host: str, home: Path, variables: Mapping[str, str] = MappingProxyType({})) -> None:
     transcript = FOLDER / ("old" if client == OLD else "new") / f"{name}.txt"
-    said = conversation(client, FOLDER / "new" / f"{name}.txt", host, home)
+    said = conversation(client, FOLDER / "new" / f"{name}.txt", host, home, variables)
     if os.environ.get("MOTET_REWRITE"):
         transcript.parent.mkdir(exist_ok=True)
         transcript.write_text(said)

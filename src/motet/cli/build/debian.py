@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from motet.base.errors import MotetError
-from motet.cli.build.buildah import Buildah, Say
+from motet.runtime.buildah import Buildah, Say
 
 DEFAULT_TAG = "localhost/motet/debian:bookworm"
 

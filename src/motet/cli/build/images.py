@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from motet.base.errors import MotetError
-from motet.cli.build.buildah import Buildah, BuildFailed
 from motet.cli.compose.model import Build, Project, Service
+from motet.runtime.buildah import Buildah, BuildFailed
 from motet.runtime.cri import CriRuntime
 from motet.runtime.interface import RuntimeFailure
 

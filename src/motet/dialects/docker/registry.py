@@ -19,6 +19,12 @@ Json = dict[str, Any]
 
 HEADER = "X-Registry-Auth"
 _SUFFIX = "registry"
+_AGENTS_WORDS = {
+    "username": "username",
+    "password": "password",
+    "identitytoken": "identity_token",
+    "registrytoken": "registry_token",
+}
 _HUB = "https://index.docker.io/v1/"
 
 
@@ -30,9 +36,22 @@ def credentials(header: str) -> Json | None:
         found = msgspec.json.decode(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)), type=dict[str, Any])
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise bad(f"{HEADER}: it is not JSON in base64") from error
-    if found.get("identitytoken") or found.get("registrytoken"):
-        raise unsupported(HEADER, "tokens; log in with a user name and a password")
-    return found if found.get("username") else None
+    return found if any(found.get(key) for key in _AGENTS_WORDS) else None
+
+
+def for_agent(given: Json | None) -> dict[str, str]:
+    """Credentials in the words of nodes' agents. Raises DockerError."""
+    found = {word: (given or {}).get(key) or "" for key, word in _AGENTS_WORDS.items()}
+    if not all(isinstance(each, str) for each in found.values()):
+        raise bad("the credentials hold something other than text")
+    return {word: text for word, text in found.items() if text}
+
+
+def of_services(given: Json | None) -> Json | None:
+    """Credentials that a pull secret can hold. Raises DockerError for others."""
+    if given is not None and not given.get("username"):
+        raise unsupported(HEADER, "tokens for services; log in with a user name and a password")
+    return given
 
 
 def use(pod: Json, app: str, given: Json | None) -> None:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from motet.dialects.docker import logs, networks, nodes, secrets, services, swarm, system, tasks, volumes
+from motet.dialects.docker import (
+    images,
+    logs,
+    networks,
+    nodes,
+    secrets,
+    services,
+    swarm,
+    system,
+    tasks,
+    transfers,
+    volumes,
+)
 
 ROUTES = (
     *system.ROUTES,
@@ -14,4 +26,6 @@ ROUTES = (
     *services.ROUTES,
     *tasks.ROUTES,
     *logs.ROUTES,
+    *transfers.ROUTES,
+    *images.ROUTES,
 )

@@ -387,7 +387,7 @@ async def create(call: Call) -> web.Response:
     app, ports, around, task = await _read(call, await call.json())
     name = app["metadata"]["name"]
     await _check_ports(call, name, ports)
-    credentials = registry.credentials(call.request.headers.get(registry.HEADER, ""))
+    credentials = registry.of_services(registry.credentials(call.request.headers.get(registry.HEADER, "")))
     registry.use(app["spec"]["template"]["spec"], name, credentials)
     await _make_volumes(call, around)
     try:
@@ -426,7 +426,7 @@ async def update(call: Call) -> web.Response:
     app, ports, around, task = await _read(call, body)
     _check_change(current, app)
     await _check_ports(call, current.name, ports)
-    credentials = registry.credentials(call.request.headers.get(registry.HEADER, ""))
+    credentials = registry.of_services(registry.credentials(call.request.headers.get(registry.HEADER, "")))
     if credentials is None and call.query.get("registryAuthFrom", "spec") in ("spec", "previous-spec", ""):
         registry.take_over(app["spec"]["template"]["spec"], current.decode()["spec"]["template"]["spec"])
     registry.use(app["spec"]["template"]["spec"], current.name, credentials)

@@ -1,0 +1,89 @@
+"""The docker command line and the images of a real node: what it says, word for word, and that it is true."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dialects.docker import transcript
+from dialects.docker.transcript import clients
+from e2e.cluster import Cluster, until
+from support.images import busybox_image
+from support.registry import registry
+
+
+@contextmanager
+def serving(cluster: Cluster, archive: Path, **options: tuple[str, str]) -> Iterator[str]:
+    """A registry in the cluster's network; yields its name."""
+    ready, over = threading.Event(), threading.Event()
+    found: list[int] = []
+
+    def serve() -> None:
+        cluster.enter()
+        with registry(archive, **options) as port:
+            found.append(port)
+            ready.set()
+            over.wait()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield f"localhost:{found[0]}"
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture(params=["new", "old"])
+def docker(request: pytest.FixtureRequest) -> Path:
+    found = clients().get(request.param)
+    if found is None:
+        pytest.skip(f"there is no {request.param} docker command here")
+    return found
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "web.tar"
+    config = {"Labels": {"tier": "front"}, "ExposedPorts": {"80/tcp": {}}, "Cmd": ["pause"]}
+    return busybox_image(path, "localhost/web:1", {"/www/index.html": "hello\n"}, config, compress=True)
+
+
+def host(cluster: Cluster) -> str:
+    return f"unix://{cluster.machine.docker_socket}"
+
+
+def test_images_in_conversation(cluster: Cluster, docker: Path, archive: Path, tmp_path: Path):
+    with (
+        serving(cluster, archive) as open_one,
+        serving(cluster, archive, credentials=("ann", "s3cret")) as private,
+    ):
+        variables = {"REGISTRY": open_one, "PRIVATE": private}
+        transcript.check(docker, "images", host(cluster), tmp_path, variables)
+
+
+def test_a_service_keeps_the_digest_its_tag_had(cluster: Cluster, archive: Path, tmp_path: Path):
+    docker = clients().get("new")
+    if docker is None:
+        pytest.skip("there is no docker command here")
+    with serving(cluster, archive) as name:
+        said = transcript.run(
+            docker, f"docker service create --detach --name pinned {name}/shop/web:1", host(cluster), tmp_path
+        )
+        try:
+            assert said == "<id>\n"
+
+            def image() -> str:
+                pods = cluster.read("/api/v1/namespaces/default/pods")["items"]
+                found = next(pod for pod in pods if pod["metadata"]["name"].startswith("pinned"))
+                assert found["status"]["phase"] == "Running", found["status"]
+                return str(found["spec"]["containers"][0]["image"])
+
+            assert until(image).startswith(f"{name}/shop/web:1@sha256:")
+        finally:
+            transcript.run(docker, "docker service rm pinned", host(cluster), tmp_path)
