@@ -50,6 +50,7 @@ from motet.client.local import LocalClient
 from motet.client.remote import RemoteClient
 from motet.controllers.run import ControllersConfig, run_all
 from motet.dialects.docker.call import Engine as DockerEngine
+from motet.dialects.docker.rollbacks import Rollbacks
 from motet.dialects.docker.server import DockerServer
 from motet.identity import tls
 from motet.identity.accounts import Lasting
@@ -155,7 +156,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         await flow_bootstrap.ensure(registry)
         await server.start()
         stack.push_async_callback(server.stop)
-        docker = DockerServer(_docker_engine(config, server.port, agent_tls, files.ca, clock))
+        engine = _docker_engine(config, server.port, agent_tls, files.ca, clock)
+        docker = DockerServer(engine)
         stack.push_async_callback(docker.stop)
         await _serve_docker(docker, config, files)
         tasks = await stack.enter_async_context(_Background())
@@ -171,6 +173,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
         settings = replace(settings, pod_metrics=server.usage.pods, probe=aggregator.probe, metrics_apis=aggregator.ask)
         _start_control_loops(tasks, settings, registry, clock, profiles)
+        tasks.keep("rollbacks of services", lambda: Rollbacks(LocalClient(registry), engine, clock).run())
         yield server
 
 

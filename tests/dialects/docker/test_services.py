@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from dialects.docker.test_servicespec import FULL, app_of, stored
 from motet.controllers.appversion import version_of
-from motet.dialects.docker import services
+from motet.dialects.docker import rollbacks, services, servicespec
+from motet.kinds import app as app_kind
+from motet.store.document import Document, encode, stamp
 
 SPEC: dict[str, Any] = {"template": {"spec": {"containers": [{"name": "task", "image": "busybox:1"}]}}}
 NOW = version_of(SPEC)
@@ -37,3 +41,35 @@ def test_an_update_is_told_of() -> None:
 
 def test_the_end_of_an_earlier_update_is_not_the_present_ones() -> None:
     assert services.update_status(SPEC, {"update": {"state": "completed", "version": "before"}}) is None
+
+
+def failing() -> Document:
+    """A service of which an update has changed everything, and whose controller has put its pods back."""
+    before = stored(app_of(FULL))
+    after = {**deepcopy(FULL), "Labels": {"a b": "d"}, "EndpointSpec": {"Mode": "dnsrr"}}
+    after["Mode"] = {"Replicated": {"Replicas": 1}}
+    after["TaskTemplate"]["ContainerSpec"]["Image"] = "busybox:2"
+    changed = services.changed_app(before, app_of(after), back=False)
+    changed["spec"]["template"] = before.decode()["spec"]["template"]
+    annotations = {
+        app_kind.ROLLBACK: version_of(changed["spec"]),
+        app_kind.ROLLBACK_REASON: "rollback initiated: it failed",
+    }
+    changed["metadata"]["annotations"] |= annotations
+    return Document(before.key, stamp(encode(changed), 8), 8)
+
+
+def test_all_of_a_service_goes_back_and_the_pods_are_as_the_controller_has_them() -> None:
+    app = failing()
+    assert rollbacks.unfinished(app)
+    before = servicespec.previous_of(app)
+    back = Document(app.key, stamp(encode(services.gone_back(app, app_of(before or {}))), 9), 9)
+    assert servicespec.without_zeros(servicespec.service_spec(back)) == servicespec.without_zeros(before)
+    assert version_of(back.decode()["spec"]) == version_of(app.decode()["spec"])
+    assert (back.meta.annotations or {})[app_kind.ROLLBACK_REASON] == "rollback initiated: it failed"
+    assert not rollbacks.unfinished(back)
+
+
+def test_an_update_that_goes_on_is_no_unfinished_rollback() -> None:
+    changed = services.changed_app(stored(app_of(FULL)), app_of(FULL), back=False)
+    assert not rollbacks.unfinished(stored(changed))

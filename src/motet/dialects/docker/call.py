@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
 
 from motet.api.users import User
 from motet.base.clock import Clock
+from motet.client.interface import Client
 from motet.client.remote import RemoteClient
 from motet.dialects.docker.errors import bad
 from motet.dialects.docker.fields import Fields
@@ -41,6 +42,16 @@ class Engine:
     data_dir: Path = Path("/var/lib/motet")
     namespace: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Voice(Protocol):
+    """Whoever acts for Docker: a request, in the name of who asks, or a loop of the manager's own."""
+
+    @property
+    def client(self) -> Client: ...
+
+    @property
+    def engine(self) -> Engine: ...
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from motet.base.errors import AlreadyExists
 from motet.dialects.docker import ids, objects, uses
-from motet.dialects.docker.call import Call, answer, empty
+from motet.dialects.docker.call import Call, Voice, answer, empty
 from motet.dialects.docker.errors import DockerError, bad, unsupported
 from motet.dialects.docker.fields import Fields, is_zero
 from motet.dialects.docker.router import Route
@@ -159,7 +159,7 @@ def _shown(
     }
 
 
-async def known(call: Call) -> Sequence[Document]:
+async def known(call: Voice) -> Sequence[Document]:
     return await call.client.list(network_kind.KIND, call.engine.namespace)
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from motet.base import quantity
 from motet.base.errors import Conflict
 from motet.dialects.docker import ids, objects
-from motet.dialects.docker.call import Call, answer, empty
+from motet.dialects.docker.call import Call, Voice, answer, empty
 from motet.dialects.docker.errors import DockerError, bad
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.router import Route
@@ -189,7 +189,7 @@ def translate(document: Document, manager: str, port: int, tls_info: Json) -> Js
     return found
 
 
-async def known(call: Call) -> Sequence[Document]:
+async def known(call: Voice) -> Sequence[Document]:
     return await call.client.list(node_kind.KIND)
 
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from motet.base.errors import AlreadyExists, Conflict
 from motet.dialects.docker import ids, objects, uses
-from motet.dialects.docker.call import Call, answer, empty
+from motet.dialects.docker.call import Call, Voice, answer, empty
 from motet.dialects.docker.errors import DockerError, bad, unsupported
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.objects import CONTENT
@@ -131,7 +131,7 @@ def translate(sort: Sort, document: Document) -> Json:
     return {**objects.head(document), "Spec": spec}
 
 
-async def known(call: Call, sort: Sort) -> Sequence[Document]:
+async def known(call: Voice, sort: Sort) -> Sequence[Document]:
     found = await call.client.list(sort.kind, call.engine.namespace)
     return [each for each in found if is_ours(sort, each)]
 

@@ -5,8 +5,6 @@ A service is an App, with the Services by which it is reached, which it owns.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -15,27 +13,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from motet.base.errors import AlreadyExists, ApiError, Conflict, NotFound
-from motet.controllers.appversion import version_of
-from motet.dialects.docker import (
-    endpoints,
-    ids,
-    networks,
-    nodes,
-    objects,
-    registry,
-    secrets,
-    servicespec,
-    tasks,
-    volumes,
-)
+from motet.base.errors import AlreadyExists, ApiError, Conflict
+from motet.controllers.appversion import kept_of, put_back, version_of
+from motet.dialects.docker import endpoints, entrances, ids, objects, registry, servicerequest, servicespec, tasks
 from motet.dialects.docker.call import Call, answer, empty
-from motet.dialects.docker.containerspec import Surroundings
-from motet.dialects.docker.errors import DockerError, bad, not_found
+from motet.dialects.docker.errors import DockerError, bad
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.router import Route
 from motet.kinds import app as app_kind
-from motet.kinds import service as service_kind
 from motet.kinds import tasks as task_kind
 from motet.store.document import Document
 
@@ -135,19 +120,9 @@ async def find(call: Call, asked: str) -> Document:
     return ids.pick("service", asked, ((ids.of_document(each), objects.name_of(each.meta), each) for each in found))
 
 
-async def _owned(call: Call) -> dict[str, list[Document]]:
-    """Services by the App they are of."""
-    found: dict[str, list[Document]] = {}
-    for each in await call.client.list(service_kind.KIND, call.engine.namespace):
-        name = (each.meta.labels or {}).get(task_kind.LABEL)
-        if name:
-            found.setdefault(name, []).append(each)
-    return found
-
-
 async def ls(call: Call) -> web.Response:
     filters = call.filters("id", "label", "mode", "name", "runtime")
-    owned = await _owned(call)
+    owned = await entrances.owned(call)
     found = []
     for app in await known(call):
         shown = translate(app, owned.get(app.name, ()))
@@ -209,7 +184,7 @@ def service_status(app: Document, counts: Mapping[str, int]) -> Json:
 
 async def inspect(call: Call) -> web.Response:
     app = await find(call, call.path["id"])
-    shown = translate(app, (await _owned(call)).get(app.name, ()))
+    shown = translate(app, (await entrances.owned(call)).get(app.name, ()))
     if call.flag("insertDefaults"):
         defaults = {
             "Parallelism": 1,
@@ -223,173 +198,13 @@ async def inspect(call: Call) -> web.Response:
     return answer(shown)
 
 
-# --- what a request asks for ------------------------------------------------------------------------------------------
-
-
-async def _surroundings(call: Call, body: Mapping[str, Any]) -> Surroundings:
-    """Everything a ServiceSpec refers to. Raises DockerError for what is not there."""
-    around = Surroundings(call.engine.namespace, str(call.engine.volumes_dir))
-    task = body.get("TaskTemplate") or {}
-    asked = [each.get("Target") or "" for each in (*(task.get("Networks") or ()), *(body.get("Networks") or ()))]
-    if asked:
-        around.host_network = frozenset({networks.HOST, networks.predefined_id(networks.HOST)})
-        around.no_network = frozenset(
-            each
-            for name in (networks.NONE, networks.BRIDGE, networks.INGRESS)
-            for each in (name, networks.predefined_id(name))
-        )
-        known = {}
-        for each in await networks.known(call):
-            for name in (networks.identifier(each), objects.name_of(each.meta)):
-                known[name] = each.name
-        for target in asked:
-            if target not in around.host_network | around.no_network and target not in known:
-                raise not_found("network", target)
-        around.networks = known
-    await _check_files(call, task)
-    return around
-
-
-async def _check_files(call: Call, task: Mapping[str, Any]) -> None:
-    container = task.get("ContainerSpec") or {}
-    for sort, member in ((secrets.SECRET, "Secrets"), (secrets.CONFIG, "Configs")):
-        wanted = {str(each.get(f"{member[:-1]}Name") or "") for each in container.get(member) or ()}
-        if not wanted:
-            continue
-        known = {objects.name_of(each.meta) for each in await secrets.known(call, sort)}
-        if missing := sorted(wanted - known):
-            raise DockerError(400, f"rpc error: code = InvalidArgument desc = {sort.word} {missing[0]} not found")
-
-
-async def _read(call: Call, body: Any) -> tuple[Json, list[Json], Surroundings, Json]:
-    """(App, ports, surroundings, TaskTemplate) of a ServiceSpec."""
-    spec = Fields(body)
-    around = await _surroundings(call, spec.items)
-    ports = endpoints.ports_of(Fields(spec.items.get("EndpointSpec"), "EndpointSpec"))
-    task = dict(spec.items.get("TaskTemplate") or {})
-    if spec.raw("Networks") is not None and not task.get("Networks"):
-        task["Networks"] = spec.items["Networks"]
-    node_names: Mapping[str, str] = {}
-    if "node.id" in str((task.get("Placement") or {}).get("Constraints") or ""):
-        node_names = {identifier: name for name, identifier in nodes.names(await nodes.known(call)).items()}
-    app = servicespec.app_document(spec, call.engine.namespace, around, node_names)
-    return app, ports, around, task
-
-
-async def _check_ports(call: Call, app: str, ports: Sequence[Json]) -> None:
-    """Whether somebody else publishes one of these ports already. Raises DockerError."""
-    wanted = {
-        (port["protocol"].upper(), port["published"]): port for port in ports if port["published"] and not port["host"]
-    }
-    if not wanted:
-        return
-    for service in await call.client.list(service_kind.KIND):
-        own = (service.meta.labels or {}).get(task_kind.LABEL) == app and service.namespace == call.engine.namespace
-        spec = service.decode().get("spec") or {}
-        if own or spec.get("type") not in ("LoadBalancer", "NodePort"):
-            continue
-        for port in spec.get("ports") or ():
-            numbers = [port.get("nodePort"), port.get("port") if spec["type"] == "LoadBalancer" else None]
-            for number in numbers:
-                if (port.get("protocol", "TCP"), number) in wanted:
-                    who = await _publisher(call, service)
-                    raise DockerError(
-                        400,
-                        f"rpc error: code = InvalidArgument desc = port '{number}' is already in use by service '{who}' "
-                        f"({ids.of_document(service)}) as an ingress port",
-                    )
-
-
-async def _publisher(call: Call, service: Document) -> str:
-    """Docker's name for whom a Service is of; its own when it is nobody's that Docker sees."""
-    name = (service.meta.labels or {}).get(task_kind.LABEL)
-    if name and service.namespace == call.engine.namespace:
-        with contextlib.suppress(NotFound):
-            return objects.name_of((await call.client.get(app_kind.KIND, name, service.namespace)).meta)
-    return service.name
-
-
-async def _make_volumes(call: Call, around: Surroundings) -> None:
-    for name, labels in around.volumes.items():
-        await volumes.ensure(call, volumes.claim(name, labels, call.engine.namespace))
-
-
-def _reference(app: Document) -> Json:
-    return {
-        "apiVersion": app_kind.KIND.api_version,
-        "kind": app_kind.KIND.kind,
-        "name": app.name,
-        "uid": app.meta.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-
-
-async def _settle(call: Call, app: Document, wanted: Sequence[Json]) -> None:
-    """Have the App's Services as wanted, and no others of it. Raises ApiError, DockerError."""
-    for service in wanted:
-        service["metadata"]["ownerReferences"] = [_reference(app)]
-    names = {service["metadata"]["name"] for service in wanted}
-    await asyncio.gather(*(_ensure(call, app, service) for service in wanted))
-    for name in endpoints.names(app.name):
-        if name not in names:
-            await _remove_service(call, app.name, name)
-
-
-async def _ensure(call: Call, app: Document, wanted: Json) -> None:
-    try:
-        await call.client.create(service_kind.KIND, wanted)
-        return
-    except AlreadyExists:
-        pass
-    name = wanted["metadata"]["name"]
-    current = (await call.client.get(service_kind.KIND, name, call.engine.namespace)).decode()
-    changed = service_changed(current, wanted)
-    if changed is None:
-        raise DockerError(
-            409, f"rpc error: code = AlreadyExists desc = there is a Service {name} that is not of {app.name}"
-        )
-    if changed != current:
-        await call.client.update(service_kind.KIND, changed)
-
-
-def service_changed(current: Json, wanted: Json) -> Json | None:
-    """A Service as it shall be, with the numbers it was given; None when it is somebody else's."""
-    meta = wanted["metadata"]
-    if (current["metadata"].get("labels") or {}).get(task_kind.LABEL) != meta["labels"][task_kind.LABEL]:
-        return None
-    changed = deepcopy(current)
-    changed["metadata"]["ownerReferences"] = meta["ownerReferences"]
-    changed["metadata"]["annotations"] = {
-        **{
-            key: value
-            for key, value in (current["metadata"].get("annotations") or {}).items()
-            if "motet.dev/networks" not in key
-        },
-        **meta.get("annotations", {}),
-    }
-    given = {port["name"]: port for port in current["spec"].get("ports") or () if port.get("name")}
-    ports = [{**given.get(port["name"], {}), **port} for port in wanted["spec"].get("ports") or ()]
-    changed["spec"] = {**changed["spec"], **wanted["spec"], "ports": ports}
-    if not ports:
-        del changed["spec"]["ports"]
-    return changed
-
-
-async def _remove_service(call: Call, app: str, name: str) -> None:
-    with contextlib.suppress(NotFound):
-        found = await call.client.get(service_kind.KIND, name, call.engine.namespace)
-        if (found.meta.labels or {}).get(task_kind.LABEL) == app:
-            await call.client.delete(service_kind.KIND, name, call.engine.namespace, uid=found.meta.uid)
-
-
 async def create(call: Call) -> web.Response:
-    app, ports, around, task = await _read(call, await call.json())
+    app, ports, around, task = await servicerequest.read(call, await call.json())
     name = app["metadata"]["name"]
-    await _check_ports(call, name, ports)
+    await servicerequest.check_ports(call, name, ports)
     credentials = registry.of_services(registry.credentials(call.request.headers.get(registry.HEADER, "")))
     registry.use(app["spec"]["template"]["spec"], name, credentials)
-    await _make_volumes(call, around)
+    await servicerequest.make_volumes(call, around)
     try:
         made = await call.client.create(app_kind.KIND, app)
     except AlreadyExists as error:
@@ -400,7 +215,7 @@ async def create(call: Call) -> web.Response:
         ) from error
     try:
         await registry.keep(call, made, credentials)
-        await _settle(call, made, endpoints.services(app, task, ports, around))
+        await entrances.settle(call, made, endpoints.services(app, task, ports, around))
     except (ApiError, DockerError):
         # All of a service or nothing of it.
         await call.client.delete(app_kind.KIND, made.name, made.namespace, uid=made.meta.uid)
@@ -423,17 +238,17 @@ async def update(call: Call) -> web.Response:
         changed = _narrow_change(current, body)
         await _write(call, changed)
         return answer({"Warnings": None})
-    app, ports, around, task = await _read(call, body)
+    app, ports, around, task = await servicerequest.read(call, body)
     _check_change(current, app)
-    await _check_ports(call, current.name, ports)
+    await servicerequest.check_ports(call, current.name, ports)
     credentials = registry.of_services(registry.credentials(call.request.headers.get(registry.HEADER, "")))
     if credentials is None and call.query.get("registryAuthFrom", "spec") in ("spec", "previous-spec", ""):
         registry.take_over(app["spec"]["template"]["spec"], current.decode()["spec"]["template"]["spec"])
     registry.use(app["spec"]["template"]["spec"], current.name, credentials)
-    await _make_volumes(call, around)
+    await servicerequest.make_volumes(call, around)
     written = await _write(call, changed_app(current, app, back=bool(back)))
     await registry.keep(call, written, credentials)
-    await _settle(call, written, endpoints.services(app, task, ports, around))
+    await entrances.settle(call, written, endpoints.services(app, task, ports, around))
     return answer({"Warnings": None})
 
 
@@ -465,6 +280,19 @@ def changed_app(current: Document, app: Json, *, back: bool) -> Json:
         meta["annotations"][app_kind.ROLLBACK_REASON] = "manually requested rollback"
     else:
         meta["annotations"][servicespec.PREVIOUS] = msgspec.json.encode(servicespec.service_spec(current)).decode()
+    return changed
+
+
+def gone_back(current: Document, app: Json) -> Json:
+    """The App as a rollback of its controller's has it: what that has put back as it is, all else as it was before.
+
+    `app` is made of the ServiceSpec before the update. What is asked of pods stays to the letter what the earlier revision says.
+    """
+    changed = changed_app(current, app, back=False)
+    meta, before = changed["metadata"], current.meta.annotations or {}
+    del meta["annotations"][servicespec.PREVIOUS]
+    meta["annotations"] |= {key: before[key] for key in _ONCE if key in before}
+    changed["spec"] = put_back(changed["spec"], kept_of(current.decode()["spec"]))
     return changed
 
 
@@ -509,8 +337,7 @@ async def _write(call: Call, changed: Json) -> Document:
 
 async def remove(call: Call) -> web.Response:
     app = await find(call, call.path["id"])
-    for name in endpoints.names(app.name):
-        await _remove_service(call, app.name, name)
+    await entrances.remove(call, app.name)
     await call.client.delete(app_kind.KIND, app.name, app.namespace, uid=app.meta.uid, propagation="Background")
     return empty()
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from motet.base.errors import AlreadyExists, NotFound
 from motet.dialects.docker import objects, uses
-from motet.dialects.docker.call import Call, answer, empty
+from motet.dialects.docker.call import Call, Voice, answer, empty
 from motet.dialects.docker.errors import DockerError, bad, not_found, unsupported
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.router import Route
@@ -96,7 +96,7 @@ def translate(document: Document, path: str) -> Json:
     }
 
 
-async def known(call: Call) -> Sequence[Document]:
+async def known(call: Voice) -> Sequence[Document]:
     # One that is being removed is gone for Docker, though what protects it may take a moment to let it go.
     found = await call.client.list(claim_kind.KIND, call.engine.namespace)
     return [each for each in found if each.meta.deletion_timestamp is None]
@@ -107,7 +107,7 @@ async def _shown(call: Call, documents: Sequence[Document]) -> list[Json]:
     return [translate(each, paths.get(each.view(_ClaimView).spec.volume_name, "")) for each in documents]
 
 
-async def find(call: Call, name: str) -> Document:
+async def find(call: Voice, name: str) -> Document:
     """Volumes have names only. Raises DockerError."""
     found = next((each for each in await known(call) if objects.name_of(each.meta) == name), None)
     if found is None:
@@ -133,7 +133,7 @@ async def inspect(call: Call) -> web.Response:
     return answer((await _shown(call, [await find(call, call.path["name"])]))[0])
 
 
-async def ensure(call: Call, document: Json) -> Document:
+async def ensure(call: Voice, document: Json) -> Document:
     """The volume of this claim: making one that is there is no error in Docker. Raises DockerError, ApiError."""
     name = document["metadata"]["name"]
     wanted = document["metadata"]["annotations"].get(objects.NAME) or name

@@ -1,0 +1,199 @@
+"""Docker's services on real nodes, by the real command line: stacks, updates, what fails and what is lost meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.testbed.load import load
+from tests.testbed.world import left
+
+from dialects.docker.transcript import clients
+from e2e.swarm import GRACE, HEALTHY, IMAGE, NODES, Swarm, until
+from motet.testbed import plan as plans
+from motet.testbed.cluster import Testbed
+
+STACK = f"""
+x-quick: &quick {{monitor: 1s}}
+services:
+  web:
+    image: {IMAGE}
+    command: ["/serve"]
+    environment: {{VERSION: one}}
+    configs:
+      - source: motd
+        target: /etc/motd
+        mode: 0440
+    networks: [front]
+    ports: ["30210:8080"]
+    deploy: {{replicas: 2, labels: {{com.example.tier: front}}, update_config: *quick}}
+  reader:
+    image: {IMAGE}
+    command: ["sh", "-c", "stat -c '%a %u %g' /run/secrets/password; cat /run/secrets/password; grep -c ' /run/secrets/password tmpfs\\\\| /run/secrets/password .* tmpfs' /proc/mounts; exec pause"]
+    secrets: [{{source: password, mode: 0400}}]
+    networks: [front]
+    deploy: {{placement: {{constraints: [node.role == manager]}}, update_config: *quick}}
+  client:
+    image: {IMAGE}
+    command: ["sh", "-c", "until wget -q -O - http://web:8080/ 2> /dev/null; do sleep 0.2; done; exec pause"]
+    networks: [front]
+    deploy: {{mode: global, update_config: *quick}}
+networks: {{front: {{}}}}
+configs: {{motd: {{file: ./motd}}}}
+secrets: {{password: {{file: ./password}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def swarm(no_leftovers: None) -> Iterator[Swarm]:
+    if not clients():
+        pytest.skip("there is no docker command here")
+    with tempfile.TemporaryDirectory(prefix="motet-swarm-", dir="/var/tmp") as directory:
+        testbed = Testbed(Path(directory, "bed"))
+        roots: list[str] = []
+        try:
+            asyncio.run(testbed.up(len(NODES), node_grace=GRACE))
+            roots = [testbed.box(name).machine.cgroup_root for name in NODES]
+            made = Swarm(testbed, Path(directory))
+            made.prepare()
+            yield made
+        finally:
+            asyncio.run(testbed.down())
+        assert left(plans.tag(testbed.directory), roots) == []
+
+
+@pytest.fixture
+def service(swarm: Swarm, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name for a service, which is removed afterwards."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    yield name
+    swarm.docker("service", "rm", name, code=None)
+
+
+def web(swarm: Swarm, name: str, port: int, *words: str, replicas: int = 3) -> None:
+    swarm.docker(
+        *("service", "create", "--name", name, "--replicas", str(replicas), "--publish", f"{port}:8080"),
+        *("--env", "VERSION=v1", "--update-monitor", "1s", "--rollback-monitor", "1s", *HEALTHY, *words),
+        *(IMAGE, "/serve"),
+    )
+
+
+def test_a_stack_is_deployed_and_deployed_again_without_a_change(swarm: Swarm):
+    (swarm.directory / "motd").write_text("good morning\n")
+    (swarm.directory / "password").write_text("s3cret\n")
+    swarm.deploy(STACK, "shop")
+    until(lambda: [swarm.replicas(f"shop_{name}") for name in ("web", "reader", "client")] == ["2/2", "1/1", "3/3"])
+    assert until(lambda: swarm.logs("shop_reader")) == ["1", "400 0 0", "s3cret"]
+    until(lambda: len(swarm.logs("shop_client")) == 3)
+    assert {line.split()[0] for line in swarm.logs("shop_client")} == {"one"}
+    assert "s3cret" not in swarm.docker("service", "inspect", "shop_reader") + swarm.docker(
+        "secret", "inspect", "shop_password"
+    )
+    assert [task["Node"] for task in swarm.tasks("shop_reader")] == ["n1"]
+    refused = swarm.docker("secret", "rm", "shop_password", code=1)
+    assert "is in use by the following service: shop_reader" in refused
+    assert "Replicas:\t2" in swarm.docker("service", "inspect", "--pretty", "shop_web")
+    before = {name: (swarm.service(name)["Version"], swarm.tasks(name)) for name in ("shop_web", "shop_client")}
+    ids = {name: {task["ID"] for task in tasks} for name, (_, tasks) in before.items()}
+    swarm.deploy(STACK, "shop")
+    assert {name: {task["ID"] for task in swarm.tasks(name)} for name in ids} == ids
+    assert swarm.service("shop_web")["Version"] == before["shop_web"][0]
+    smaller = STACK.replace(STACK[STACK.index("  client:") : STACK.index("networks: {front: {}}")], "")
+    swarm.deploy(smaller, "shop", "--prune")
+    assert swarm.docker("stack", "services", "--format", "{{.Name}}", "shop").split() == ["shop_reader", "shop_web"]
+    swarm.docker("stack", "rm", "shop")
+    assert swarm.docker("stack", "ls", "--format", "{{.Name}}") == ""
+
+
+def test_updates_rollbacks_and_scaling_lose_no_request(swarm: Swarm, service: str):
+    web(swarm, service, 30220, "--update-order", "start-first", "--rollback-order", "start-first")
+    hosts = [swarm.testbed.address(name) for name in NODES]
+    until(lambda: swarm.versions(30220) == {"v1"})
+    with load(hosts, 30220) as clients:
+        updated = swarm.docker("service", "update", "--env-add", "VERSION=v2", service)
+        assert swarm.versions(30220) == {"v2"}
+        rolled = swarm.docker("service", "rollback", service)
+        assert swarm.versions(30220) == {"v1"}
+        swarm.docker("service", "scale", f"{service}=5")
+        swarm.docker("service", "scale", f"{service}=2")
+    assert "converged" in updated
+    assert "converged" in rolled or "rollback" in rolled
+    assert swarm.update_state(service) in ("rollback_completed", "completed")
+    assert swarm.replicas(service) == "2/2"
+    assert clients.failures == []
+    assert clients.answers > 100
+
+
+def test_an_update_that_fails_goes_back_with_labels_and_ports(swarm: Swarm, service: str):
+    web(swarm, service, 30230, "--update-failure-action", "rollback", "--label", "com.example.release=1", replicas=2)
+    swarm.docker(
+        *("service", "update", "--args", "sh -c 'exit 3'", "--label-add", "com.example.release=2"),
+        *("--publish-add", "30231:8080", service),
+        code=None,
+    )
+    until(lambda: swarm.update_state(service) == "rollback_completed")
+    found = swarm.service(service)
+    assert found["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"] == ["/serve"]
+    assert found["Spec"]["Labels"] == {"com.example.release": "1"}
+    assert [port["PublishedPort"] for port in found["Endpoint"]["Ports"]] == [30230]
+    assert until(lambda: swarm.versions(30230)) == {"v1"}
+    assert "exit code 3" in swarm.docker("service", "ps", "--no-trunc", service)
+    with pytest.raises(ConnectionRefusedError):
+        swarm.versions(30231)
+
+
+def test_jobs_run_to_their_end_before_the_command_line_does(swarm: Swarm, service: str):
+    swarm.docker(
+        *("service", "create", "--name", service, "--mode", "global-job", "--restart-condition", "none", IMAGE),
+        *("sh", "-c", "sleep 1; echo done"),
+    )
+    assert swarm.logs(service) == ["done"] * 3
+    swarm.docker("service", "rm", service)
+    swarm.docker(
+        *(
+            "service",
+            "create",
+            "--name",
+            service,
+            "--mode",
+            "replicated-job",
+            "--replicas",
+            "4",
+            "--max-concurrent",
+            "2",
+        ),
+        *("--restart-condition", "none", IMAGE, "echo", "done"),
+    )
+    assert swarm.logs(service) == ["done"] * 4
+    assert swarm.docker("service", "ps", service, "--format", "{{.CurrentState}}").count("Complete") == 4
+
+
+def test_an_update_goes_on_when_its_manager_is_killed(swarm: Swarm, service: str):
+    web(swarm, service, 30240, "--update-delay", "2s")
+    swarm.docker("service", "update", "--detach", "--env-add", "VERSION=v2", service)
+    until(lambda: swarm.versions(30240) == {"v1", "v2"})
+    os.kill(swarm.manager_process(), signal.SIGKILL)
+    until(lambda: swarm.update_state(service) == "completed")
+    assert swarm.versions(30240) == {"v2"}
+    assert swarm.replicas(service) == "3/3"
+
+
+def test_an_update_goes_on_when_a_node_is_lost(swarm: Swarm, service: str):
+    web(swarm, service, 30250, "--update-delay", "2s", "--constraint", "node.hostname!=n1", replicas=2)
+    swarm.docker("service", "update", "--detach", "--env-add", "VERSION=v2", service)
+    until(lambda: swarm.versions(30250) == {"v1", "v2"})
+    try:
+        swarm.testbed.kill("n3")
+        until(lambda: swarm.docker("node", "inspect", "n3", "--format", "{{.Status.State}}").strip() == "down")
+        until(lambda: swarm.versions(30250) == {"v2"})
+        until(lambda: swarm.update_state(service) == "completed")
+        assert {task["Node"] for task in swarm.tasks(service)} == {"n2"}
+        assert swarm.replicas(service) == "2/2"
+    finally:
+        asyncio.run(swarm.testbed.start("n3"))
+        asyncio.run(swarm.testbed.until_ready(["n3"]))
