@@ -79,14 +79,29 @@ async def pods(call: Call) -> Sequence[Document]:
 
 
 async def everything(call: Call) -> list[tuple[Json, Document, Document]]:
-    """(as Docker shows it, pod, App) of every task whose service is there."""
+    """(as Docker shows it, pod, App) of every task whose service is there, but for those of a job that is just being begun."""
     apps = {each.name: each for each in await call.client.list(app_kind.KIND, call.engine.namespace)}
     node_ids = nodes.names(await nodes.known(call))
     return [
         (translate(pod, apps[name], node_ids), pod, apps[name])
         for pod in await pods(call)
-        if (name := (pod.meta.labels or {})[task_kind.LABEL]) in apps
+        if (name := (pod.meta.labels or {})[task_kind.LABEL]) in apps and not is_being_begun(pod, apps[name])
     ]
+
+
+def is_being_begun(pod: Document, app: Document) -> bool:
+    """Whether a task is of a global job's run that may not have all of its tasks yet.
+
+    Progress bars count what they see at first and wait for no more than that; in Swarm the tasks of such a run come into being
+    at once. An App's status speaks of a run when they all have been made.
+    """
+    document = app.decode()
+    version = version_of(document["spec"])
+    return (
+        app_kind.mode(document) == app_kind.GLOBAL_JOB
+        and (document.get("status") or {}).get("version") != version
+        and (pod.meta.labels or {}).get(task_kind.TEMPLATE_LABEL) == version
+    )
 
 
 def task_name(task: Mapping[str, Any], service: str) -> str:
