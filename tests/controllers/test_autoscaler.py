@@ -11,9 +11,10 @@ from tests.controllers.world import World, kubelet, world
 from motet.base import timestamps
 from motet.base.clock import FakeClock
 from motet.base.selectors import Selector
+from motet.controllers.app import Apps
 from motet.controllers.autoscaler import Autoscalers
 from motet.controllers.replicaset import ReplicaSets
-from motet.kinds import event, horizontalpodautoscaler, pod, replicaset
+from motet.kinds import app, event, horizontalpodautoscaler, pod, replicaset
 
 KIND = horizontalpodautoscaler.KIND
 
@@ -87,6 +88,41 @@ async def test_a_busy_set_grows_and_a_quiet_one_shrinks_when_it_has_been_quiet_f
         await it.until(lambda: replicas(it) == 1)
         await it.events.flush()
         assert "SuccessfulRescale" in {each["reason"] for each in it.all(event.KIND)}
+
+
+async def apps(it: World) -> None:
+    await Apps(it.client, it.clock, it.events).run()
+
+
+async def test_an_app_is_scaled_like_any_other_workload_and_its_history_does_not_count(tmp_path: Path) -> None:
+    meter, clock = Meter(), FakeClock()
+    async with world(tmp_path, meter.autoscalers, apps, kubelet, clock=clock) as it:
+        template = web()["spec"]["template"]
+        mode = {"replicated": {"replicas": 2}}
+        await it.create(app.KIND, {"metadata": {"name": "web"}, "spec": {"mode": mode, "template": template}})
+        await clock.advance(1)
+        await it.until(lambda: len(it.all(pod.KIND)) == 2)
+        ended = {"metadata": {"name": "ended", "labels": {"motet.dev/app": "web"}}, "spec": template["spec"]}
+        await it.create(pod.KIND, ended)
+        await it.status(pod.KIND, "ended", {"phase": "Succeeded"})
+        await it.until(lambda: all(each["status"].get("phase") != "Pending" for each in it.all(pod.KIND)))
+        for each in it.all(pod.KIND):
+            if each["metadata"]["name"] != "ended":
+                ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2025-12-31T23:00:00Z"}
+                about = {"phase": "Running", "startTime": "2025-12-31T22:00:00Z", "conditions": [ready]}
+                await it.status(pod.KIND, each["metadata"]["name"], about)
+        body = autoscaler()
+        body["spec"]["scaleTargetRef"] = {"apiVersion": "motet.dev/v1", "kind": "App", "name": "web"}
+        await it.create(KIND, body)
+
+        def wanted() -> int:
+            return int((it.get(app.KIND, "web") or {})["spec"]["mode"]["replicated"]["replicas"])
+
+        await it.until(lambda: wanted() == 4)
+        meter.millicores = 10
+        await clock.advance(330)
+        await it.until(lambda: wanted() == 1)
+        await it.until(lambda: (it.get(app.KIND, "web") or {})["status"]["desiredReplicas"] == 1)
 
 
 async def test_a_target_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:

@@ -72,6 +72,26 @@ class Schedule:
         return _Search(self, after, zone).run()
 
 
+def latest(schedule: Schedule, since: datetime, now: datetime, zone: tzinfo = UTC) -> tuple[datetime | None, int]:
+    """The latest time after `since` and not after `now`, and about how many there were; (None, 0) for none."""
+    first = schedule.next(since, zone)
+    if first is None or first > now:
+        return None, 0
+    second = schedule.next(first, zone)
+    if second is None or second > now:
+        return first, 1
+    gap = second - first
+    missed = int((now - first) / gap) + 1
+    # From about where the last time before now must be; as times are not evenly spaced, further back until there is one.
+    found, back = None, 2
+    while found is None:
+        at = schedule.next(max(first, first + (missed - back) * gap), zone)
+        while at is not None and at <= now:
+            found, at = at, schedule.next(at, zone)
+        back *= 2
+    return found, missed
+
+
 def parse(text: str) -> Schedule:
     """Read a schedule. Raises ValueError in the words of the reference."""
     if not text:

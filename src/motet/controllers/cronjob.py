@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -20,6 +19,7 @@ from motet.controllers.jobview import JobView
 from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
 from motet.kinds import cronjob as cronjob_kind
 from motet.kinds import job as job_kind
+from motet.kinds import schedules
 from motet.store.document import Document
 from motet.store.table import Table
 
@@ -73,7 +73,7 @@ class CronJobs:
         if document is None:
             return None
         view = document.view(CronJobView)
-        zone = _zone(view.spec.time_zone)
+        zone = schedules.zone(view.spec.time_zone)
         jobs = [
             job.view(JobView)
             for job in self._jobs.owned_by(document.meta.uid)
@@ -135,10 +135,3 @@ class CronJobs:
         changed["status"] = {key: value for key, value in msgspec.to_builtins(status).items() if value}
         with contextlib.suppress(NotFound):
             await self._client.update(cronjob_kind.KIND, changed, subresource="status")
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    """UTC when none is named; None when nobody knows it."""
-    if name is None:
-        return UTC
-    return ZoneInfo(name) if cronjob_kind.is_zone(name) else None

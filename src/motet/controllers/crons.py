@@ -148,7 +148,7 @@ def _schedule(view: CronJobView, jobs: Sequence[JobView], now: datetime, zone: t
         draft.tell(WARNING, "UnparseableSchedule", f'unparseable schedule: "{view.spec.schedule}" : {error}')
         return
     draft.look_again = _next_look(view, schedule, now, zone)
-    due, missed = _latest(_since(view, now, deadline=True), schedule, now, zone)
+    due, missed = cron.latest(schedule, _since(view, now, deadline=True), now, zone)
     if missed > _MANY_MISSED:
         message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
         draft.tell(WARNING, "TooManyMissedTimes", message)
@@ -184,30 +184,10 @@ def _since(view: CronJobView, now: datetime, *, deadline: bool) -> datetime:
     return max(since, now - timedelta(seconds=seconds)) if deadline and seconds is not None else since
 
 
-def _latest(since: datetime, schedule: Schedule, now: datetime, zone: tzinfo) -> tuple[datetime | None, int]:
-    """The latest time between `since` and `now` at which a job was due, and about how many there were."""
-    first = schedule.next(since, zone)
-    if first is None or first > now:
-        return None, 0
-    second = schedule.next(first, zone)
-    if second is None or second > now:
-        return first, 1
-    gap = second - first
-    missed = int((now - first) / gap) + 1
-    # From about where the last time before now must be; as times are not evenly spaced, further back until there is one.
-    found, back = None, 2
-    while found is None:
-        at = schedule.next(max(first, first + (missed - back) * gap), zone)
-        while at is not None and at <= now:
-            found, at = at, schedule.next(at, zone)
-        back *= 2
-    return found, missed
-
-
 def _next_look(view: CronJobView, schedule: Schedule, now: datetime, zone: tzinfo) -> float | None:
     """Seconds until the next time a job is due."""
     since = _since(view, now, deadline=False)
-    latest, missed = _latest(since, schedule, now, zone)
+    latest, missed = cron.latest(schedule, since, now, zone)
     following = schedule.next(latest or (now if missed else since), zone)
     if following is not None and following <= now:
         following = schedule.next(now, zone)

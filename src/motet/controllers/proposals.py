@@ -195,7 +195,7 @@ def _grouped(pods: Sequence[ScaledPod], samples: Mapping[str, Sample], resource:
     for pod in pods:
         name = pod.metadata.name
         sample = samples.get(name)
-        if pod.metadata.deletion_timestamp is not None or pod.status.phase == "Failed":
+        if pod.metadata.deletion_timestamp is not None or pod.status.phase in ("Succeeded", "Failed"):
             ignored.append(name)
         elif pod.status.phase == "Pending":
             unready.append(name)

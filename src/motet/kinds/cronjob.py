@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
 
-from motet.base import cron
-from motet.base.errors import FieldError, invalid, required, unsupported
-from motet.kinds import ages, checks, jobspec
+from motet.base.errors import FieldError, invalid, unsupported
+from motet.kinds import ages, checks, jobspec, schedules
 from motet.kinds.columns import AGE, NAME, NONE, UNSET, column, label_selector, text_at
 from motet.kinds.kind import Column, Json, Kind
 from motet.kinds.metadata import validate_labels
@@ -45,7 +42,7 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
         errors.append(invalid("metadata.name", name, f"must be no more than {_LONGEST_NAME} characters"))
     if old is not None and spec == mapping(old, "spec"):
         return errors
-    errors += _schedule(spec)
+    errors += schedules.validate(text(spec, "schedule"), "spec.schedule")
     errors += checks.not_negative(
         spec, "spec", "startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"
     )
@@ -53,40 +50,8 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
     zone = spec.get("timeZone")
     # One that was known when the cron job was made may have gone since.
     if zone is not None and (old is None or zone != mapping(old, "spec").get("timeZone")):
-        errors += _time_zone(zone)
+        errors += schedules.validate_zone(zone, "spec.timeZone")
     return [*errors, *_template(mapping(spec, "jobTemplate"))]
-
-
-def _schedule(spec: Json) -> list[FieldError]:
-    schedule, path = text(spec, "schedule"), "spec.schedule"
-    if not schedule:
-        return [required(path)]
-    if schedule.startswith(("TZ=", "CRON_TZ=")):
-        return [invalid(path, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")]
-    try:
-        cron.parse(schedule)
-    except ValueError as error:
-        return [invalid(path, schedule, str(error))]
-    return []
-
-
-def _time_zone(zone: Any) -> list[FieldError]:
-    path = "spec.timeZone"
-    if not isinstance(zone, str) or not zone:
-        return [invalid(path, zone, "timeZone must be nil or non-empty string")]
-    if zone.lower() == "local":
-        detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
-        return [invalid(path, zone, detail)]
-    return [] if is_zone(zone) else [invalid(path, zone, f"unknown time zone {zone}")]
-
-
-def is_zone(name: str) -> bool:
-    """There is such a time zone."""
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # not there, not a name, not a file
-        return False
-    return True
 
 
 def _template(template: Json) -> list[FieldError]:
