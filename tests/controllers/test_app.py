@@ -11,8 +11,9 @@ from tests.controllers.app_scenes import acts, an_app, plan, scene, task, updati
 from tests.controllers.builders import NOW, view
 from tests.controllers.world import World, kubelet, run_pods, world
 
-from motet.controllers.app import Apps, AppView, slots_of
+from motet.controllers.app import Apps, AppView
 from motet.controllers.apps import Scene, Want, decide, limits
+from motet.controllers.appslots import slots_of
 from motet.controllers.appview import TaskPod, Update
 from motet.controllers.nodes import NodeView
 from motet.kinds import app, controllerrevision, node, pod

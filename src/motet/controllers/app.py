@@ -11,26 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-
-import msgspec
 
 from motet.base import selectors
 from motet.base.clock import Clock
 from motet.base.errors import NotFound
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client, PatchType
-from motet.controllers import apphistory, appplacement, apppods, apps, appstatus, ownership
+from motet.controllers import appdepends, apphistory, apppods, apps, appschedule, appslots, appstatus, ownership
+from motet.controllers.appdepends import Dependants
 from motet.controllers.apphistory import AppHistory
-from motet.controllers.apps import Plan, Scene, Want
+from motet.controllers.apps import Plan, Scene
 from motet.controllers.apptasks import is_active, is_held
 from motet.controllers.apptasks import version_of as task_version
 from motet.controllers.appversion import put_back, version_of
-from motet.controllers.appview import AppSpec, AppStatus, AppView, TaskPod, UpdateRecord
-from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key, owner_key
-from motet.controllers.nodematch import Placing, untolerated
+from motet.controllers.appview import AppStatus, AppView, TaskPod, UpdateRecord
+from motet.controllers.loop import Controller, ObjectKey, TryAgain, owner_key
 from motet.controllers.nodes import NodeView
 from motet.controllers.podwriter import PodWriter
 from motet.controllers.revisions import RevisionView
@@ -38,62 +36,13 @@ from motet.controllers.revisionstore import RevisionStore
 from motet.kinds import app as app_kind
 from motet.kinds import node as node_kind
 from motet.kinds import pod as pod_kind
-from motet.kinds import tasks
+from motet.kinds import schedules, tasks
 from motet.store.document import Document
 from motet.store.table import Table
 
+_of_app = owner_key("App")
 _PACE = 0.1
 _BATCH = 256
-
-
-def slots_of(app: AppView, nodes: Iterable[NodeView]) -> dict[str, Want]:
-    """The slots of an App: numbers when it has replicas, the nodes its pods may run on when it is on every node."""
-    mode = app.spec.mode
-    if not app.everywhere:
-        count = 1 if mode.replicated is None else mode.replicated.replicas
-        if mode.replicated_job is not None:
-            count = mode.replicated_job.total_completions
-        return {str(number): Want.RUN for number in range(1, count + 1)}
-    spec = msgspec.convert(_constrained(app.spec), Placing)
-    slots = {}
-    for node in nodes:
-        want = _suits(spec, node)
-        if want is not None:
-            slots[node.metadata.name] = want
-    return slots
-
-
-def _constrained(spec: AppSpec) -> dict[str, Any]:
-    """The pod specification as the placement narrows it; the template itself stays as it is."""
-    template: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(spec.template.get("spec") or {}))
-    appplacement.constrain(template, spec.placement)
-    return template
-
-
-def _suits(spec: Placing, node: NodeView) -> Want | None:
-    if not spec.selects(node.metadata.name, node.metadata.labels or {}):
-        return None
-    if node.metadata.deletion_timestamp is not None:
-        return None
-    # NoExecute is the taint evictor's business: what it lets stay, stays.
-    blocked = untolerated(node.spec.taints or (), spec.tolerations or (), "NoSchedule", "NoExecute")
-    return Want.KEEP if blocked or node.spec.unschedulable else Want.RUN
-
-
-def misplacement(app: AppView, node: Callable[[str], NodeView | None]) -> Callable[[TaskPod], bool]:
-    """Tells of a pod whose node does not fulfil the constraints, or that waits for one by constraints of before."""
-    placement, mark = app.spec.placement, appplacement.fingerprint(app.spec.placement)
-    wanted = appplacement.required(placement)
-
-    def misplaced(pod: TaskPod) -> bool:
-        if not pod.spec.node_name:
-            return (pod.metadata.annotations or {}).get(tasks.PLACEMENT, "") != mark
-        if not placement.constraints:
-            return False
-        found = node(pod.spec.node_name)
-        return found is not None and not wanted.selects(found.metadata.name, found.metadata.labels or {})
-
-    return misplaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +53,9 @@ class _Look:
     app: AppView
     scene: Scene
     history: AppHistory
+    # Seconds until its next run is due, and what to tell of the schedule.
+    due: float | None = None
+    told: tuple[str, str] | None = None
 
 
 class Apps:
@@ -115,6 +67,7 @@ class Apps:
         self._events = events
         self._writer = PodWriter(client, events, app_kind.KIND)
         self._revisions = RevisionStore(client, app_kind.KIND, tasks.TEMPLATE_LABEL)
+        self._dependants = Dependants()
         self._apps: Table
         self._pods: Table
         self._nodes: Table
@@ -126,11 +79,32 @@ class Apps:
         self._nodes = await self._client.table(node_kind.KIND)
         await self._revisions.open()
         loop: Controller[ObjectKey] = Controller("app", self.reconcile, clock=self._clock, parallelism=8, pace=_PACE)
-        loop.watch(self._apps, own_key)
-        loop.watch(self._pods, owner_key("App"))
+        loop.watch(self._apps, self._changed)
+        loop.watch(self._pods, self._pod_changed)
         loop.watch(self._revisions.table, owner_key("App"))
         loop.watch(self._nodes, self._bound_to_nodes)
         await loop.run()
+
+    def _changed(self, old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
+        """An App, and those that wait for it."""
+        document = new or old
+        if document is None:
+            return
+        needed = new.view(AppView).spec.depends_on if new is not None else None
+        self._dependants.set(document.namespace, document.name, [each.name for each in needed or ()])
+        yield document.namespace, document.name
+        yield from self._waiting_for(document.namespace, document.name)
+
+    def _pod_changed(self, old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
+        for namespace, name in _of_app(old, new):
+            yield namespace, name
+            yield from self._waiting_for(namespace, name)
+
+    def _waiting_for(self, namespace: str, name: str) -> Iterable[ObjectKey]:
+        for dependant in self._dependants.of(namespace, name):
+            document = self._apps.get(dependant, namespace)
+            if document is not None:
+                yield namespace, dependant
 
     def _bound_to_nodes(self, old: Document | None, new: Document | None) -> list[ObjectKey]:
         """A node's coming, going, labels and taints concern the Apps that think in nodes; its heartbeats do not."""
@@ -158,7 +132,8 @@ class Apps:
         plan = apps.decide(look.scene)
         if plan.roll_back and await self._roll_back(look, plan):
             return 0.0
-        if plan.record != look.app.status.update:
+        if plan.record != look.app.status.update or look.scene.schedule != look.app.status.schedule:
+            # Whoever goes on after a crash knows what was begun.
             await self._write_status(look, plan.record)
             self._tell(look, plan.record)
         failure = await self._apply(look, plan)
@@ -168,7 +143,7 @@ class Apps:
         await self._revisions.clean(look.history.history, limit, live, apphistory.version_in)
         if failure:
             raise TryAgain(failure)
-        return plan.look_again if after else 0.0
+        return min((each for each in (plan.look_again, look.due) if each is not None), default=None) if after else 0.0
 
     async def _look(self, document: Document) -> _Look:
         app, spec = document.view(AppView), document.decode()["spec"]
@@ -186,18 +161,33 @@ class Apps:
         )
         if not leaving:
             await self._revisions.settle(document, history.history)
+        version, now = version_of(spec), self._clock.now()
+        pods = (*claims.mine, *claims.adopt)
         scene = Scene(
             app,
-            version_of(spec),
-            slots_of(app, (node.view(NodeView) for node in self._nodes) if app.everywhere else ()),
-            (*claims.mine, *claims.adopt),
-            self._clock.now(),
-            _iteration(app.status, version_of(spec)) if app.is_job else 0,
+            version,
+            appslots.slots_of(app, (node.view(NodeView) for node in self._nodes) if app.everywhere else ()),
+            pods,
+            now,
+            _iteration(app.status, version) if app.is_job else 0,
             history.other_version,
             history.other_version,
-            misplacement(app, self._node),
+            appslots.misplacement(app, self._node),
         )
-        return _Look(document, app, scene, history)
+        due, told = None, None
+        if app.spec.schedule is not None:
+            zone, busy = schedules.zone(app.spec.schedule.time_zone), appschedule.is_busy(app, version, pods)
+            run = appschedule.decide(app, version, now, zone, busy=busy)
+            scene, due, told = replace(scene, iteration=run.iteration, schedule=run.record), run.look_again, run.told
+        gate = appdepends.decide(app, version, scene.iteration, lambda name: self._other(document.namespace, name))
+        return _Look(document, app, replace(scene, gate=gate), history, due, told)
+
+    def _other(self, namespace: str, name: str) -> tuple[AppView, Sequence[TaskPod]] | None:
+        """An App that this one may wait for."""
+        found = self._apps.get(name, namespace)
+        if found is None or found.meta.deletion_timestamp is not None:
+            return None
+        return found.view(AppView), [pod.view(TaskPod) for pod in self._pods.owned_by(found.meta.uid)]
 
     def _node(self, name: str) -> NodeView | None:
         found = self._nodes.get(name)
@@ -306,6 +296,9 @@ class Apps:
         return current is not None and current.meta.generation == document.meta.generation
 
     def _tell(self, look: _Look, record: UpdateRecord | None) -> None:
+        if look.told is not None and look.scene.schedule != look.app.status.schedule:
+            kind = NORMAL if look.told[0] == "RunStarted" else WARNING
+            self._events.event(_about(look.document), kind, *look.told)
         before = look.app.status.update
         if record is None or (before is not None and before.state == record.state and before.version == record.version):
             return
@@ -323,18 +316,8 @@ class Apps:
         if current.meta.generation != document.meta.generation:
             return False
         pods = [pod.view(TaskPod) for pod in self._pods.owned_by(current.meta.uid)]
-        app, old = current.view(AppView), look.scene
-        scene = Scene(
-            app,
-            old.version,
-            old.slots,
-            pods,
-            self._clock.now(),
-            old.iteration,
-            old.previous,
-            old.changed,
-            old.misplaced,
-        )
+        app = current.view(AppView)
+        scene = replace(look.scene, app=app, tasks=pods, now=self._clock.now())
         previous = look.history.previous
         names = appstatus.Revisions(look.history.history.name, previous.metadata.name if previous else "")
         status = appstatus.decide(scene, record, names)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from motet.controllers import apprestarts, approllout, podview
+from motet.controllers.appdepends import Gate
 from motet.controllers.apprestarts import Attempt, Next, Verdict
 from motet.controllers.approllout import Findings
 from motet.controllers.apptasks import (
@@ -33,7 +34,7 @@ from motet.controllers.apptasks import (
     slot_of,
     version_of,
 )
-from motet.controllers.appview import AppView, TaskPod, Update, UpdateRecord
+from motet.controllers.appview import AppView, ScheduleRecord, TaskPod, Update, UpdateRecord
 from motet.controllers.podview import instant
 from motet.kinds import app as app_kind
 
@@ -65,6 +66,22 @@ class Scene:
     previous: bool = False
     changed: bool = False
     misplaced: Callable[[TaskPod], bool] = nowhere_wrong
+    # What it waits for before tasks of this version, or run, begin.
+    gate: Gate = Gate()
+    # How its schedule goes, where it has one.
+    schedule: ScheduleRecord | None = None
+
+    def is_current(self, pod: TaskPod) -> bool:
+        """Of the present version, and of a job, of the present run; what a schedule began is not touched by another version."""
+        run = str(self.iteration) if self.iteration else ""
+        return iteration_of(pod) == run and (self.schedule is not None or version_of(pod) == self.version)
+
+    @property
+    def may_begin(self) -> bool:
+        """New tasks may be started at all."""
+        if not self.gate.open:
+            return False
+        return self.schedule is None or (self.iteration > 0 and self.schedule.version == self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +145,12 @@ def fill(scene: Scene) -> tuple[dict[str, Slot], list[TaskPod]]:
     """The slots with their pods, and the pods that belong in none."""
     slots = {name: Slot(want) for name, want in scene.slots.items()}
     strays = []
-    iteration = str(scene.iteration) if scene.iteration else ""
     for pod in scene.tasks:
         slot = slots.get(slot_of(pod))
         if slot is None:
             strays.append(pod)
             continue
-        current = version_of(pod) == scene.version and iteration_of(pod) == iteration
+        current = scene.is_current(pod)
         if is_over(pod):
             slot.ended.append(pod)
         elif is_active(pod):
@@ -146,7 +162,7 @@ def fill(scene: Scene) -> tuple[dict[str, Slot], list[TaskPod]]:
     for slot in slots.values():
         slot.ended = newest_first(slot.ended, scene.now)
         gone = newest_first([*slot.ended, *slot.going, *slot.lost], scene.now)
-        mine = [pod for pod in gone if version_of(pod) == scene.version and iteration_of(pod) == iteration]
+        mine = [pod for pod in gone if scene.is_current(pod)]
         slot.verdict = apprestarts.decide(scene.app.spec.restart, mine, scene.now, job=scene.app.is_job)
     return slots, strays
 
@@ -181,7 +197,7 @@ class _Step:
             self._waits.append(outcome.wait)
         self._tend()
         self._fill()
-        if outcome.moving and not scene.app.is_job:
+        if outcome.moving and scene.may_begin and not scene.app.is_job:
             self._renew()
         self._prune(outcome.record)
         return Plan(
@@ -245,6 +261,8 @@ class _Step:
 
     def _fill(self) -> None:
         """Start a pod in each slot that has none."""
+        if not self._scene.may_begin:
+            return
         job = self._scene.app.spec.mode.replicated_job
         busy = sum(bool(slot.new or slot.old or slot.going) for slot in self._slots.values())
         room = None if job is None else max(0, job.max_concurrent - busy)
@@ -322,8 +340,7 @@ class _Step:
     def _telling(self, slot: Slot, record: UpdateRecord | None) -> Iterable[TaskPod]:
         """Of one slot's ended pods, those that say whether there is a next one, and that the update fails."""
         scene = self._scene
-        iteration = str(scene.iteration) if scene.iteration else ""
-        mine = [pod for pod in slot.ended if version_of(pod) == scene.version and iteration_of(pod) == iteration]
+        mine = [pod for pod in slot.ended if scene.is_current(pod)]
         if not slot.new:
             yield from mine[:1]
         if scene.app.is_job or scene.app.spec.restart is None:

@@ -42,6 +42,11 @@ def decide(scene: Scene, record: UpdateRecord | None, revisions: Revisions) -> A
         conditions = _job_conditions(job, len(slots))
     else:
         conditions = _conditions(len(counted), len(active), ready, updated, _ended(counted))
+    if app.spec.depends_on:
+        waits = "; ".join(scene.gate.waits)
+        conditions.append(
+            _condition("DependenciesMet", not waits, "Waiting" if waits else "Met", waits or "all are met")
+        )
     return AppStatus(
         observed_generation=app.metadata.generation,
         replicas=len(active),
@@ -56,14 +61,17 @@ def decide(scene: Scene, record: UpdateRecord | None, revisions: Revisions) -> A
         previous_revision=revisions.previous,
         update=record,
         job=job,
+        schedule=scene.schedule,
+        dependencies_met_for=scene.gate.met_for,
     )
 
 
 def document(status: AppStatus) -> dict[str, Any]:
     """As stored: without what is not there."""
     found = msgspec.to_builtins(status)
-    if found["job"]:
-        found["job"] = {key: value for key, value in found["job"].items() if value is not None}
+    for name in ("job", "schedule"):
+        if found[name]:
+            found[name] = {key: value for key, value in found[name].items() if value is not None}
     return {key: value for key, value in found.items() if value not in (None, "")}
 
 
@@ -93,6 +101,8 @@ def _job(app: AppView, slots: Mapping[str, Slot], active: int, iteration: int, n
     failed = sum(not slot.new and slot.verdict.next is Next.FAILED for slot in slots.values())
     over = completed + failed >= len(slots) and not active
     stamp = timestamps.format_time(now)
+    if not iteration:
+        return JobRecord()
     return JobRecord(
         iteration=iteration,
         completed=completed,

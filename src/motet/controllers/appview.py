@@ -72,6 +72,28 @@ class Placement(_Struct, frozen=True):
     max_replicas_per_node: int = 0
 
 
+class Schedule(_Struct, frozen=True):
+    """When a job runs. The deadline is in seconds."""
+
+    cron: str = ""
+    time_zone: str | None = None
+    overlap: str = "skip"
+    starting_deadline_seconds: int | None = None
+
+
+class Dependency(_Struct, frozen=True):
+    name: str = ""
+    condition: str = "started"
+
+
+class Autoscale(_Struct, frozen=True):
+    """Between how many replicas, and at which share of the requested CPU."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+    cpu_percent: int = 80
+
+
 class AppSpec(_Struct, frozen=True):
     mode: Mode = Mode()
     update: Update = Update()
@@ -80,7 +102,11 @@ class AppSpec(_Struct, frozen=True):
     placement: Placement = Placement()
     task_history_limit: int | None = None
     revision_history_limit: int = 10
+    force_update: int = 0
     paused: bool = False
+    schedule: Schedule | None = None
+    depends_on: tuple[Dependency, ...] | None = None
+    autoscale: Autoscale | None = None
     template: dict[str, Any] = {}
 
 
@@ -104,6 +130,18 @@ class JobRecord(_Struct, frozen=True):
     completed_at: str | None = None
 
 
+class ScheduleRecord(_Struct, frozen=True, omit_defaults=True):
+    """How a schedule goes, as `status.schedule` has it. `since`: times before then are done with. `version`: of the latest
+    run. `forced`: the `forceUpdate` that has been followed."""
+
+    words: str = ""
+    since: str = ""
+    last_run_time: str | None = None
+    next_run_time: str | None = None
+    version: str = ""
+    forced: int = 0
+
+
 class AppStatus(_Struct, frozen=True):
     observed_generation: int = 0
     replicas: int = 0
@@ -118,6 +156,8 @@ class AppStatus(_Struct, frozen=True):
     previous_revision: str = ""
     update: UpdateRecord | None = None
     job: JobRecord | None = None
+    schedule: ScheduleRecord | None = None
+    dependencies_met_for: str = ""
 
 
 class AppView(msgspec.Struct, gc=False, frozen=True):

@@ -18,6 +18,7 @@ from motet.controllers.accounttokens import AccountTokens
 from motet.controllers.admissionpolicies import AdmissionPolicyChecks
 from motet.controllers.apiservices import ApiServices, Probe
 from motet.controllers.app import Apps
+from motet.controllers.appautoscale import AppAutoscalers
 from motet.controllers.attachments import Attachments
 from motet.controllers.autoscaler import Autoscalers, PodMetrics, no_metrics
 from motet.controllers.budgets import DisruptionBudgets
@@ -117,6 +118,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
             client, clock, events("horizontal-pod-autoscaler"), catalogue, config.pod_metrics, config.metrics_apis
         ).run,
         "app": Apps(client, clock, events("app-controller")).run,
+        "app-autoscale": AppAutoscalers(client, clock, events("app-controller")).run,
         "endpointslice": EndpointSlices(client, clock).run,
         "endpointslice-mirroring": EndpointSliceMirroring(client, clock).run,
         "custom-resources": CustomResources(client, clock, catalogue).run,

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from motet.base import names
 from motet.base.errors import FieldError, forbidden, invalid, required
-from motet.kinds import appschema, checks, placements, tasks
+from motet.kinds import appschema, appstarts, checks, placements, tasks
 from motet.kinds.columns import AGE, CONTAINERS, NAME, column, container_images, number_at
 from motet.kinds.kind import Json, Kind, Scale
 from motet.kinds.podspec.defaults import default_template
@@ -85,6 +85,7 @@ def default(document: Json) -> None:
         fill_absent(spec, "taskHistoryLimit", HISTORY)
         fill_empty(made(spec, "template", "spec"), "restartPolicy", "Never")
     fill_absent(spec, "revisionHistoryLimit", 10)
+    appstarts.default(spec)
     default_template(made(spec, "template"))
 
 
@@ -120,9 +121,12 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
     errors += checks.between("spec.taskHistoryLimit", spec.get("taskHistoryLimit"), 0, _MOST_HISTORY)
     errors += checks.between("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"), 1, _MOST_HISTORY)
     errors += checks.not_negative(spec, "spec", "forceUpdate")
+    old_spec = mapping(old or {}, "spec")
+    name = text(document, "metadata", "name")
+    errors += appstarts.validate(spec, old_spec, job=which in JOBS, replicated=which == REPLICATED, name=name)
     template = mapping(spec, "template")
     errors += validate_template(template, "spec.template")
-    own, name = mapping(template, "metadata", "labels").get(LABEL), text(document, "metadata", "name")
+    own = mapping(template, "metadata", "labels").get(LABEL)
     if own is not None and own != name:
         errors.append(invalid(f"spec.template.metadata.labels[{LABEL}]", own, f"must be {name!r}, or left out"))
     if old is not None and (before := mode(old)) and before != which:
@@ -208,6 +212,8 @@ def _state(document: Json) -> str:
     if mode(document) in JOBS:
         conditions = {text(each, "type"): text(each, "status") for each in objects(document, "status", "conditions")}
         job = mapping(document, "status", "job")
+        if mapping(document, "spec", "schedule") and not number(job, "iteration"):
+            return f"runs at {text(document, 'status', 'schedule', 'nextRunTime') or 'no time'}"
         done = f"{number(job, 'completed')}/{_wanted(document)} completed"
         return f"{done}, {number(job, 'failed')} failed" if conditions.get("Failed") == "True" else done
     if mapping(document, "spec").get("paused") is True:

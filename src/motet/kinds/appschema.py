@@ -14,7 +14,11 @@ dev.motet.v1.AppList <motet.dev/v1/AppList> apiVersion:string items!:[]App=2 kin
 dev.motet.v1.AppSpec mode:AppMode=1 template!:core.PodTemplateSpec=2 update:AppUpdate=3 rollback:AppUpdate=4
   restart:AppRestart=5 placement:AppPlacement=6 taskHistoryLimit:int32=7 revisionHistoryLimit:int32=8
   forceUpdate:int64=9 paused:bool=10 expandTemplates:bool=11
-  hostnameTemplate:string=12
+  hostnameTemplate:string=12 schedule:AppSchedule=13
+  dependsOn:[]AppDependency=14;list=map:name;merge=name;patch=merge autoscale:AppAutoscale=15
+dev.motet.v1.AppSchedule cron:string=1 timeZone:string=2 overlap:string=3 startingDeadlineSeconds:int64=4
+dev.motet.v1.AppDependency name!:string=1 condition:string=2
+dev.motet.v1.AppAutoscale minReplicas:int32=1 maxReplicas:int32=2 cpuPercent:int32=3
 dev.motet.v1.AppMode replicated:AppReplicated=1 global:AppGlobal=2 replicatedJob:AppReplicatedJob=3 globalJob:AppGlobal=4
 dev.motet.v1.AppReplicated replicas:int32=1
 dev.motet.v1.AppGlobal
@@ -27,9 +31,11 @@ dev.motet.v1.AppPreference spread:string=1
 dev.motet.v1.AppStatus observedGeneration:int64=1 replicas:int32=2 updatedReplicas:int32=3 readyReplicas:int32=4
   availableReplicas:int32=5 conditions:[]meta.Condition=6;list=map:type;merge=type;patch=merge selector:string=7
   desiredReplicas:int32=8 version:string=9 currentRevision:string=10 previousRevision:string=11
-  update:AppUpdateStatus=12 job:AppJobStatus=13
+  update:AppUpdateStatus=12 job:AppJobStatus=13 schedule:AppScheduleStatus=14 dependenciesMetFor:string=15
 dev.motet.v1.AppUpdateStatus state:string=1 version:string=2 startedAt:time=3 completedAt:time=4 message:string=5
   failures:int32=6
+dev.motet.v1.AppScheduleStatus words:string=1 since:time=2 lastRunTime:time=3 nextRunTime:time=4 version:string=5
+  forced:int64=6
 dev.motet.v1.AppJobStatus iteration:int64=1 completed:int32=2 active:int32=3 failed:int32=4 startedAt:time=5
   completedAt:time=6
 """)
@@ -60,6 +66,38 @@ register(
                 "expandTemplates": "Whether {{.Service.Name}}, {{.Task.Slot}}, {{.Node.Hostname}} and their like are "
                 "filled in, in environment variables, hostnameTemplate, volumes and their mounts.",
                 "hostnameTemplate": "The host name of each pod, with such placeholders; with expandTemplates.",
+                "schedule": "When a job runs, again and again. Its first run is at the first of these times; a change of "
+                "the template counts from the next run on, and another forceUpdate runs it at once.",
+                "dependsOn": "Other Apps of the namespace that have to be so far before tasks of a new version, or run, "
+                "begin. What has begun is not stopped, and is replaced when it is lost, whatever becomes of them.",
+                "autoscale": "Lets the number of replicas follow the use of CPU, by a HorizontalPodAutoscaler of the App's "
+                "name that it owns.",
+            },
+        ),
+        "dev.motet.v1.AppSchedule": Prose(
+            "When a job runs. What came due while nobody could begin it is made up for by one run.",
+            {
+                "cron": "Five fields as cron has them, a macro such as @daily, or @every 90s.",
+                "timeZone": "By which clocks, such as Europe/Berlin; UTC without a word.",
+                "overlap": "What becomes of a run that is due while the one before has not ended: skip leaves it out, "
+                "replace stops the one before. skip without a word.",
+                "startingDeadlineSeconds": "How late a run may begin; without a word, at any time.",
+            },
+        ),
+        "dev.motet.v1.AppDependency": Prose(
+            "Another App that has to be so far.",
+            {
+                "name": "Its name.",
+                "condition": "started: as many pods run as it wants; healthy: as many are ready; completed: as many have "
+                "ended well. started without a word.",
+            },
+        ),
+        "dev.motet.v1.AppAutoscale": Prose(
+            "Between which numbers of replicas, and at which use of CPU.",
+            {
+                "minReplicas": "How many there are at the least; 1 without a word.",
+                "maxReplicas": "How many there are at the most.",
+                "cpuPercent": "Which share of the CPU they ask for the replicas use on average; 80 without a word.",
             },
         ),
         "dev.motet.v1.AppMode": Prose(
@@ -137,6 +175,19 @@ register(
                 "previousRevision": "The name of the ControllerRevision that a rollback would go back to.",
                 "update": "How the last update or rollback went; missing before the first one.",
                 "job": "How far a job is.",
+                "schedule": "How a schedule goes.",
+                "dependenciesMetFor": "The version (of a job, with its run) whose dependencies have been met.",
+            },
+        ),
+        "dev.motet.v1.AppScheduleStatus": Prose(
+            "How a schedule goes.",
+            {
+                "words": "The schedule that the other fields are about.",
+                "since": "Times up to then are done with.",
+                "lastRunTime": "When the latest run was due.",
+                "nextRunTime": "When the next one is; missing while it is paused.",
+                "version": "The version that the latest run is of.",
+                "forced": "The forceUpdate that has been followed.",
             },
         ),
         "dev.motet.v1.AppUpdateStatus": Prose(

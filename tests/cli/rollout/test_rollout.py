@@ -153,7 +153,7 @@ async def test_a_restart_replaces_every_pod_and_runs_a_job_again(tmp_path: Path)
         await restart.restart(it.client, WEB, await document(it))
         assert (await verdict(it)).phase is Phase.DONE
         assert (await document(it)).decode()["status"]["job"]["iteration"] == 2
-        with pytest.raises(MotetError, match="is a job"):
+        with pytest.raises(MotetError, match="is a job without a schedule"):
             await pause.pause(it.client, WEB, await document(it))
 
 

@@ -153,6 +153,11 @@ def _app(document: Document, pods: Iterable[Document], now: datetime) -> Verdict
 
     if status.observed_generation < app.metadata.generation:
         return verdict(Phase.WAITING, "waits for the change to be seen")
+    waiting = next(
+        (each for each in status.conditions if each.type == "DependenciesMet" and each.status == "False"), None
+    )
+    if waiting is not None:
+        return verdict(Phase.WAITING, f"waits: {waiting.message}")
     if app.is_job:
         return _job(app, wanted)
     record = status.update if status.update is not None and status.update.version == status.version else None
@@ -177,6 +182,8 @@ def _app(document: Document, pods: Iterable[Document], now: datetime) -> Verdict
 
 
 def _job(app: AppView, wanted: int) -> Verdict:
+    if app.status.schedule is not None and not (app.status.job and app.status.job.iteration):
+        return Verdict(Phase.DONE, f"runs first at {app.status.schedule.next_run_time or 'no time'}", wanted=wanted)
     job, conditions = app.status.job, {each.type: each for each in app.status.conditions}
     completed, active = (job.completed, job.active) if job is not None else (0, 0)
     verdict = Verdict(Phase.WAITING, f"{completed} of {wanted} have completed, {active} run", completed, active, wanted)

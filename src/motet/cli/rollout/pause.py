@@ -1,4 +1,4 @@
-"""`motet rollout pause`: an update stops where it is."""
+"""`motet rollout pause`: an update stops where it is, and a schedule begins no run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from motet.store.document import Document
 @targets.options
 @targets.structured_option
 def command(targets: tuple[str, ...], namespace: str, data_dir: Path, output: str) -> None:
-    """Let no update of each TARGET begin or go on. Lost pods are still replaced."""
+    """Let no update of each TARGET go on, and no run of a schedule begin. Lost pods are still replaced."""
     _pause(targets, namespace, data_dir, output)
 
 
@@ -39,5 +39,6 @@ def require_pausable(target: Target, document: Document) -> None:
     """Raises MotetError for what has no updates that could stop."""
     if target.kind not in (APP, DEPLOYMENT):
         raise MotetError(f"{target} cannot be paused or resumed: only Apps and Deployments can")
-    if target.kind is APP and app_kind.mode(document.decode()) in app_kind.JOBS:
-        raise MotetError(f"{target} is a job: it has no updates to pause or resume")
+    whole = document.decode()
+    if target.kind is APP and app_kind.mode(whole) in app_kind.JOBS and not whole["spec"].get("schedule"):
+        raise MotetError(f"{target} is a job without a schedule: there is nothing to pause or resume")
