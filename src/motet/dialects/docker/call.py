@@ -15,11 +15,20 @@ from motet.base.clock import Clock
 from motet.client.interface import Client
 from motet.client.remote import RemoteClient
 from motet.dialects.docker.errors import bad
+from motet.dialects.docker.events.log import Event, EventLog
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.filters import Filters
 from motet.dialects.docker.versions import Version
 
 JSON = "application/json"
+
+
+class Recorder(Protocol):
+    """What brings the kernel's changes into the log of events."""
+
+    async def begun(self) -> None:
+        """Return once nothing that happens from now on is missed."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +73,12 @@ class Call:
     engine: Engine
     client: RemoteClient
     path: Mapping[str, str]
+    events: EventLog
+    recorder: Recorder
+
+    def note(self, type: str, action: str, identifier: str, **attributes: str) -> None:
+        """Tell those who watch events of something that is not in the kernel."""
+        self.events.note(Event(type, action, identifier, attributes, at=self.engine.clock.now().timestamp()))
 
     @property
     def query(self) -> Mapping[str, str]:

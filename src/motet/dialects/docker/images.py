@@ -282,14 +282,23 @@ async def tag(call: Call) -> web.Response:
         raise bad("refusing to create a tag with a digest reference")
     name = references.full(references.joined(repository, label))
     await local_images.ask(call, "tag", {"image": image.id, "name": name})
+    call.note("image", "tag", image.id, name=references.familiar(name))
     return empty(201)
 
 
 async def remove(call: Call) -> web.Response:
     asked = call.path["name"]
-    planned = removal(await local_images.find(call, asked), asked, force=call.flag("force"))
-    await local_images.ask(call, "untag", {"names": list(planned.names)})
+    image = await local_images.find(call, asked)
+    planned = removal(image, asked, force=call.flag("force"))
+    await _carry_out(call, image, planned)
     return answer(list(planned.told))
+
+
+async def _carry_out(call: Call, image: Image, planned: Removal) -> None:
+    await local_images.ask(call, "untag", {"names": list(planned.names)})
+    for each in planned.told:
+        for word, name in each.items():
+            call.note("image", "delete" if word == "Deleted" else "untag", image.id, name=name)
 
 
 async def prune(call: Call) -> web.Response:
@@ -299,7 +308,7 @@ async def prune(call: Call) -> web.Response:
     freed = 0
     for image in pruned(await local_images.known(call), filters, call.engine.clock.now().timestamp()):
         planned = removal(image, image.id, force=True)
-        await local_images.ask(call, "untag", {"names": list(planned.names)})
+        await _carry_out(call, image, planned)
         gone += planned.told
         freed += image.size
     return answer({"ImagesDeleted": gone or None, "SpaceReclaimed": freed})

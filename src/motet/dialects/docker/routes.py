@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from motet.dialects.docker import (
+    diskusage,
     images,
     logs,
     networks,
@@ -15,6 +16,7 @@ from motet.dialects.docker import (
     transfers,
     volumes,
 )
+from motet.dialects.docker.events import serve as events
 
 ROUTES = (
     *system.ROUTES,
@@ -28,4 +30,6 @@ ROUTES = (
     *logs.ROUTES,
     *transfers.ROUTES,
     *images.ROUTES,
+    *diskusage.ROUTES,
+    *events.ROUTES,
 )

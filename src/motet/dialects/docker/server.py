@@ -27,6 +27,8 @@ from motet.client.remote import RemoteClient
 from motet.dialects.docker import versions
 from motet.dialects.docker.call import Call, Engine, answer
 from motet.dialects.docker.errors import DockerError, translated
+from motet.dialects.docker.events.log import EventLog
+from motet.dialects.docker.events.recorder import Recorder
 from motet.dialects.docker.router import Router
 from motet.dialects.docker.routes import ROUTES
 from motet.identity import tls
@@ -48,6 +50,8 @@ class DockerServer:
         self._engine = engine
         self._router = Router(ROUTES)
         self._clients: OrderedDict[tuple[str, tuple[str, ...]], RemoteClient] = OrderedDict()
+        self._events = EventLog()
+        self._recorder = Recorder(self._events, lambda: engine.connect(_ROOT), engine.clock, engine.namespace)
         self._listeners: list[asyncio.Server] = []
         self._sockets: list[Path] = []
         self._certificate: tuple[Path, Path] | None = None
@@ -108,6 +112,7 @@ class DockerServer:
             await server.shutdown(_STOP_SECONDS)
         for path in self._sockets:
             path.unlink(missing_ok=True)
+        await self._recorder.stop()
         for client in self._clients.values():
             await client.close()
 
@@ -148,7 +153,10 @@ class DockerServer:
     async def _answer(self, request: web.BaseRequest, user: User) -> web.StreamResponse:
         version, path = versions.split(request.rel_url.raw_path)
         handler, parameters = self._router.find(request.method, path)
-        return await handler(Call(request, version, user, self._engine, self._client(user), parameters))
+        self._recorder.begin()
+        client = self._client(user)
+        call = Call(request, version, user, self._engine, client, parameters, self._events, self._recorder)
+        return await handler(call)
 
     def _client(self, user: User) -> RemoteClient:
         """One connection pool for each user who comes often."""

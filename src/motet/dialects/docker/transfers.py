@@ -51,6 +51,12 @@ async def _pull(call: Call, full: str, credentials: dict[str, str]) -> web.Strea
                     await progress.status(f"Digest: {line['digest']}")
                     fresh = line["before"] != line["id"]
                     what = "Downloaded newer image for" if fresh else "Image is up to date for"
+                    call.note(
+                        "image",
+                        "pull",
+                        references.familiar(full),
+                        name=references.familiar(references.repository(full)),
+                    )
                     await progress.status(f"Status: {what} {references.familiar(full)}")
                     continue
                 short, current, total = line["layer"].removeprefix("sha256:")[:12], line["current"], line["total"]
@@ -106,6 +112,9 @@ async def push(call: Call) -> web.StreamResponse:
                 if "layer" in line:
                     await progress.status(words[line["state"]], line["layer"].removeprefix("sha256:")[:12])
                     continue
+                call.note(
+                    "image", "push", references.familiar(full), name=references.familiar(references.repository(full))
+                )
                 await progress.status(f"{line['tag']}: digest: {line['digest']} size: {line['size']}")
                 aux = {"Tag": line["tag"], "Digest": line["digest"], "Size": line["size"]}
                 await progress.tell({"progressDetail": {}, "aux": aux})

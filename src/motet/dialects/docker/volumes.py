@@ -102,7 +102,7 @@ async def known(call: Voice) -> Sequence[Document]:
     return [each for each in found if each.meta.deletion_timestamp is None]
 
 
-async def _shown(call: Call, documents: Sequence[Document]) -> list[Json]:
+async def shown(call: Call, documents: Sequence[Document]) -> list[Json]:
     paths = {each.name: each.view(_VolumeView).path for each in await call.client.list(volume_kind.KIND)}
     return [translate(each, paths.get(each.view(_ClaimView).spec.volume_name, "")) for each in documents]
 
@@ -126,11 +126,11 @@ async def ls(call: Call) -> web.Response:
         and filters.labels(objects.labels_of(each.meta))
         and (dangling is None or dangling is not bool(await uses.of(call, "volume", each.name)))
     ]
-    return answer({"Volumes": await _shown(call, found), "Warnings": None})
+    return answer({"Volumes": await shown(call, found), "Warnings": None})
 
 
 async def inspect(call: Call) -> web.Response:
-    return answer((await _shown(call, [await find(call, call.path["name"])]))[0])
+    return answer((await shown(call, [await find(call, call.path["name"])]))[0])
 
 
 async def ensure(call: Voice, document: Json) -> Document:
@@ -156,7 +156,7 @@ async def ensure(call: Voice, document: Json) -> Document:
 
 async def create(call: Call) -> web.Response:
     made = await ensure(call, new_document(await call.fields(), call.engine.namespace))
-    return answer((await _shown(call, [made]))[0], 201)
+    return answer((await shown(call, [made]))[0], 201)
 
 
 async def remove(call: Call) -> web.Response:

@@ -1,0 +1,1 @@
+"""`docker events`: what changes in the kernel, in Docker's words."""
