@@ -15,7 +15,6 @@ from motet.api.users import AUTHENTICATED, User
 from motet.api.webhooks import reviews
 from motet.kinds.admissionrules import CONDITION_VARIABLES
 from motet.kinds.cel import engine
-from motet.kinds.cel.budget import CONDITIONS, Budget
 from motet.kinds.cel.engine import CompileError, EvaluationError, NotInstalled, Values
 from motet.kinds.cel.library import authorizing
 from motet.kinds.kind import Json, Kind
@@ -50,20 +49,15 @@ class Conditions:
     def hold(self, conditions: Sequence[Condition], request: Request, seen: Kind) -> bool:
         """Whether all are true. Raises EvaluationError when none is false and one cannot be evaluated."""
         values = Values(variables(request, seen))
-        return self.all_true(conditions, CONDITION_VARIABLES, values, request, Budget(CONDITIONS))
+        return self.all_true(conditions, CONDITION_VARIABLES, values, request)
 
     def all_true(
-        self,
-        conditions: Iterable[Condition],
-        names: tuple[str, ...],
-        values: Values,
-        request: Request,
-        budget: Budget,
+        self, conditions: Iterable[Condition], names: tuple[str, ...], values: Values, request: Request
     ) -> bool:
         failed: list[str] = []
         for condition in conditions:
             try:
-                found = self.evaluate(condition.expression, names, values, request, budget)
+                found = self.evaluate(condition.expression, names, values, request)
             except EvaluationError as error:
                 failed.append(f"match condition {condition.name!r} failed: {error}")
                 continue
@@ -75,9 +69,7 @@ class Conditions:
             raise EvaluationError("; ".join(failed))
         return True
 
-    def evaluate(
-        self, expression: str, names: tuple[str, ...], values: Values, request: Request, budget: Budget
-    ) -> Any:
+    def evaluate(self, expression: str, names: tuple[str, ...], values: Values, request: Request) -> Any:
         """One expression about a request. Raises EvaluationError."""
 
         def answer(asked: dict[str, str]) -> tuple[bool, str]:
@@ -86,7 +78,7 @@ class Conditions:
 
         with authorizing.asking(answer):
             try:
-                return budget.evaluate(engine.compile(expression.strip(), names), values)
+                return engine.compile(expression.strip(), names).evaluate(values)
             except (CompileError, NotInstalled) as error:
                 raise EvaluationError(str(error)) from error
 

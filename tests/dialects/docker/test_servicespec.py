@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from motet.controllers.appversion import version_of
 from motet.dialects.docker import servicespec
 from motet.dialects.docker.containerspec import Surroundings
 from motet.dialects.docker.errors import DockerError
@@ -162,3 +163,12 @@ def test_what_cannot_be_honoured_is_refused_by_name(body: Json, field: str) -> N
     with pytest.raises(DockerError, match=field) as caught:
         app_of(body)
     assert caught.value.code == 400
+
+
+@pytest.mark.parametrize(
+    "body", [spec(), task(Resources={}), task(Resources={}, Runtime="container", Placement={}), FULL]
+)
+def test_a_spec_that_comes_back_with_other_replicas_leaves_the_tasks(body: Json) -> None:
+    app = app_of(body)
+    back = servicespec.service_spec(stored(app)) | {"Mode": {"Replicated": {"Replicas": 50}}}
+    assert version_of(app_of(back)["spec"]) == version_of(app["spec"])

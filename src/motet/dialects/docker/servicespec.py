@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from motet.dialects.docker import containerspec, extras, objects
+from motet.dialects.docker import containerspec, objects
 from motet.dialects.docker.containerspec import TASK, Surroundings
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields, is_zero
@@ -29,14 +29,14 @@ _MODES = {
     "GlobalJob": app_kind.GLOBAL_JOB,
 }
 _OF_THE_APP = ("Placement", "RestartPolicy", "ForceUpdate")
+_ISOLATION = "default"
 _NODE_ID = re.compile(r"\s*node\.id\s*(==|!=)\s*(\S+)\s*")
 
 
 def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapping[str, str]) -> Json:
     """The App of a ServiceSpec. `nodes` are names by identifiers. Raises DockerError for what cannot be honoured."""
     name = spec.text("Name")
-    labels = spec.map("Labels")
-    metadata = objects.metadata(name, labels, namespace, "service")
+    metadata = objects.metadata(name, spec.map("Labels"), namespace, "service")
     task = spec.fields("TaskTemplate")
     mode, counts = _mode(spec.fields("Mode"))
     around.everywhere = mode in (app_kind.GLOBAL, app_kind.GLOBAL_JOB)
@@ -47,18 +47,8 @@ def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapp
     endpoint = spec.fields("EndpointSpec")
     around.host_ports = tuple(_host_ports(endpoint))
     template = containerspec.pod_template(task, around)
-    template["metadata"]["annotations"][TASK] = _encoded(
-        {key: value for key, value in task.items.items() if key not in _OF_THE_APP and value is not None}
-    )
+    template["metadata"]["annotations"][TASK] = _encoded(_said(task.items))
     made: Json = {"mode": {mode: counts}, "template": template, "restart": _restart(task.fields("RestartPolicy"), mode)}
-    extras.refuse_inside(Fields(task.items.get("ContainerSpec"), "ContainerSpec").map("Labels"))
-    extras.add_devices(labels, template["spec"])
-    reserved = template["spec"]["containers"][0].get("resources", {}).get("requests", {}).get("cpu", "0") != "0"
-    job, replicated = mode in app_kind.JOBS, mode == app_kind.REPLICATED
-    made |= extras.parts(labels, job=job, replicated=replicated, reserves_cpu=reserved)
-    if "autoscale" in made and not spec.fields("Mode").fields("Replicated").given("Replicas"):
-        # What the autoscaler has set stays.
-        del counts["replicas"]
     if placement := _placement(task.fields("Placement"), template["spec"], nodes):
         made["placement"] = placement
     if force := task.natural("ForceUpdate"):
@@ -82,6 +72,20 @@ def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapp
         "metadata": metadata,
         "spec": made,
     }
+
+
+def _said(task: Mapping[str, Any]) -> Json:
+    """What a TaskTemplate says beyond what is shown of every one.
+
+    A client that asks for a service, changes its replicas and sends it back means the same tasks: they must stay.
+    """
+    found = {key: value for key, value in task.items() if key not in _OF_THE_APP and value is not None}
+    found.pop("Runtime", None)
+    if is_zero(found.get("Resources")):
+        found.pop("Resources", None)
+    if isinstance(container := found.get("ContainerSpec"), Mapping) and container.get("Isolation") == _ISOLATION:
+        found["ContainerSpec"] = {key: value for key, value in container.items() if key != "Isolation"}
+    return found
 
 
 def _encoded(value: Any) -> str:
@@ -230,7 +234,7 @@ def service_spec(app: Document) -> Json:
     spec = document["spec"]
     found: Json = {
         "Name": objects.name_of(app.meta),
-        "Labels": extras.shown(objects.labels_of(app.meta), spec),
+        "Labels": objects.labels_of(app.meta),
         "TaskTemplate": task_template(spec),
         "Mode": _shown_mode(spec.get("mode") or {}),
     }
