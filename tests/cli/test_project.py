@@ -45,13 +45,13 @@ def test_a_folders_file_is_found_under_its_usual_names(tmp_path: Path, name: str
 
 def test_a_folder_stands_for_the_file_in_it(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {a: {image: x}}")
-    assert project.load(tmp_path, "p").file == tmp_path / "compose.yaml"
+    assert project.load(project.Written((tmp_path,)), "p").file == tmp_path / "compose.yaml"
 
 
 def test_no_file_is_said_with_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MotetError, match=r"there is no compose\.yaml in .*; name the file: motet up FILE"):
-        project.load(None, "")
+        project.load(project.Written(), "")
 
 
 async def test_a_project_whose_network_others_are_on_says_who_and_stays(world: World, tmp_path: Path) -> None:

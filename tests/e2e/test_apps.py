@@ -1,8 +1,12 @@
 """Apps whose pods are tasks, on a real node: what fails goes back by itself, and what ended can still be looked at."""
 
 import json
+from collections.abc import Iterator
 
-from e2e.cluster import Json, until
+import pytest
+
+from dialects.docker.transcript import clients
+from e2e.cluster import IMAGE, Json, resource_path, until
 from e2e.space import Space, pause, shell
 
 
@@ -56,3 +60,49 @@ def test_a_job_runs_to_its_end_and_placeholders_are_filled_in(space: Space):
     space.apply(app("job", shell(script, env=variables), mode=mode, **spec))
     until(lambda: "completedAt" in (space.get("motet.dev/v1/apps", "job").get("status", {}).get("job") or {}))
     assert space.get("motet.dev/v1/apps", "job")["status"]["job"]["completed"] == 2
+
+
+class Docker:
+    """The docker command line on the shared cluster."""
+
+    def __init__(self, space: Space) -> None:
+        found = clients()
+        self._client = found.get("new") or found["old"]
+        self._cluster = space.cluster
+        self.suffix = space.namespace
+
+    def __call__(self, *words: str) -> str:
+        host = {"DOCKER_HOST": f"unix://{self._cluster.machine.docker_socket}"}
+        return self._cluster.run(str(self._client), *words, env=host, timeout=60).stdout.strip()
+
+    def create(self, name: str, *words: str, command: str = "exec pause") -> None:
+        self("service", "create", "-d", "--no-resolve-image", "--name", name, *words, IMAGE, "sh", "-c", command)
+
+
+@pytest.fixture
+def docker(space: Space) -> Iterator[Docker]:
+    made = Docker(space)
+    yield made
+    names = made("service", "ls", "--filter", f"name={made.suffix}", "--format", "{{.Name}}").split()
+    if names:
+        made("service", "rm", *names)
+
+
+def test_docker_asks_by_labels_for_what_swarm_never_had(space: Space, docker: Docker):
+    db, job = f"{docker.suffix}-db", f"{docker.suffix}-job"
+    wishes = {"schedule": "@every 2s", "depends-on": f"{db}:healthy", "devices": "/dev/loop-control:/dev/mine"}
+    labels = [word for key, value in wishes.items() for word in ("--label", f"motet.dev/{key}={value}")]
+    script = "[ -c /dev/mine ] && exec 3</dev/mine"
+    docker.create(job, "--mode", "replicated-job", "--restart-condition", "none", *labels, command=script)
+
+    def condition(name: str) -> str:
+        found = space.cluster.read(resource_path("motet.dev/v1/apps", name, "default")).get("status") or {}
+        return next((each["message"] for each in found.get("conditions", ()) if each["type"] == "DependenciesMet"), "")
+
+    until(lambda: condition(job) == f"there is no App {db} yet")
+    docker.create(db)
+    # Two runs, which could only end well with the device.
+    until(lambda: docker("service", "ps", job, "--format", "{{.CurrentState}}").count("Complete ") >= 2)
+    assert docker("service", "inspect", job, "--format", '{{index .Spec.Labels "motet.dev/schedule"}}') == "@every 2s"
+    space.cluster.kubectl("scale", f"apps.motet.dev/{db}", "--replicas=2")
+    until(lambda: docker("service", "ls", "--filter", f"name={db}", "--format", "{{.Replicas}}") == "2/2")

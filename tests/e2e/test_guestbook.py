@@ -45,8 +45,8 @@ def _build(cluster: Cluster) -> None:
     for service in ("web", "db", "cache"):
         program = (
             "import asyncio, sys; from pathlib import Path; from motet.runtime.buildah import Buildah;"
-            "asyncio.run(Buildah(Path(sys.argv[1])).build(Path(sys.argv[2]), sys.argv[3], print, file='Containerfile',"
-            "args=[('BASE', sys.argv[4])]))"
+            "asyncio.run(Buildah(Path(sys.argv[1])).build(Path(sys.argv[2]), sys.argv[3], print,"
+            "options=['--file', sys.argv[2] + '/Containerfile', '--build-arg', 'BASE=' + sys.argv[4]]))"
         )
         storage, context = str(cluster.machine.builder), str(EXAMPLE / service)
         arguments = (storage, context, f"localhost/guestbook/{service}:latest", VALUES["GUESTBOOK_BASE"])

@@ -15,6 +15,7 @@ from motet.api.users import AUTHENTICATED, User
 from motet.api.webhooks import reviews
 from motet.kinds.admissionrules import CONDITION_VARIABLES
 from motet.kinds.cel import engine
+from motet.kinds.cel.budget import CONDITIONS, Budget
 from motet.kinds.cel.engine import CompileError, EvaluationError, NotInstalled, Values
 from motet.kinds.cel.library import authorizing
 from motet.kinds.kind import Json, Kind
@@ -49,15 +50,20 @@ class Conditions:
     def hold(self, conditions: Sequence[Condition], request: Request, seen: Kind) -> bool:
         """Whether all are true. Raises EvaluationError when none is false and one cannot be evaluated."""
         values = Values(variables(request, seen))
-        return self.all_true(conditions, CONDITION_VARIABLES, values, request)
+        return self.all_true(conditions, CONDITION_VARIABLES, values, request, Budget(CONDITIONS))
 
     def all_true(
-        self, conditions: Iterable[Condition], names: tuple[str, ...], values: Values, request: Request
+        self,
+        conditions: Iterable[Condition],
+        names: tuple[str, ...],
+        values: Values,
+        request: Request,
+        budget: Budget,
     ) -> bool:
         failed: list[str] = []
         for condition in conditions:
             try:
-                found = self.evaluate(condition.expression, names, values, request)
+                found = self.evaluate(condition.expression, names, values, request, budget)
             except EvaluationError as error:
                 failed.append(f"match condition {condition.name!r} failed: {error}")
                 continue
@@ -69,7 +75,9 @@ class Conditions:
             raise EvaluationError("; ".join(failed))
         return True
 
-    def evaluate(self, expression: str, names: tuple[str, ...], values: Values, request: Request) -> Any:
+    def evaluate(
+        self, expression: str, names: tuple[str, ...], values: Values, request: Request, budget: Budget
+    ) -> Any:
         """One expression about a request. Raises EvaluationError."""
 
         def answer(asked: dict[str, str]) -> tuple[bool, str]:
@@ -78,7 +86,7 @@ class Conditions:
 
         with authorizing.asking(answer):
             try:
-                return engine.compile(expression.strip(), names).evaluate(values)
+                return budget.evaluate(engine.compile(expression.strip(), names), values)
             except (CompileError, NotInstalled) as error:
                 raise EvaluationError(str(error)) from error
 

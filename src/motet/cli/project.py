@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,18 @@ from motet.cli.compose.translate import PROJECT
 from motet.client.interface import Client
 from motet.kinds import namespace
 
-__all__ = ["FILES", "found_file", "load", "named", "names", "project_option", "require", "select", "service_names"]
+__all__ = [
+    "FILES",
+    "Written",
+    "found_file",
+    "load",
+    "named",
+    "names",
+    "project_option",
+    "require",
+    "select",
+    "service_names",
+]
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 PROJECTS = selectors.Selector((selectors.Requirement(PROJECT, "exists"),))
@@ -30,24 +42,43 @@ def project_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was typed: files laid over each other, profiles, and files with variables instead of `.env`."""
+
+    files: tuple[Path, ...] = ()
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[Path, ...] = ()
+
+
 def found_file(folder: Path | None = None) -> Path | None:
     """The Compose file of a folder, the present one by default."""
     folder = folder or Path()
     return next((folder / name for name in FILES if (folder / name).is_file()), None)
 
 
-def load(file: Path | None, project: str) -> Project:
-    """The project of `file`, or of the one found here. Raises ComposeError, MotetError."""
-    file = file or found_file()
-    if file is None:
-        raise MotetError(f"there is no {FILES[0]} in {Path().absolute()}; name the file: motet up FILE")
+def load(written: Written, project: str) -> Project:
+    """The project of the files that were named, or of those found here. Raises ComposeError, MotetError."""
+    files = written.files or tuple(Path(each) for each in os.environ.get("COMPOSE_FILE", "").split(os.pathsep) if each)
+    if not files:
+        if found_file() is None:
+            raise MotetError(f"there is no {FILES[0]} in {Path().absolute()}; name the file: motet up FILE")
+        files = _beside(Path())
     # Not Path.is_dir: it raises where one may not look, and `read` says that better.
-    if os.path.isdir(file):
-        inside = found_file(file)
-        if inside is None:
-            raise MotetError(f"there is no {FILES[0]} in {file}")
-        file = inside
-    return read(file, project=project)
+    elif len(files) == 1 and os.path.isdir(files[0]):
+        if found_file(files[0]) is None:
+            raise MotetError(f"there is no {FILES[0]} in {files[0]}")
+        files = _beside(files[0])
+    return read(files, project=project, profiles=written.profiles, env_files=written.env_files)
+
+
+def _beside(folder: Path) -> tuple[Path, ...]:
+    """The Compose file of a folder, and the one that overrides it if it is there."""
+    file = found_file(folder)
+    assert file is not None
+    base = file.name.partition(".")[0]
+    over = (folder / f"{base}.override.{suffix}" for suffix in ("yaml", "yml"))
+    return (file, *[each for each in over if each.is_file()][:1])
 
 
 async def names(client: Client) -> list[str]:

@@ -14,7 +14,7 @@ from motet.base.clock import SystemClock
 from motet.base.errors import MotetError
 from motet.cli import addresses, doctor, output, project, session
 from motet.cli import rebalance as rebalancing
-from motet.cli.apply import hostpaths, images, networks, ports, trouble
+from motet.cli.apply import externals, hostpaths, images, networks, ports, trouble
 from motet.cli.apply.orphans import orphans, remove
 from motet.cli.apply.run import Outcome, Run, UpFailed
 from motet.cli.build.images import build_images
@@ -23,6 +23,7 @@ from motet.cli.compose.translate import documents, object_name
 from motet.cli.interrupts import Interrupts
 from motet.cli.options import data_dir_option
 from motet.cli.progress import Line, Progress, chosen
+from motet.cli.project import Written
 from motet.client.interface import Client
 from motet.client.remote import RemoteClient
 from motet.kinds import namespace as namespace_kind
@@ -46,6 +47,9 @@ class Options:
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="A file to lay over it.")
+@click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Run the services of this profile, too.")
+@click.option("--env-file", "env_files", multiple=True, type=click.Path(path_type=Path), help="Variables, not of .env.")
 @project.project_option
 @data_dir_option
 @click.option("--timeout", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds to wait.")
@@ -55,6 +59,9 @@ class Options:
 @output.output_option("text", "json", "yaml")
 def command(
     file: Path | None,
+    files: tuple[Path, ...],
+    profiles: tuple[str, ...],
+    env_files: tuple[Path, ...],
     project: str,
     data_dir: Path,
     timeout: float,
@@ -68,11 +75,12 @@ def command(
     What does not come up is taken back, and the reason is printed. Run it again after changing the file: only what
     changed is replaced, and nothing moves to nodes that came meanwhile unless you say --rebalance.
     """
-    _up(file, project, Options(Machine(data_dir), timeout, remove_orphans, rebalance, quiet, output))
+    written = Written(((file,) if file else ()) + files, profiles, env_files)
+    _up(written, project, Options(Machine(data_dir), timeout, remove_orphans, rebalance, quiet, output))
 
 
-def _up(file: Path | None, name: str, options: Options) -> None:
-    wanted = project.load(file, name)
+def _up(written: Written, name: str, options: Options) -> None:
+    wanted = project.load(written, name)
     lifecycle.require_root()
     doctor.require(options.machine)
     session.run(_bring_up(wanted, options))
@@ -114,6 +122,7 @@ async def _apply(client: RemoteClient, wanted: Project, options: Options, progre
     await _refuse_strangers(client, wanted)
     await _refuse_taken_ports(client, wanted)
     joined = await networks.resolve(client, wanted)
+    wanted = await externals.resolve(client, wanted)
     made = await _images(wanted, options, progress)
     progress.say(f"bringing up {wanted.name}")
     folders = hostpaths.make(wanted)

@@ -86,7 +86,8 @@ def _autoscale(spec: Json, *, replicated: bool) -> list[FieldError]:
     errors += checks.between(f"{path}.cpuPercent", autoscale.get("cpuPercent"), 1, 1000)
     for index, container in enumerate(objects(spec, "template", "spec", "containers")):
         resources = mapping(container, "resources")
-        if not any(mapping(resources, each).get("cpu") for each in ("requests", "limits")):
+        asked = mapping(resources, "requests").get("cpu", mapping(resources, "limits").get("cpu"))
+        if asked in (None, "", "0", 0):
             here = f"spec.template.spec.containers[{index}].resources.requests.cpu"
             errors.append(required(here, "spec.autoscale compares what is used with what is asked for"))
     return errors

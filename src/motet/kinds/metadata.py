@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from motet.base import names
 from motet.base.errors import FieldError, forbidden, invalid, required
-from motet.kinds import attachments, checks
+from motet.kinds import attachments, checks, processes
 from motet.kinds.kind import Json, Kind
 from motet.kinds.shape import mapping, objects, strings, text
 
@@ -14,6 +15,11 @@ from motet.kinds.shape import mapping, objects, strings, text
 MAX_ANNOTATIONS_SIZE = 256 * 1024
 # Finalizers without a domain that upstream still knows.
 _OLD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
+# Annotations that Motet reads, and that therefore have a form.
+_READ: Mapping[str, Callable[[str], object]] = {
+    attachments.ANNOTATION: lambda value: attachments.parse(value, ""),
+    processes.LIMIT: processes.parse,
+}
 # Controllers that may own nothing.
 _BANNED_OWNERS = frozenset({("v1", "Event")})
 
@@ -53,12 +59,13 @@ def validate_labels(metadata: Json, path: str) -> list[FieldError]:
         # Annotation keys may have upper case in their domain, label keys may not.
         if problem := names.qualified_name_error(key.lower()):
             errors.append(invalid(f"{path}.annotations", key, problem))
-    networks = annotations.get(attachments.ANNOTATION)
-    if isinstance(networks, str):
-        try:
-            attachments.parse(networks, "")
-        except ValueError as error:
-            errors.append(invalid(f"{path}.annotations[{attachments.ANNOTATION}]", networks, str(error)))
+    for key, parse in _READ.items():
+        value = annotations.get(key)
+        if isinstance(value, str):
+            try:
+                parse(value)
+            except ValueError as error:
+                errors.append(invalid(f"{path}.annotations[{key}]", value, str(error)))
     size = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
     if size > MAX_ANNOTATIONS_SIZE:
         errors.append(checks.too_long(f"{path}.annotations", MAX_ANNOTATIONS_SIZE))

@@ -17,6 +17,7 @@ from motet.base.errors import Conflict, NotFound
 from motet.client.events import About, EventRecorder
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
+from motet.kinds import processes
 from motet.pods import env, hooks, hosts, logs, model, resources, security
 from motet.pods.actions import Actions
 from motet.pods.config import PodsConfig
@@ -119,7 +120,10 @@ async def prepare(tools: Tools, pod: Pod) -> None:
         (log_directory(config, pod) / container.name).mkdir(parents=True, exist_ok=True)
     whole = resources.of_pod(pod)
     limits = Limits(
-        cpu_shares=whole.cpu_shares, cpu_quota=whole.cpu_quota, memory=whole.memory_limit, pids=config.pids_per_pod
+        cpu_shares=whole.cpu_shares,
+        cpu_quota=whole.cpu_quota,
+        memory=whole.memory_limit,
+        pids=processes.limit(pod.metadata.annotations, config.pids_per_pod),
     )
     await asyncio.to_thread(tools.cgroups.create, cgroup_of(config, pod), limits)
     await tools.volumes.prepare(pod)

@@ -109,14 +109,18 @@ class Volumes:
         return tuple(found)
 
     def devices(self, pod: Pod, container: ContainerSpec) -> tuple[tuple[str, str, str], ...]:
-        """Block volumes for `container`: path on the node, path inside, permissions. Raises ConfigError."""
+        """Block volumes, and devices of the node, for `container`: path there, path inside, permissions. Raises ConfigError.
+
+        A hostPath is a device by its type, CharDevice or BlockDevice; upstream has none in `volumeDevices`.
+        """
         found = []
         for device in container.volume_devices or ():
             name, inside = device["name"], device["devicePath"]
             source = self.at(pod, name)
-            if not source.is_block_device():
-                raise ConfigError(f'volume "{name}" is no device: it belongs into volumeMounts, not volumeDevices')
             volume = next(each for each in pod.spec.volumes or () if each.name == name)
+            of_node = volume.host_path is not None and volume.host_path.type in ("CharDevice", "BlockDevice")
+            if not source.is_block_device() and not (of_node and source.is_char_device()):
+                raise ConfigError(f'volume "{name}" is no device: it belongs into volumeMounts, not volumeDevices')
             found.append((os.readlink(source), inside, "r" if _read_only(volume) else "mrw"))
         return tuple(found)
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from motet.base.errors import MotetError
@@ -44,20 +44,21 @@ class Buildah:
         context: Path,
         tag: str,
         say: Say,
-        *,
-        file: str = "",
-        target: str = "",
-        args: Sequence[tuple[str, str]] = (),
+        options: Sequence[str] = (),
+        network: str = "host",
+        secrets: Mapping[str, bytes] | None = None,
     ) -> str:
-        """Build an image, reusing layers, and tag it; returns its id (64 hexadecimal digits). Raises BuildFailed."""
-        command = ["build", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host", "--tag", tag]
-        if file:
-            command += ["--file", str(context / file)]
-        if target:
-            command += ["--target", target]
-        for name, value in args:
-            command += ["--build-arg", f"{name}={value}"]
-        await self.run([*command, str(context)], say)
+        """Build an image, reusing layers, and tag it; returns its id (64 hexadecimal digits). Raises BuildFailed.
+
+        `options` are further ones of `buildah build`. `secrets` are what steps may mount, by the names they mount them by;
+        they are neither in the command nor on the disk.
+        """
+        command = ["build", "--layers", "--force-rm", "--isolation", "chroot", "--network", network, "--tag", tag]
+        command += options
+        hidden = {f"MOTET_SECRET_{index}": os.fsdecode(each) for index, each in enumerate((secrets or {}).values())}
+        for name, variable in zip(secrets or {}, hidden, strict=True):
+            command += ["--secret", f"id={name},env={variable}"]
+        await self.run([*command, str(context)], say, hidden)
         return await self.image_id(tag)
 
     async def image_id(self, tag: str) -> str:
@@ -90,7 +91,9 @@ class Buildah:
             await self.run(["rm", container])
         return await self.image_id(tag)
 
-    async def run(self, arguments: Sequence[str], say: Say | None = None) -> str:
+    async def run(
+        self, arguments: Sequence[str], say: Say | None = None, environment: Mapping[str, str] | None = None
+    ) -> str:
         """Run one command; `say` hears every line of progress. Returns standard output. Raises BuildFailed."""
         if shutil.which("buildah") is None:
             raise BuildFailed("building images needs buildah; install it with: motet doctor --fix")
@@ -102,7 +105,7 @@ class Buildah:
             "--runroot",
             str(self._directory / "run"),
             *arguments,
-            env={**os.environ, **settings},
+            env={**os.environ, **settings, **(environment or {})},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -195,3 +195,69 @@ async def test_without_the_optional_part_rules_are_refused_with_what_to_install(
     status, answer = await world.api.ask("POST", DEFINITIONS, with_rules({"rule": "true"}))
     assert status == 422
     assert "pip install 'motet[cel]'" in answer["message"]
+
+
+async def test_a_rule_that_could_take_too_long_is_refused_with_what_to_add(world: World) -> None:
+    rule = {"rule": "self.all(x, self.all(y, x == y || x.a != y.a))"}
+    status, answer = await world.api.ask("POST", DEFINITIONS, with_rules(list=[rule]))
+    assert status == 422
+    said = (
+        "estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems"
+    )
+    assert f"properties[list].x-kubernetes-validations[0].rule: Forbidden: {said}" in answer["message"]
+    assert "estimated rule cost total for entire OpenAPIv3 schema exceeds budget" in answer["message"]
+
+async def test_many_rules_that_could_be_taken_alone_are_too_much_together(world: World) -> None:
+    rules = [{"rule": f"self.all(x, x.a > {number})"} for number in range(20)]
+    status, answer = await world.api.ask("POST", DEFINITIONS, with_rules(list=rules))
+    assert status == 422
+    assert answer["message"].count("contributed to estimated rule cost total exceeding cost limit") == 4
+    assert "for entire OpenAPIv3 schema exceeds budget by factor of 1." in answer["message"]
+
+
+async def test_a_rule_at_the_items_of_a_list_costs_as_often_as_there_are_items(world: World) -> None:
+    rule = {"rule": "[1,2,3].exists(x, x == self.a)"}
+    status, answer = await world.api.ask("POST", DEFINITIONS, with_rules(list_items=[rule]))
+    assert status == 422
+    assert "list].items.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost" in answer["message"]
+
+
+async def test_a_rule_is_not_tried_on_values_that_are_too_large_for_it(world: World) -> None:
+    rule = {"rule": "self.all(x, self.all(y, x + y != 3))", "message": "odd"}
+    found = definition(
+        version(
+            schema={
+                "type": "object",
+                "properties": {
+                    "spec": {
+                        "type": "object",
+                        "properties": {
+                            "numbers": {
+                                "type": "array",
+                                "maxItems": 1000,
+                                "items": {"type": "integer"},
+                                "x-kubernetes-validations": [rule],
+                            }
+                        },
+                    }
+                },
+            }
+        )
+    )
+    await world.define(found)
+    await world.create(tab("small", numbers=[2] * 50))
+    answer = await world.create(tab("large", numbers=[2] * 1000), code=422)
+    said = "no further validation rules will be run due to call cost exceeds limit for rule: odd"
+    assert said in answer["message"]
+
+
+async def test_order_means_nothing_in_what_was_there_before(world: World) -> None:
+    keep = {"rule": "self == oldSelf", "message": "it stays"}
+    await world.define(with_rules(map=[keep]))
+    made = await world.create(tab(map=[{"name": "x"}, {"name": "y"}]))
+    assert made["spec"]["map"][0]["name"] == "x"
+    turned = [{"name": "y"}, {"name": "x"}]
+    await world.patch(world.path("one"), {"spec": {"map": turned}})
+    turned = [{"name": "y"}, {"name": "x", "size": 3}]
+    answer = await world.patch(world.path("one"), {"spec": {"map": turned}}, code=422)
+    assert "it stays" in answer["message"]

@@ -56,3 +56,12 @@ async def test_every_image_that_cannot_be_had_is_told_with_its_line(tmp_path: Pa
     assert lines[0] == "compose.yaml:3: services.b.image: cannot pull image there: the registry cannot be reached"
     assert lines[2] == "compose.yaml:5: services.d.image: cannot pull image gone: the registry does not have it"
     assert lines[3] == "  next: check the name and the tag, or log in to the registry"
+
+
+async def test_a_pull_policy_pulls_always_or_never(tmp_path: Path) -> None:
+    text = "services:\n  a: {image: here, pull_policy: always}\n  b: {image: gone, pull_policy: never}\n"
+    registry = Registry(here=("here",))
+    runtime: Runtime = registry  # type: ignore[assignment]
+    with pytest.raises(MotetError, match=r":3: services.b.image: the node does not have gone, and may not pull it"):
+        await pull_missing(compose(tmp_path, text), runtime, lambda name, what: None)
+    assert registry.pulled == ["here"]

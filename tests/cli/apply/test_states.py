@@ -139,3 +139,44 @@ def test_a_first_crash_and_a_short_wait_for_a_node_are_forgiven() -> None:
 )
 def test_pods_have_a_word_for_their_state(fate: str, word: str) -> None:
     assert pod_word(pod(fate).view(View)) == word
+
+
+def managed(status: dict[str, Any], **spec: Any) -> Document:
+    """The App with more in its spec and its status."""
+    body = app().decode()
+    body["spec"] |= spec
+    body["status"] |= status
+    return Document.stored("motet.dev/apps/shop/web", encode(body), 1)
+
+
+def held(kind: str, message: str = "") -> dict[str, Any]:
+    return {"conditions": [{"type": kind, "status": "True", "reason": "Why", "message": message}]}
+
+
+@pytest.mark.parametrize("mode", [{"replicatedJob": {"totalCompletions": 2}}, {"globalJob": {}}])
+def test_a_job_is_done_or_failed_when_its_controller_says_so(mode: dict[str, Any]) -> None:
+    assert state(pod(), of=managed({}, mode=mode)).phase is Phase.STARTING
+    assert state(of=managed(held("Complete"), mode=mode)).phase is Phase.COMPLETED
+    failed = state(of=managed(held("Failed", "1 of 2 failed for good"), mode=mode))
+    assert (failed.phase, failed.detail) == (Phase.FAILED, "Why: 1 of 2 failed for good")
+
+
+def test_what_was_said_of_another_version_of_a_job_is_not_said_of_this_one() -> None:
+    job = managed({**held("Complete"), "observedGeneration": 0}, mode={"globalJob": {}})
+    assert state(of=job).phase is Phase.STARTING
+
+
+def test_an_update_that_does_not_go_on_has_failed() -> None:
+    found = state(pod(), of=managed({"update": {"state": "paused", "message": "1 of 1 slots failed"}}))
+    assert (found.phase, found.detail) == (Phase.FAILED, "UpdatePaused: 1 of 1 slots failed")
+
+
+def test_a_task_that_failed_has_successors_as_often_as_is_forgiven() -> None:
+    tasks = managed({}, restart={"condition": "on-failure", "maxAttempts": 1})
+    ended = pod("failed", of=tasks, policy="Never")
+    assert state(ended, of=tasks).failure is None
+    assert state(ended, ended, of=tasks).failure is not None
+    # Those that ended before there was one that runs are history.
+    assert state(ended, ended, pod(of=tasks), of=tasks).phase is Phase.READY
+    once = managed({}, restart={"condition": "none"})
+    assert state(pod("failed", of=once, policy="Never"), of=once).failure is not None

@@ -196,3 +196,80 @@ def test_literal_text_survives_expansion(text: str) -> None:
 def test_users_are_numbers(tmp_path: Path, given_user: str, security: dict[str, int]) -> None:
     text = f"services: {{a: {{image: x, user: '{given_user}'}}}}"
     assert made(tmp_path, text)["App", "a"]["spec"]["template"]["spec"]["containers"][0]["securityContext"] == security
+
+
+def one(tmp_path: Path, body: str, top: str = "") -> dict[str, Any]:
+    """The spec of the App of a service with these keys."""
+    found: dict[str, Any] = made(tmp_path, f"services: {{s: {{image: x, {body}}}}}\n{top}")["App", "s"]["spec"]
+    return found
+
+
+def pod_of(tmp_path: Path, body: str) -> dict[str, Any]:
+    found: dict[str, Any] = one(tmp_path, body)["template"]["spec"]
+    return found
+
+
+def test_a_limit_reserves_nothing(tmp_path: Path) -> None:
+    (made_of,) = pod_of(tmp_path, "mem_limit: 64m, cpus: 0.5, mem_reservation: 32m")["containers"]
+    assert made_of["resources"] == {
+        "limits": {"cpu": "500m", "memory": "64Mi"},
+        "requests": {"cpu": "0", "memory": "32Mi"},
+    }
+
+
+def test_a_restart_policy_with_more_than_a_condition_replaces_pods(tmp_path: Path) -> None:
+    assert "restart" not in one(tmp_path, "restart: on-failure")
+    found = one(tmp_path, "restart: 'on-failure:3'")
+    assert found["restart"] == {"condition": "on-failure", "delaySeconds": 0, "maxAttempts": 3}
+    assert found["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_a_job_ends(tmp_path: Path) -> None:
+    found = one(tmp_path, "deploy: {mode: replicated-job, replicas: 3}")
+    assert found["mode"] == {"replicatedJob": {"maxConcurrent": 3, "totalCompletions": 3}}
+    assert found["restart"]["condition"] == "on-failure"
+    assert "update" not in found
+    assert one(tmp_path, "deploy: {mode: global-job}")["mode"] == {"globalJob": {}}
+
+
+def test_shared_memory_is_a_directory_in_memory(tmp_path: Path) -> None:
+    pod = pod_of(tmp_path, "shm_size: 256m")
+    assert pod["volumes"] == [{"name": "mount-0", "emptyDir": {"medium": "Memory", "sizeLimit": "256Mi"}}]
+    assert pod["containers"][0]["volumeMounts"] == [{"name": "mount-0", "mountPath": "/dev/shm"}]
+
+
+def test_the_nodes_network_takes_a_service_out_of_all_others(tmp_path: Path) -> None:
+    found = made(tmp_path, "services: {s: {image: x, network_mode: host, ipc: host, pid: host}}\n")
+    template = found["App", "s"]["spec"]["template"]
+    assert ANNOTATION not in template["metadata"]["annotations"]
+    assert template["spec"]["hostNetwork"] and template["spec"]["hostIPC"] and template["spec"]["hostPID"]  # noqa: PT018
+    assert ("Network", "default") not in found
+
+
+def test_hooks_are_a_command_or_a_script(tmp_path: Path) -> None:
+    (container,) = pod_of(
+        tmp_path, "post_start: [{command: [a, 'b c']}], pre_stop: [{command: d, working_dir: /w}, {command: e}]"
+    )["containers"]
+    assert container["lifecycle"] == {
+        "postStart": {"exec": {"command": ["a", "b c"]}},
+        "preStop": {"exec": {"command": ["/bin/sh", "-c", "(cd /w && d) && (e)"]}},
+    }
+
+
+def test_what_depends_on_a_service_with_restart_is_replaced_with_it(tmp_path: Path) -> None:
+    text = (
+        "services: {s: {image: x, depends_on: {db: {condition: service_started, restart: true}}}, db: {image: IMAGE}}\n"
+    )
+    notes = [
+        made(tmp_path, text.replace("IMAGE", image))["App", "s"]["spec"]["template"]["metadata"]["annotations"]
+        for image in ("one", "two", "one")
+    ]
+    assert notes[0] == notes[2] != notes[1]
+
+
+def test_a_volume_may_be_a_directory_of_the_node(tmp_path: Path) -> None:
+    top = "volumes: {v: {driver_opts: {type: none, o: bind, device: /srv/data}}}\n"
+    found = made(tmp_path, f"services: {{s: {{image: x, volumes: ['v:/v']}}}}\n{top}")
+    assert ("PersistentVolumeClaim", "v") not in found
+    (volume,) = found["App", "s"]["spec"]["template"]["spec"]["volumes"]
+    assert volume["hostPath"] == {"path": "/srv/data", "type": "Directory"}

@@ -6,6 +6,7 @@ now, run the tests with MOTET_REWRITE=1 and read the difference.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shutil
@@ -84,4 +85,5 @@ def check(client: Path, name: str, host: str, home: Path, variables: Mapping[str
     if os.environ.get("MOTET_REWRITE"):
         transcript.parent.mkdir(exist_ok=True)
         transcript.write_text(said)
-    assert said == transcript.read_text()
+    written = transcript.read_text()
+    assert said == written, "\n".join(difflib.unified_diff(written.splitlines(), said.splitlines(), lineterm=""))

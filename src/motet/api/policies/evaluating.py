@@ -10,6 +10,7 @@ from motet.api.admission import Request
 from motet.api.conditions import Conditions, variables
 from motet.api.matching import NAMESPACES
 from motet.api.policies.policies import Policy
+from motet.kinds.cel.budget import Budget
 from motet.kinds.cel.engine import EvaluationError, Values
 from motet.kinds.cel.library import authorizing
 from motet.kinds.cel.tokens import tokens
@@ -28,6 +29,7 @@ class Scope:
         self._policy = policy
         self._request = request
         self._plain = values
+        self._budget = Budget()
         self._values: dict[frozenset[str], Values] = {}
         self._variables: dict[str, Any] = {}
         self._failed: dict[str, EvaluationError] = {}
@@ -37,7 +39,9 @@ class Scope:
         if not self._policy.conditions:
             return True
         values = Values(self._plain)
-        return self._conditions.all_true(self._policy.conditions, _CONDITION_VARIABLES, values, self._request)
+        return self._conditions.all_true(
+            self._policy.conditions, _CONDITION_VARIABLES, values, self._request, self._budget
+        )
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression. Raises EvaluationError."""
@@ -49,7 +53,7 @@ class Scope:
             made = {name: self._variables[name] for name in named if name in self._variables}
             values = self._values[named] = Values({**self._plain, _VARIABLES: made})
         try:
-            return self._conditions.evaluate(expression, VARIABLES, values, self._request)
+            return self._conditions.evaluate(expression, VARIABLES, values, self._request, self._budget)
         except EvaluationError as error:
             missing = str(error).removeprefix("no such key: ")
             raise self._failed.get(missing, error) from error

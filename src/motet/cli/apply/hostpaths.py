@@ -16,7 +16,7 @@ def make(project: Project) -> list[Path]:
     for service in project.services:
         for mount in service.mounts:
             path = Path(mount.source)
-            if mount.kind != "bind" or path.exists():
+            if mount.kind != "bind" or not mount.create or path.exists():
                 continue
             missing = [path, *(parent for parent in path.parents if not parent.exists())]
             try:

@@ -29,9 +29,15 @@ async def pull_missing(project: Project, runtime: Runtime, progress: Progress) -
     for service in project.services:
         if service.build is None:
             users.setdefault(service.image, []).append(service.name)
+    policies = {service.name: service.pull for service in project.services}
     for reference, names in users.items():
+        wanted = {policies[name] for name in names}
         try:
             if await runtime.image(reference) is not None:
+                if "always" not in wanted:
+                    continue
+            elif wanted == {"never"}:
+                problems.append(_absent(project, names[0], reference))
                 continue
             for name in names:
                 progress(name, f"pulling {reference}")
@@ -44,9 +50,18 @@ async def pull_missing(project: Project, runtime: Runtime, progress: Progress) -
         raise MotetError("\n".join(problems))
 
 
-def _problem(project: Project, service: str, reference: str, error: RuntimeFailure) -> str:
+def _place(project: Project, service: str) -> str:
     line = next(item.line for item in project.services if item.name == service)
-    where = f"{project.file}:{line}: services.{service}.image"
+    return f"{project.file}:{line}: services.{service}.image"
+
+
+def _absent(project: Project, service: str, reference: str) -> str:
+    step = "bring it with `motet image import FILE.tar`, or write another `pull_policy`"
+    return f"{_place(project, service)}: the node does not have {reference}, and may not pull it\n  next: {step}"
+
+
+def _problem(project: Project, service: str, reference: str, error: RuntimeFailure) -> str:
+    where = _place(project, service)
     if isinstance(error, ImageNotFound):
         step = "check the name and the tag, or log in to the registry"
     elif error.reason == "InvalidImageName":

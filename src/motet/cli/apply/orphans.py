@@ -7,7 +7,7 @@ import contextlib
 from motet.base import selectors
 from motet.base.errors import NotFound
 from motet.cli.compose.model import Project
-from motet.cli.compose.translate import PROJECT, SERVICE, documents
+from motet.cli.compose.translate import PROJECT, SERVICE, documents, object_name
 from motet.client.interface import Client
 from motet.kinds import app as app_kind
 from motet.kinds import service as service_kind
@@ -26,12 +26,15 @@ async def orphans(client: Client, project: Project) -> list[str]:
 
 async def _extra(client: Client, project: Project) -> list[tuple[Kind, Document]]:
     wanted = {(document["kind"], document["metadata"]["name"]) for document in documents(project, {})}
+    asleep = {object_name(name) for name in project.asleep}
     ours = selectors.from_map({PROJECT: project.name})
     return [
         (kind, document)
         for kind in _OWNED
         for document in await client.list(kind, project.name, labels=ours)
-        if (kind.kind, document.name) not in wanted and document.meta.deletion_timestamp is None
+        if (kind.kind, document.name) not in wanted
+        and (document.meta.labels or {}).get(SERVICE) not in asleep
+        and document.meta.deletion_timestamp is None
     ]
 
 

@@ -20,6 +20,7 @@ from motet.cli.compose.model import Project
 from motet.cli.compose.translate import object_name
 from motet.cli.progress import Line, Progress
 from motet.client.interface import Client
+from motet.controllers.appversion import version_of
 from motet.kinds import app as app_kind
 from motet.kinds import namespace as namespace_kind
 from motet.kinds import persistentvolumeclaim as claim_kind
@@ -112,7 +113,8 @@ class Run:
             known = apps.get(written.document.name, self._project.name)
             newest = known if known is not None and known.revision >= written.document.revision else written.document
             mine = [pod for pod in pods if (pod.meta.labels or {}).get(app_kind.LABEL) == newest.name]
-            found[name] = replace(states.judge(newest, mine, now), name=name)
+            state = replace(states.judge(newest, mine, now), name=name)
+            found[name] = states.undone(state, newest) if _differ(newest, written.document) else state
         return found
 
     async def _release(self, found: Mapping[str, ServiceState]) -> bool:
@@ -171,3 +173,8 @@ class Run:
         if any(owner.uid in owners for pod in pods for owner in pod.meta.owner_references or ()):
             return True
         return any(document.name in claims for document in await self._client.list(claim_kind.KIND, name))
+
+
+def _differ(one: Document, other: Document) -> bool:
+    """Whether the pods of one App are others than those of the other."""
+    return one.revision != other.revision and version_of(one.decode()["spec"]) != version_of(other.decode()["spec"])

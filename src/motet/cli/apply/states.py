@@ -6,7 +6,7 @@ A pod counts only if it is of the App's present template, so that an old version
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -165,13 +165,30 @@ class _Replicated(_Struct, frozen=True):
     replicas: int = 1
 
 
-class _Mode(msgspec.Struct, gc=False, frozen=True):
+class _Job(_Struct, frozen=True):
+    total_completions: int = 1
+
+
+class _Mode(_Struct, frozen=True):
     replicated: _Replicated | None = None
+    replicated_job: _Job | None = None
+    global_job: dict[str, Any] | None = None
+
+
+class _Restart(_Struct, frozen=True):
+    condition: str = "any"
+    max_attempts: int = 0
 
 
 class _AppSpec(_Struct, frozen=True):
     mode: _Mode = _Mode()
+    restart: _Restart | None = None
     template: dict[str, Any] = {}
+
+
+class _Update(_Struct, frozen=True):
+    state: str = ""
+    message: str = ""
 
 
 class _AppStatus(_Struct, frozen=True):
@@ -180,6 +197,7 @@ class _AppStatus(_Struct, frozen=True):
     updated_replicas: int = 0
     ready_replicas: int = 0
     conditions: tuple[_Condition, ...] | None = None
+    update: _Update | None = None
 
 
 class AppView(_Struct, frozen=True):
@@ -191,11 +209,37 @@ class AppView(_Struct, frozen=True):
 
     @property
     def everywhere(self) -> bool:
-        return self.spec.mode.replicated is None
+        return self.spec.mode.replicated is None and not self.is_job
+
+    @property
+    def is_job(self) -> bool:
+        return self.spec.mode.replicated_job is not None or self.spec.mode.global_job is not None
 
     @property
     def wanted(self) -> int:
-        return self.status.replicas if self.spec.mode.replicated is None else self.spec.mode.replicated.replicas
+        if self.spec.mode.replicated is not None:
+            return self.spec.mode.replicated.replicas
+        job = self.spec.mode.replicated_job
+        return self.status.replicas if job is None else job.total_completions
+
+    def says(self, condition: str) -> _Condition | None:
+        """A condition that holds of the App as it is now; None when it does not, or nobody has looked yet."""
+        if self.status.observed_generation < self.metadata.generation:
+            return None
+        found = (item for item in self.status.conditions or () if item.type == condition and item.status == "True")
+        return next(found, None)
+
+    @property
+    def given_up(self) -> Failure | None:
+        """The controller does not go on by itself."""
+        if self.is_job and (failed := self.says("Failed")) is not None:
+            return Failure(failed.reason, failed.message)
+        update = self.status.update
+        if update is None or self.status.observed_generation < self.metadata.generation:
+            return None
+        if update.state in ("paused", "rollback_paused"):
+            return Failure("UpdatePaused", update.message or "the update does not go on")
+        return None
 
     @property
     def checked(self) -> bool:
@@ -225,8 +269,8 @@ def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceStat
     wanted = max(view.wanted, 1) if view.everywhere else view.wanted
     running = sum(pod.status.phase == "Running" for pod in current)
     started = running + len(ended) >= wanted
-    completed = bool(ended) and len(ended) >= wanted
-    failure = next((found for pod in current if (found := failure_of(pod, now)) is not None), None)
+    completed = view.says("Complete") is not None if view.is_job else bool(ended) and len(ended) >= wanted
+    failure = view.given_up or _failure(view, current, ready + len(ended) >= wanted, now)
 
     def state(phase: Phase, detail: str) -> ServiceState:
         return ServiceState(app.name, phase, detail, ready, wanted, started, completed, failure)
@@ -235,12 +279,37 @@ def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceStat
         return state(Phase.FAILED, f"{failure.reason}: {failure.message}")
     if completed:
         return state(Phase.COMPLETED, "has done its work")
-    if ready + len(ended) >= wanted and not view.updating:
+    if not view.is_job and ready + len(ended) >= wanted and not view.updating:
         checked = view.checked
-        if all(pod.steady(now, checked=checked) for pod in current if pod.status.phase != "Succeeded"):
+        living = [pod for pod in current if pod.status.phase not in ("Succeeded", "Failed")]
+        if all(pod.steady(now, checked=checked) for pod in living):
             return state(Phase.READY, f"{ready} of {wanted} ready")
         return state(Phase.STARTING, "running; watching it for a moment")
     return state(Phase.STARTING, _detail(view, current, ready, wanted))
+
+
+def undone(state: ServiceState, app: Document) -> ServiceState:
+    """The state where `app` is no longer what was asked for: its update has failed, and it went back."""
+    update = app.view(AppView).status.update
+    why = update.message if update is not None and update.message else "the App was changed meanwhile"
+    failure = Failure("RolledBack", why)
+    return replace(state, phase=Phase.FAILED, detail=f"{failure.reason}: {why}", failure=failure)
+
+
+def _failure(app: AppView, pods: Sequence[PodView], enough: bool, now: datetime) -> Failure | None:
+    """Why there is no use in waiting for these pods. A task that failed has a successor, as often as is forgiven."""
+    policy = app.spec.restart
+    if policy is None:
+        return next((found for pod in pods if (found := failure_of(pod, now)) is not None), None)
+    failed = [pod for pod in pods if pod.status.phase == "Failed"]
+    forgiven = FORGIVEN_RESTARTS if policy.max_attempts == 0 else min(FORGIVEN_RESTARTS, policy.max_attempts)
+    if policy.condition == "none":
+        forgiven = 0
+    # Those of a job are counted by its controller.
+    judged = [pod for pod in pods if pod.status.phase != "Failed"]
+    if not enough and not app.is_job and len(failed) > forgiven:
+        judged = failed
+    return next((found for pod in judged if (found := failure_of(pod, now)) is not None), None)
 
 
 def failure_of(pod: PodView, now: datetime) -> Failure | None:

@@ -73,27 +73,45 @@ def _braced(text: str, at: int, variables: Mapping[str, str]) -> tuple[str, int]
     return result or "", at + 1
 
 
-def read_env_file(path: Path) -> dict[str, str]:
-    """A file of NAME=VALUE lines. Single quotes keep text as it is; double quotes know
-    \\n, \\t, \\" and \\\\. Raises ValueError, OSError."""
-    variables: dict[str, str] = {}
+def read_env_file(
+    path: Path, variables: Mapping[str, str] | None = None, *, raw: bool = False, labels: bool = False
+) -> dict[str, str]:
+    """A file of NAME=VALUE lines. Single quotes keep text as it is; double quotes know \\n, \\t, \\" and \\\\.
+
+    Variables outside of single quotes are filled in from `variables` and the lines before; a name alone takes its value from
+    `variables`, if it is there. `raw` takes every value as it is written; `labels` have names of any form. Raises
+    ValueError, OSError.
+    """
+    known = dict(variables or {})
+    found: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         stripped = line.strip().removeprefix("export ").lstrip()
         if not stripped or stripped.startswith("#"):
             continue
-        name, found, value = stripped.partition("=")
+        name, equals, value = stripped.partition("=")
         name = name.strip()
-        if not _NAME.fullmatch(name):
+        if not labels and not _NAME.fullmatch(name):
             raise ValueError(f"{path}:{number}: {name!r} is not a variable name")
-        if found:
-            variables[name] = _unquote(value.strip())
-    return variables
+        if not equals:
+            if name in known:
+                found[name] = known[name]
+            continue
+        try:
+            found[name] = value if raw else _unquote(value.strip(), {**known, **found})
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+    return found
 
 
-def _unquote(value: str) -> str:
+def _unquote(value: str, variables: Mapping[str, str]) -> str:
     if len(value) >= 2 and value[0] == value[-1] == "'":
         return value[1:-1]
     if len(value) >= 2 and value[0] == value[-1] == '"':
         escapes = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
-        return re.sub(r'\\[nt"\\]', lambda match: escapes[match[0]], value[1:-1])
-    return re.split(r"\s+#", value, maxsplit=1)[0]
+        return _filled(re.sub(r'\\[nt"\\]', lambda match: escapes[match[0]], value[1:-1]), variables)
+    return _filled(re.split(r"\s+#", value, maxsplit=1)[0], variables)
+
+
+def _filled(value: str, variables: Mapping[str, str]) -> str:
+    """Unlike in a Compose file, a dollar sign that begins nothing stands for itself."""
+    return fill_in(re.sub(r"\$\$|\$(?![A-Za-z_{])", "$$", value), variables)

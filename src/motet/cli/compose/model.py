@@ -14,6 +14,21 @@ class Build:
     dockerfile: str = ""
     target: str = ""
     args: tuple[tuple[str, str], ...] = ()
+    # The Dockerfile itself, instead of a file's name.
+    inline: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    no_cache: bool = False
+    pull: bool = False
+    platform: str = ""
+    network: str = ""
+    shm_size: int = 0
+    # (name, path or reference) of what a Dockerfile may copy from.
+    contexts: tuple[tuple[str, str], ...] = ()
+    cache_from: tuple[str, ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    tags: tuple[str, ...] = ()
+    # (what the build calls it, the file's secret).
+    secrets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +40,15 @@ class PublishedPort:
     protocol: str = "TCP"
     host_ip: str = ""
     host: bool = False
+    app_protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A place in the container's file system. `source` is a volume's name, a host path, or empty for a fresh directory."""
+    """A place in the container's file system. `source` is a volume's name, a host path, or empty for a fresh directory.
+
+    A bind's directory is made where it is missing if `create`; `propagation` is that of the kernel's volumeMounts.
+    """
 
     kind: str  # volume, bind, tmpfs
     target: str
@@ -37,6 +56,8 @@ class Mount:
     read_only: bool = False
     size: int = 0
     subpath: str = ""
+    create: bool = True
+    propagation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +84,80 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Zero means not given."""
+    """Zero means not given. `counted` are resources that nodes have so many of, such as example.com/gpu."""
 
     millicores: int = 0
     memory: int = 0
+    counted: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What happens after an end: `condition` is any, on-failure or none, empty where the file does not say.
+
+    With a delay, a limit or a window there are successors instead of restarts in place (`spec.restart` of an App).
+    """
+
+    condition: str = ""
+    delay: float | None = None
+    attempts: int = 0
+    window: float = 0
+
+    @property
+    def replaces(self) -> bool:
+        return self.delay is not None or self.attempts > 0 or self.window > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How tasks are replaced; None where the file does not say."""
+
+    parallelism: int | None = None
+    delay: float | None = None
+    failure_action: str | None = None
+    monitor: float | None = None
+    max_failure_ratio: float | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Which nodes a service may be on. Constraints and preferences are written as an App's."""
+
+    constraints: tuple[str, ...] = ()
+    preferences: tuple[str, ...] = ()
+    most_per_node: int = 0
+    # Of images: operating system and processor, as nodes are labelled.
+    platform: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """Further names and options of the resolver."""
+
+    searches: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """What a container may and may not. None where the file does not say."""
+
+    user: str = ""
+    groups: tuple[int, ...] = ()
+    read_only: bool = False
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    no_new: bool | None = None
+    # Profiles: `unconfined`, or of AppArmor one that the node has loaded.
+    seccomp: str = ""
+    apparmor: str = ""
+    sysctls: tuple[tuple[str, str], ...] = ()
+
+
+# How a service is kept up: `mode` of the Compose Specification.
+REPLICATED, GLOBAL, REPLICATED_JOB, GLOBAL_JOB = "replicated", "global", "replicated-job", "global-job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,36 +182,71 @@ class Service:
     ports: tuple[PublishedPort, ...] = ()
     expose: tuple[tuple[int, str], ...] = ()
     mounts: tuple[Mount, ...] = ()
+    # (service, whether to read only) whose mounts this one has, too.
+    mounts_of: tuple[tuple[str, bool], ...] = ()
     # Without any it is on the project's own, `default`.
     networks: tuple[Joined, ...] = ()
+    # (service, what it is called here).
+    links: tuple[tuple[str, str], ...] = ()
     secrets: tuple[FileReference, ...] = ()
     configs: tuple[FileReference, ...] = ()
     health: HealthCheck | None = None
     # (service, condition) with condition started, healthy or completed.
     depends_on: tuple[tuple[str, str], ...] = ()
+    # Services whose change replaces this one's tasks, too.
+    follows: tuple[str, ...] = ()
+    mode: str = REPLICATED
     replicas: int = 1
-    everywhere: bool = False
     limits: Resources = Resources()
     reservations: Resources = Resources()
-    restart: str = ""  # any, on-failure, none; empty when the file does not say
-    labels: tuple[tuple[str, str], ...] = ()
-    user: str = ""
+    # Processes that the service may have; 0 for as many as the node allows.
+    processes: int = 0
+    restart: Restart = Restart()
+    update: Update | None = None
+    rollback: Update | None = None
+    placement: Placement = Placement()
+    annotations: tuple[tuple[str, str], ...] = ()
+    privileges: Privileges = Privileges()
     working_dir: str = ""
     hostname: str = ""
-    read_only: bool = False
-    privileged: bool = False
-    cap_add: tuple[str, ...] = ()
-    cap_drop: tuple[str, ...] = ()
     stop_grace: int | None = None
+    stop_signal: str = ""
+    post_start: tuple[str, ...] = ()
+    pre_stop: tuple[str, ...] = ()
     extra_hosts: tuple[tuple[str, str], ...] = ()
+    dns: Dns = Dns()
+    # Namespaces of the node that the pod is in: network, ipc, pid.
+    of_node: frozenset[str] = frozenset()
+    init: bool = False
+    stdin: bool = False
+    tty: bool = False
+    # always, never, build, or empty: whatever is missing.
+    pull: str = ""
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """The content of a secret or config."""
+    """A secret or config. An `external` one's content is the cluster's, and `title` what it is called there."""
 
     name: str
     content: bytes
+    line: int = 0
+    external: bool = False
+    title: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A named volume. `path` is a directory of the node's that it stands for; an `external` one must be there."""
+
+    key: str
+    name: str
+    line: int = 0
+    external: bool = False
+    path: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +263,18 @@ class Network:
     internal: bool = False
     attachable: bool = False
     encrypted: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The whole file."""
+    """The whole file, or several made one. `asleep` are services of profiles that are not asked for."""
 
     name: str
     file: Path
     services: tuple[Service, ...]
-    volumes: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
     networks: tuple[Network, ...] = ()
     secrets: tuple[FileSource, ...] = ()
     configs: tuple[FileSource, ...] = ()
+    asleep: tuple[str, ...] = ()

@@ -39,14 +39,16 @@ def _long(fields: Fields) -> Iterator[PublishedPort]:
     except ValueError as error:
         fields.source.problem(fields.items["host_ip"], str(error))
         return
-    fields.get("name")
+    # A name for people.
+    fields.text("name")
+    app_protocol = fields.text("app_protocol")
     fields.finish()
     try:
         wanted = _number(published) if published else 0
     except ValueError as error:
         fields.source.problem(fields.items["published"], str(error))
         return
-    yield PublishedPort(target, wanted, protocol.upper(), host_ip, mode == "host" or bool(host_ip))
+    yield PublishedPort(target, wanted, protocol.upper(), host_ip, mode == "host" or bool(host_ip), app_protocol)
 
 
 def _short(spec: str) -> Iterator[PublishedPort]:

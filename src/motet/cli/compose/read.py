@@ -4,61 +4,113 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from motet.base import names
-from motet.cli.compose.interpolate import fill_in, read_env_file
-from motet.cli.compose.model import FileSource, Project, Service
+from motet.cli.compose import files, linked
+from motet.cli.compose import service as services
+from motet.cli.compose.assemble import assemble, variables_of
+from motet.cli.compose.interpolate import fill_in
+from motet.cli.compose.model import Project, Service
 from motet.cli.compose.networks import declared
-from motet.cli.compose.service import ServiceReader
-from motet.cli.compose.source import Fields, Source, Value, load, text
+from motet.cli.compose.source import Fields, Source, Value
 from motet.cli.compose.translate import service_names_of
 
 # Namespaces that every cluster has.
 _RESERVED = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
+# The profile that stands for all of them.
+_EVERY = "*"
 
 
-def read(file: Path, environment: Mapping[str, str] | None = None, *, project: str = "") -> Project:
-    """Read a Compose file, with variables from `environment` and the `.env` beside the file. Raises ComposeError."""
-    variables = _variables(file, os.environ if environment is None else environment)
-    source, root = load(file, lambda value: fill_in(value, variables))
+def read(
+    file: Path | Sequence[Path],
+    environment: Mapping[str, str] | None = None,
+    *,
+    project: str = "",
+    profiles: Sequence[str] = (),
+    env_files: Sequence[Path] = (),
+) -> Project:
+    """Read a Compose file, or several laid over each other. Raises ComposeError.
+
+    Variables come from `environment`, and behind it from `env_files` or the `.env` beside the first file; paths start
+    from the folder of that one. `profiles` are those whose services are wanted, beside those of COMPOSE_PROFILES.
+    """
+    given = (file,) if isinstance(file, Path) else tuple(file)
+    first = given[0]
+    variables = variables_of(first.parent, os.environ if environment is None else environment, env_files)
+    source, root = assemble(given, first.parent, variables)
     fields = Fields(source, root)
     if fields.has("apiVersion") and fields.has("kind"):
-        source.problem(root, f"this is a Kubernetes manifest and no Compose file; use: kubectl apply -f {file}")
+        source.problem(root, f"this is a Kubernetes manifest and no Compose file; use: kubectl apply -f {first}")
         source.check()
     fields.get("version")
-    name = _project_name(fields, file, project, variables)
-    volumes = tuple(_volume(source, key, value) for key, value in fields.each("volumes"))
-    networks = tuple(declared(fields, name))
-    secrets = tuple(_file_sources(fields, "secrets", file.parent, variables))
-    configs = tuple(_file_sources(fields, "configs", file.parent, variables))
-    reader = ServiceReader(source, file.parent, variables)
-    services = tuple(reader.service(key, value) for key, value in fields.each("services"))
-    if not services and not source.problems:
-        source.problem(root, "expected a map `services` with at least one service")
+    name = _project_name(fields, first, project, variables)
+    wanted = {*profiles, *filter(None, variables.get("COMPOSE_PROFILES", "").split(","))}
+    awake, asleep = _awake(fields, wanted)
+    found = Project(
+        name,
+        first,
+        linked.resolve(source, fields, [services.read(source, key, value) for key, value in awake.items()]),
+        tuple(files.volumes(fields)),
+        tuple(declared(fields, name)),
+        tuple(files.contents(fields, "secrets")),
+        tuple(files.contents(fields, "configs")),
+        tuple(asleep),
+    )
+    if not awake and not source.problems:
+        source.problem(root, _nothing(asleep))
     fields.finish()
-    found = Project(name, file, services, volumes, networks, secrets, configs)
     _references(source, fields, found)
     source.check()
     return found
 
 
-def _variables(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    beside = file.parent / ".env"
-    try:
-        return {**(read_env_file(beside) if beside.is_file() else {}), **environment}
-    except (OSError, ValueError) as error:
-        source = Source(str(beside))
-        source.problem(Value("", 1, None), str(error))
-        source.check()
-        raise
+def _nothing(asleep: Sequence[str]) -> str:
+    if asleep:
+        return f"every service has a profile that is not asked for; use --profile: {', '.join(asleep)}"
+    return "expected a map `services` with at least one service"
+
+
+def _awake(fields: Fields, profiles: set[str]) -> tuple[dict[str, Value], list[str]]:
+    """Services that are wanted, and the names of those whose profiles are not.
+
+    A dependency that need not be there is left out where it is not.
+    """
+    every = dict(fields.each("services"))
+    asleep = [
+        name
+        for name, value in every.items()
+        if (own := _profiles(fields.source, value)) and _EVERY not in profiles and not own & profiles
+    ]
+    awake = {name: value for name, value in every.items() if name not in asleep}
+    return {name: _needing(value, {*awake}) for name, value in awake.items()}, asleep
+
+
+def _profiles(source: Source, service: Value) -> set[str]:
+    return set(Fields(source, service).texts("profiles")) if service.is_map else set()
+
+
+def _needing(service: Value, there: set[str]) -> Value:
+    needs = service.content.get("depends_on") if isinstance(service.content, dict) else None
+    if needs is None or not isinstance(needs.content, dict):
+        return service
+    kept = {name: value for name, value in needs.content.items() if name in there or not _optional(value)}
+    assert isinstance(service.content, dict)
+    return replace(service, content={**service.content, "depends_on": replace(needs, content=kept)})
+
+
+def _optional(dependency: Value) -> bool:
+    required = dependency.content.get("required") if isinstance(dependency.content, dict) else None
+    return required is not None and required.content in ("false", "no", "off")
 
 
 def project_name(file: Path, environment: Mapping[str, str] | None = None) -> str:
     """The project's name alone, whatever else may be wrong with the file. Raises ComposeError when it cannot be read at all."""
-    variables = _variables(file, os.environ if environment is None else environment)
-    source, root = _leniently(file, variables)
+    variables = variables_of(file.parent, os.environ if environment is None else environment)
+    _, root = _leniently(file, variables)
+    source = Source(str(file))
     name = _project_name(Fields(source, root), file, "", variables)
     source.check()
     return name
@@ -73,13 +125,13 @@ def service_names(file: Path) -> list[str]:
 def _leniently(file: Path, variables: Mapping[str, str]) -> tuple[Source, Value]:
     """The tree of a file, with broken variables left as they are."""
 
-    def leave_broken(value: str) -> str:
+    def leave_broken(value: str, known: Mapping[str, str]) -> str:
         try:
-            return fill_in(value, variables)
+            return fill_in(value, known)
         except ValueError:
             return value
 
-    return load(file, leave_broken)
+    return assemble((file,), file.parent, variables, leave_broken)
 
 
 def _project_name(fields: Fields, file: Path, given: str, variables: Mapping[str, str]) -> str:
@@ -95,63 +147,26 @@ def _project_name(fields: Fields, file: Path, given: str, variables: Mapping[str
     return name
 
 
-def _volume(source: Source, name: str, at: Value) -> str:
-    if problem := names.label_error(name.replace("_", "-").lower()):
-        source.problem(at, f"the volume name {name!r}: {problem}")
-    if at.content is not None:
-        fields = Fields(source, at)
-        fields.choice("driver", ("local",), "local")
-        fields.get("labels")
-        fields.finish()
-    return name
-
-
-def _file_sources(fields: Fields, key: str, folder: Path, variables: Mapping[str, str]) -> Iterator[FileSource]:
-    for name, value in fields.each(key):
-        item = Fields(fields.source, value)
-        content = _content(item, folder, variables)
-        item.finish()
-        if content is None:
-            item.source.problem(item.at, "expected one of `file`, `environment` or `content`")
-        else:
-            yield FileSource(name, content)
-
-
-def _content(item: Fields, folder: Path, variables: Mapping[str, str]) -> bytes | None:
-    if (file := item.get("file")) is not None:
-        path = folder / Path(text(item.source, file)).expanduser()
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            item.source.problem(file, f"{path} cannot be read: {error.strerror}")
-            return b""
-    if (variable := item.get("environment")) is not None:
-        name = text(item.source, variable)
-        if name not in variables:
-            item.source.problem(variable, f"the variable {name} is not set")
-        return variables.get(name, "").encode()
-    if (content := item.get("content")) is not None:
-        return text(item.source, content).encode()
-    return None
-
-
 def _references(source: Source, fields: Fields, project: Project) -> None:
     """Whatever a service names must be in the file."""
     known = {service.name for service in project.services}
     declared = {
         "secrets": {item.name for item in project.secrets},
         "configs": {item.name for item in project.configs},
-        "volumes": set(project.volumes),
+        "volumes": {volume.key for volume in project.volumes},
         "networks": {network.key for network in project.networks},
     }
     at = dict(fields.each("services"))
     for service in project.services:
         place = at[service.name]
         for other, _ in service.depends_on:
-            if other not in known:
+            if other in project.asleep:
+                why = f"{other!r} has a profile that is not asked for; use --profile, or write `required: false`"
+                source.problem(_below(place, "depends_on"), why)
+            elif other not in known:
                 source.problem(_below(place, "depends_on"), f"there is no service {other!r}")
         used = {
-            "secrets": {item.source for item in service.secrets},
+            "secrets": {item.source for item in service.secrets} | _built_with(service),
             "configs": {item.source for item in service.configs},
             "volumes": {mount.source for mount in service.mounts if mount.kind == "volume" and mount.source},
             "networks": {each.network for each in service.networks},
@@ -163,6 +178,10 @@ def _references(source: Source, fields: Fields, project: Project) -> None:
             source.problem(place, f"the name {name!r} belongs to another service already")
     if cycle := _cycle({service.name: [other for other, _ in service.depends_on] for service in project.services}):
         source.problem(_below(at[cycle[0]], "depends_on"), f"services wait for each other: {' -> '.join(cycle)}")
+
+
+def _built_with(service: Service) -> set[str]:
+    return set() if service.build is None else {name for _, name in service.build.secrets}
 
 
 def _taken(project: Project, service: Service) -> Iterator[str]:

@@ -6,20 +6,30 @@ variables are filled in before anything is typed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from motet.base.errors import MotetError
+from motet.cli.compose import refusals
 
+RESET, OVERRIDE = "!reset", "!override"
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
+# How nothing is written where a tag of Compose hides it.
+_NULLS = ("", "null", "Null", "NULL", "~")
 _DEEPEST = 64
 # Aliases can make a small file unfold without end.
 _MOST_VALUES = 100_000
+
+# libyaml's is the same, and faster, where PyYAML was built with it.
+_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_Measure = TypeVar("_Measure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +54,35 @@ class ComposeError(MotetError):
         self.problems = problems
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where a value was written: the file, the folder that its paths start from, and the variables of that file."""
+
+    file: str
+    folder: Path = Path()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, text: str) -> Path:
+        """A path of the file, absolute unless the folder is not."""
+        return self.folder / Path(text).expanduser()
+
+
+NOWHERE = Origin("")
+
+
 @dataclass(slots=True)
 class Value:
-    """A node of the tree: text, a list, a map, or nothing. `quoted` text is never taken for a number or a truth value."""
+    """A node of the tree: text, a list, a map, or nothing. `quoted` text is never taken for a number or a truth value.
+
+    `tag` is RESET or OVERRIDE where the file says what becomes of this key of the files before it.
+    """
 
     path: str
     line: int
     content: str | list[Value] | dict[str, Value] | None
     quoted: bool = False
+    origin: Origin = NOWHERE
+    tag: str = ""
 
     @property
     def is_map(self) -> bool:
@@ -76,21 +107,23 @@ class Value:
 
 @dataclass(slots=True)
 class Source:
-    """One file being read, and what is wrong with it so far."""
+    """Files being read, and what is wrong with them so far; `file` is the first of them."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
 
     def problem(self, at: Value, message: str) -> None:
-        self.problems.append(Problem(self.file, at.line, at.path, message))
+        self.problems.append(Problem(at.origin.file or self.file, at.line, at.path, message))
 
     def check(self) -> None:
         """Raises ComposeError when anything was wrong."""
         if self.problems:
-            raise ComposeError(sorted(self.problems, key=lambda item: (item.line, item.path)))
+            raise ComposeError(
+                sorted(self.problems, key=lambda item: (item.file != self.file, item.file, item.line, item.path))
+            )
 
 
-def load(path: Path, fill_in: Callable[[str], str]) -> tuple[Source, Value]:
+def load(path: Path, origin: Origin, fill_in: Callable[[str], str]) -> Value:
     """Read a file. `fill_in` replaces variables in a text and raises ValueError. Raises ComposeError."""
     source = Source(str(path))
     try:
@@ -100,7 +133,7 @@ def load(path: Path, fill_in: Callable[[str], str]) -> tuple[Source, Value]:
     except (OSError, UnicodeDecodeError) as error:
         raise ComposeError([Problem(str(path), 1, "", f"cannot be read: {error}")]) from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -109,14 +142,15 @@ def load(path: Path, fill_in: Callable[[str], str]) -> tuple[Source, Value]:
         raise ComposeError([Problem(str(path), 1, "", f"not valid YAML: {error}")]) from error
     if node is None:
         raise ComposeError([Problem(str(path), 1, "", "the file is empty; expected a map with `services`")])
-    value = _Reader(source, fill_in).value(node, "", 0)
+    value = _Reader(source, origin, fill_in).value(node, "", 0)
     source.check()
-    return source, value
+    return value
 
 
 class _Reader:
-    def __init__(self, source: Source, fill_in: Callable[[str], str]) -> None:
+    def __init__(self, source: Source, origin: Origin, fill_in: Callable[[str], str]) -> None:
         self._source = source
+        self._origin = origin
         self._fill_in = fill_in
         self._count = 0
 
@@ -130,16 +164,17 @@ class _Reader:
             at = Value(path, line, None)
             self._source.problem(at, f"nested deeper than {_DEEPEST} levels")
             return at
+        tag = node.tag if node.tag in (RESET, OVERRIDE) else ""
         if isinstance(node, MappingNode):
-            return Value(path, line, self._map(node, path, depth))
+            return Value(path, line, self._map(node, path, depth), origin=self._origin, tag=tag)
         if isinstance(node, SequenceNode):
             items = [self.value(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(node.value)]
-            return Value(path, line, list(items))
+            return Value(path, line, list(items), origin=self._origin, tag=tag)
         assert isinstance(node, ScalarNode)
         quoted = node.style in ("'", '"', "|", ">")
-        if node.tag == _NULL and not quoted:
-            return Value(path, line, None)
-        text = Value(path, line, node.value, quoted)
+        if not quoted and (node.tag == _NULL or (tag and node.value in _NULLS)):
+            return Value(path, line, None, origin=self._origin, tag=tag)
+        text = Value(path, line, node.value, quoted, self._origin, tag)
         try:
             text.content = self._fill_in(node.value)
         except ValueError as error:
@@ -255,11 +290,62 @@ class Fields:
             return
         yield from found.content.items()
 
-    def finish(self) -> None:
-        """Name every key that was not asked for. Keys that start with `x-` are the user's own."""
+    def measured(self, key: str, read: Callable[[str], _Measure]) -> _Measure | None:
+        """What `read` makes of a text; None when it is not there or `read` raises ValueError, which is noted."""
+        found = self.get(key)
+        if found is None:
+            return None
+        try:
+            return read(text(self.source, found))
+        except ValueError as error:
+            self.source.problem(found, str(error))
+            return None
+
+    def pairs(self, key: str, inherited: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:
+        """A map, or a list of NAME=VALUE. A name alone takes its value from `inherited`, if it is there."""
+        at = self.get(key)
+        if at is None:
+            return
+        if isinstance(at.content, dict):
+            pairs = [
+                (name, None if value.content is None else text(self.source, value))
+                for name, value in at.content.items()
+            ]
+        elif isinstance(at.content, list):
+            split = [text(self.source, item).partition("=") for item in at.content]
+            pairs = [(name, value if found else None) for name, found, value in split]
+        else:
+            self.source.problem(at, f"expected a map or a list, found {at.described()}")
+            return
+        for name, value in pairs:
+            if value is not None:
+                yield name, value
+            elif inherited is None:
+                yield name, ""
+            elif name in inherited:
+                yield name, inherited[name]
+
+    def listed(self, key: str) -> Iterator[Value]:
+        """The items of a list."""
+        at = self.get(key)
+        if at is None:
+            return
+        if not isinstance(at.content, list):
+            self.source.problem(at, f"expected a list, found {at.described()}")
+            return
+        yield from at.content
+
+    def finish(self, why: str = "") -> None:
+        """Name every key that was not asked for, and why not. Keys that start with `x-` are the user's own."""
         for key, value in self.items.items():
             if key not in self._asked and not key.startswith("x-"):
-                self.source.problem(value, "this key is not supported yet")
+                self.source.problem(value, why or self._why(key, value))
+
+    def _why(self, key: str, value: Value) -> str:
+        if why := refusals.why(value.path):
+            return f"not supported: {why}"
+        near = difflib.get_close_matches(key, self._asked, 1)
+        return f"there is no such key{f'; did you mean `{near[0]}`?' if near else ''}"
 
 
 def text(source: Source, at: Value) -> str:

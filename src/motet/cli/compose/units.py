@@ -21,13 +21,18 @@ def size(text: str) -> int:
 
 def seconds(text: str) -> int:
     """Whole seconds, rounded up, of `90s`, `1m30s`, `500ms`."""
+    return math.ceil(duration(text))
+
+
+def duration(text: str) -> float:
+    """Seconds of `90s`, `1m30s`, `500ms`."""
     text = text.strip()
     if text.isdigit():
         return int(text)
     parts = list(_PART.finditer(text))
     if not parts or "".join(part[0] for part in parts) != text:
         raise ValueError(f"expected a duration such as 30s or 1m30s, found {text!r}")
-    return math.ceil(sum(float(part[1]) * _SECONDS[part[2]] for part in parts))
+    return sum(float(part[1]) * _SECONDS[part[2]] for part in parts)
 
 
 def millicores(text: str) -> int:
@@ -39,3 +44,25 @@ def millicores(text: str) -> int:
     if value < 0 or not math.isfinite(value):
         raise ValueError(f"expected a number of processors such as 0.5, found {text!r}")
     return round(value * 1000)
+
+
+def ratio(text: str) -> float:
+    """A share from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError(f"expected a number from 0 to 1, found {text!r}")
+    return value
+
+
+def octal(text: str) -> int:
+    """Permissions such as 0440; YAML's own `0o440` is read too."""
+    try:
+        value = int(text.lower().removeprefix("0o"), 8)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0o7777:
+        raise ValueError(f"expected octal permissions such as 0440, found {text!r}")
+    return value

@@ -272,6 +272,9 @@ def changed_app(current: Document, app: Json, *, back: bool) -> Json:
     labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != objects.STACK_LABEL}
     meta["labels"] = {**labels, **app["metadata"].get("labels", {})}
     kept = {key: changed["spec"][key] for key in _KEPT if key in changed["spec"]}
+    replicated = app["spec"]["mode"].get(app_kind.REPLICATED)
+    if replicated is not None and "replicas" not in replicated and "autoscale" in app["spec"]:
+        replicated |= changed["spec"]["mode"][app_kind.REPLICATED]
     changed["spec"] = {**kept, **app["spec"]}
     if back:
         whole = deepcopy(changed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from motet.dialects.docker import containerspec, objects
+from motet.dialects.docker import containerspec, extras, objects
 from motet.dialects.docker.containerspec import TASK, Surroundings
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields, is_zero
@@ -36,7 +36,8 @@ _NODE_ID = re.compile(r"\s*node\.id\s*(==|!=)\s*(\S+)\s*")
 def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapping[str, str]) -> Json:
     """The App of a ServiceSpec. `nodes` are names by identifiers. Raises DockerError for what cannot be honoured."""
     name = spec.text("Name")
-    metadata = objects.metadata(name, spec.map("Labels"), namespace, "service")
+    labels = spec.map("Labels")
+    metadata = objects.metadata(name, labels, namespace, "service")
     task = spec.fields("TaskTemplate")
     mode, counts = _mode(spec.fields("Mode"))
     around.everywhere = mode in (app_kind.GLOBAL, app_kind.GLOBAL_JOB)
@@ -49,6 +50,14 @@ def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapp
     template = containerspec.pod_template(task, around)
     template["metadata"]["annotations"][TASK] = _encoded(_said(task.items))
     made: Json = {"mode": {mode: counts}, "template": template, "restart": _restart(task.fields("RestartPolicy"), mode)}
+    extras.refuse_inside(Fields(task.items.get("ContainerSpec"), "ContainerSpec").map("Labels"))
+    extras.add_devices(labels, template["spec"])
+    reserved = template["spec"]["containers"][0].get("resources", {}).get("requests", {}).get("cpu", "0") != "0"
+    job, replicated = mode in app_kind.JOBS, mode == app_kind.REPLICATED
+    made |= extras.parts(labels, job=job, replicated=replicated, reserves_cpu=reserved)
+    if "autoscale" in made and not spec.fields("Mode").fields("Replicated").given("Replicas"):
+        # What the autoscaler has set stays.
+        del counts["replicas"]
     if placement := _placement(task.fields("Placement"), template["spec"], nodes):
         made["placement"] = placement
     if force := task.natural("ForceUpdate"):
@@ -234,7 +243,7 @@ def service_spec(app: Document) -> Json:
     spec = document["spec"]
     found: Json = {
         "Name": objects.name_of(app.meta),
-        "Labels": objects.labels_of(app.meta),
+        "Labels": extras.shown(objects.labels_of(app.meta), spec),
         "TaskTemplate": task_template(spec),
         "Mode": _shown_mode(spec.get("mode") or {}),
     }

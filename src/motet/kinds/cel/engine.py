@@ -11,12 +11,14 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from types import ModuleType
 from typing import Any
 
+import msgspec
+
 from motet.base.errors import MotetError
-from motet.kinds.cel import rewriting
+from motet.kinds.cel import cost, rewriting, tree
 from motet.kinds.cel.library import (
     Function,
     addresses,
@@ -28,13 +30,17 @@ from motet.kinds.cel.library import (
     urls,
     versions,
 )
+from motet.kinds.cel.sizes import Fixed, OfValues, Size
 
 _ENGINE = "cel_expr_python"
 _INSTALL = "rules in CEL cannot be evaluated: install the optional part on every manager with: pip install 'motet[cel]'"
 _LIBRARIES = (addresses, authorizing, comparing, lists, quantities, texts, urls, versions)
+# A request has fewer bytes than two to this power.
+_LARGEST = 22
 # What the engine puts around its own messages.
 _STATUS = re.compile(r"^(?:INVALID_ARGUMENT|UNKNOWN|NOT_FOUND|OUT_OF_RANGE|FAILED_PRECONDITION|INTERNAL): ")
 _STATUS_BEHIND = re.compile(r" \[[A-Z_]+\]$")
+_ITERATIONS = "Iteration budget exceeded"
 _NO_KEY = re.compile(r'Key not found in map : "?(.*?)"?$')
 
 
@@ -53,6 +59,13 @@ class EvaluationError(MotetError):
     """An expression that came to no result for these values."""
 
 
+class CostExceeded(EvaluationError):
+    """An expression that could take too long for these values, and was not evaluated."""
+
+    def __init__(self) -> None:
+        super().__init__("operation cancelled: actual cost limit exceeded")
+
+
 def installed() -> bool:
     """Whether expressions can be evaluated at all."""
     return importlib.util.find_spec(_ENGINE) is not None
@@ -61,16 +74,28 @@ def installed() -> bool:
 class Program:
     """A compiled expression over some variables."""
 
-    def __init__(self, expression: str, compiled: Any, environment: Any) -> None:
+    def __init__(self, expression: str, compiled: Any, environment: Any, variables: tuple[str, ...]) -> None:
         self.expression = expression
+        self._variables = variables
         self._compiled = compiled
         self._environment = environment
+        # What it costs at most for values of less than 2**N bytes, by N.
+        self._bounds: dict[int, int] = {}
+
+    @cached_property
+    def tree(self) -> tree.Node:
+        """The expression, macros expanded."""
+        return tree.read(self._compiled.serialize())
 
     def evaluate(self, values: Values) -> Any:
-        """The result as plain Python. Raises EvaluationError."""
+        """The result as plain Python. Raises EvaluationError, CostExceeded."""
+        if not (self._bound(_LARGEST) <= cost.EVALUATED or self._affordable(values)):
+            raise CostExceeded
         try:
             found = self._compiled.eval(activation=values.activation(self._environment))
         except RuntimeError as error:
+            if _ITERATIONS in str(error):  # ten thousand are its own limit
+                raise CostExceeded from error
             raise EvaluationError(_clean(str(error))) from error
         try:
             plain = found.plain_value()
@@ -79,6 +104,19 @@ class Program:
         if found.type().name() == "ERROR":
             raise EvaluationError(_clean(str(plain)))
         return plain
+
+    def _bound(self, bits: int) -> int:
+        found = self._bounds.get(bits)
+        if found is None:
+            sizes = dict.fromkeys(self._variables, Fixed(1 << bits))
+            found = self._bounds[bits] = cost.most(self.tree, sizes)
+        return found
+
+    def _affordable(self, values: Values) -> bool:
+        """Whether these values are small enough: by their size in all, or else by that of each part."""
+        if self._bound(values.weight.bit_length()) <= cost.EVALUATED:
+            return True
+        return cost.most(self.tree, values.sizes) <= cost.EVALUATED
 
 
 class Values:
@@ -95,6 +133,16 @@ class Values:
             made = self._made[id(environment)] = environment.Activation(data=self._values)
         return made
 
+    @cached_property
+    def weight(self) -> int:
+        """Bytes of all values together: no part of them is larger."""
+        return len(msgspec.json.encode(self._values, enc_hook=str))
+
+    @cached_property
+    def sizes(self) -> dict[str, Size]:
+        """How large each value is, part by part."""
+        return {name: OfValues([value]) for name, value in self._values.items()}
+
 
 @lru_cache(maxsize=4096)
 def compile(expression: str, variables: tuple[str, ...]) -> Program:
@@ -104,7 +152,7 @@ def compile(expression: str, variables: tuple[str, ...]) -> Program:
         compiled = environment.compile(rewriting.rewritten(expression))
     except RuntimeError as error:
         raise CompileError(clean_issues(str(error))) from error
-    return Program(expression, compiled, environment)
+    return Program(expression, compiled, environment, variables)
 
 
 @cache

@@ -14,9 +14,12 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+import msgspec
+
 from motet.base import timestamps
 from motet.kinds.schema.formats import normalized
 from motet.kinds.schema.model import Schema
+from motet.kinds.schema.structural import somewhere
 
 _RESERVED = frozenset(
     ("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
@@ -29,6 +32,8 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _NANOSECONDS = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9
 }  # fmt: skip
+
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 @lru_cache(maxsize=4096)
@@ -72,6 +77,38 @@ def _members(schema: Schema, value: dict[str, Any]) -> dict[str, Any]:
         elif schema.preserve:
             continue  # fields the schema does not name cannot be reached
     return found
+
+
+def aligned(schema: Schema, value: Any, like: Any) -> Any:
+    """A value with its lists that are sets or maps in the order of another's, as far as they have the same in them.
+
+    Order means nothing in those, so two of them that differ in nothing else are equal then.
+    """
+    if not somewhere(schema, "list type", lambda node: node.list_type in ("set", "map")) or value == like:
+        return value
+    if isinstance(value, dict) and isinstance(like, dict):
+        inner = {name: schema.fields[name].schema if name in schema.fields else schema.values for name in value}
+        return {
+            name: member if (part := inner[name]) is None else aligned(part, member, like.get(name))
+            for name, member in value.items()
+        }
+    if not (isinstance(value, list) and isinstance(like, list)) or schema.list_type not in ("set", "map"):
+        return value
+    left: dict[str, list[Any]] = {}
+    for item in value:
+        left.setdefault(_identity(schema, item), []).append(item)
+    found = []
+    for item in like:
+        if items := left.get(_identity(schema, item)):
+            found.append(items.pop(0) if schema.items is None else aligned(schema.items, items.pop(0), item))
+    return [*found, *(item for items in left.values() for item in items)]
+
+
+def _identity(schema: Schema, item: Any) -> str:
+    """What makes an item of a set or a map the same as another."""
+    if schema.list_type == "map" and isinstance(item, dict):
+        return repr([item.get(key) for key in schema.list_keys])
+    return repr(_encode(item))
 
 
 def _as_it_is(schema: Schema) -> bool:

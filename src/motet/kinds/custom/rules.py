@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from motet.base.errors import FieldError, forbidden, invalid, required, unsupported
-from motet.kinds.cel import checking, engine, values
-from motet.kinds.cel.engine import CompileError, EvaluationError, NotInstalled, Values
+from motet.base.errors import FieldError, MotetError, forbidden, invalid, required, unsupported
+from motet.kinds.cel import checking, cost, engine, values
+from motet.kinds.cel.budget import Budget, OutOfBudget
+from motet.kinds.cel.engine import CompileError, CostExceeded, EvaluationError, NotInstalled, Values
+from motet.kinds.cel.sizes import OfSchema, longest
 from motet.kinds.cel.tokens import mentions
 from motet.kinds.custom import jsonpath
 from motet.kinds.kind import Json
@@ -34,6 +36,8 @@ _BLOCKING = frozenset(
     ("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid")
 )
 _TYPES = {"struct": "object", "map": "object", "list": "array", "int-or-string": "", "any": ""}
+# How many of the rules that cost the most are named.
+_DEAREST = 4
 _HAS_OLD, _OLD = "motet_has_old", "motet_old"
 _MISSING: Any = object()
 
@@ -54,16 +58,26 @@ def root(openapi: Mapping[str, Any]) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A node with rules: its path in the definition, and the list that keeps it from having an old value, if any."""
+    """A node with rules: its path in the definition, the list that keeps it from having an old value, if any, and how many
+    values there may be at such a place."""
 
     schema: Schema
     path: str
     uncorrelatable: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What the rule at a path costs at most, for all values together."""
+
+    path: str
+    most: int
 
 
 def problems(openapi: Mapping[str, Any], path: str) -> list[FieldError]:
     """Everything wrong with the rules in a schema that is otherwise sound."""
-    places = list(_places(root(openapi), path, ""))
+    places = list(_places(root(openapi), path, "", 1))
     if not places:
         return []
     if not engine.installed():
@@ -72,21 +86,37 @@ def problems(openapi: Mapping[str, Any], path: str) -> list[FieldError]:
     for place in places:
         types.place(place.schema)
     checker = types.checker()
-    return [error for place in places for error in _place_problems(place, checker)]
+    costs: list[_Cost] = []
+    found = [error for place in places for error in _place_problems(place, checker, costs)]
+    return [*found, *_together(costs, path)]
 
 
-def _places(schema: Schema, path: str, uncorrelatable: str) -> Iterator[_Place]:
+def _places(schema: Schema, path: str, uncorrelatable: str, times: int) -> Iterator[_Place]:
     if not has_any(schema):
         return
     if schema.validations:
-        yield _Place(schema, path, uncorrelatable)
+        yield _Place(schema, path, uncorrelatable, times)
     for name, member in schema.fields.items():
-        yield from _places(member.schema, f"{path}.properties[{name}]", uncorrelatable)
+        yield from _places(member.schema, f"{path}.properties[{name}]", uncorrelatable, times)
     if schema.values is not None:
-        yield from _places(schema.values, f"{path}.additionalProperties", uncorrelatable)
+        yield from _places(schema.values, f"{path}.additionalProperties", uncorrelatable, times * longest(schema))
     if schema.items is not None:
         below = uncorrelatable if schema.list_type == "map" else uncorrelatable or path
-        yield from _places(schema.items, f"{path}.items", below)
+        yield from _places(schema.items, f"{path}.items", below, times * longest(schema))
+
+
+def _together(costs: list[_Cost], path: str) -> Iterator[FieldError]:
+    """Complaints about all rules together, and about those that cost the most."""
+    total = sum(each.most for each in costs)
+    if total <= cost.WRITTEN_TOGETHER:
+        return
+    what = "estimated rule cost total"
+    # Those that are too dear by themselves have been told already.
+    dear = sorted((each for each in costs if each.most <= cost.WRITTEN), key=lambda each: -each.most)
+    for each in dear[:_DEAREST]:
+        yield forbidden(each.path, f"contributed to {what} exceeding cost limit for entire OpenAPIv3 schema")
+    told = cost.told(f"x-kubernetes-validations {what} for entire OpenAPIv3 schema", total, cost.WRITTEN_TOGETHER)
+    yield forbidden(path, told)
 
 
 def has_any(schema: Schema) -> bool:
@@ -94,13 +124,13 @@ def has_any(schema: Schema) -> bool:
     return structural.somewhere(schema, "rules", lambda node: bool(node.validations))
 
 
-def _place_problems(place: _Place, checker: checking.Checker) -> Iterator[FieldError]:
+def _place_problems(place: _Place, checker: checking.Checker, costs: list[_Cost]) -> Iterator[FieldError]:
     for index, rule in enumerate(place.schema.validations):
         at = f"{place.path}.{RULES}[{index}]"
         found = list(_form(rule, place.schema, at))
         yield from found
         if not found:
-            yield from _compiles(rule, place, at, checker)
+            yield from _compiles(rule, place, at, checker, costs)
 
 
 def _form(rule: Mapping[str, Any], schema: Schema, at: str) -> Iterator[FieldError]:
@@ -143,7 +173,9 @@ def _steps(where: str) -> list[str]:
     return [a or b or c for a, b, c in jsonpath.MEMBERS.findall(where)]
 
 
-def _compiles(rule: Mapping[str, Any], place: _Place, at: str, checker: checking.Checker) -> Iterator[FieldError]:
+def _compiles(
+    rule: Mapping[str, Any], place: _Place, at: str, checker: checking.Checker, costs: list[_Cost]
+) -> Iterator[FieldError]:
     optional = bool(rule.get("optionalOldSelf"))
     wanted = (("rule", "BOOL", "cel expression must evaluate to a bool"),)
     if rule.get("messageExpression"):
@@ -160,6 +192,18 @@ def _compiles(rule: Mapping[str, Any], place: _Place, at: str, checker: checking
         elif place.uncorrelatable and mentions(expression, "oldSelf"):
             detail = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelatable}"
             yield invalid(f"{at}.{name}", rule["rule"], detail)
+        else:
+            yield from _costs(name, expression, place, at, costs)
+
+
+def _costs(name: str, expression: str, place: _Place, at: str, costs: list[_Cost]) -> Iterator[FieldError]:
+    """Whether an expression could take too long, for as many and as large values as the schema allows."""
+    size = OfSchema(place.schema)
+    tree = engine.compile(expression, ("oldSelf", "self")).tree
+    found = _Cost(f"{at}.{name}", cost.most(tree, {"self": size, "oldSelf": size}) * place.times)
+    costs.append(found)
+    if found.most > cost.WRITTEN:
+        yield forbidden(found.path, cost.told(f"estimated {name} cost", found.most, cost.WRITTEN))
 
 
 # Applying
@@ -180,7 +224,19 @@ def complaints(schema: Schema, document: Json, old: Json | None) -> list[FieldEr
     if not has_any(schema):
         return []
     before = _MISSING if old is None else _names_only(old)
-    return list(_walk(schema, _names_only(document), before, ""))
+    found: list[FieldError] = []
+    try:
+        found.extend(_walk(schema, _names_only(document), before, "", Budget()))
+    except OutOfBudget as error:
+        found.append(invalid(rules.NOWHERE, "object", str(error)))
+    except _TooDear as error:
+        told = f"no further validation rules will be run due to call cost exceeds limit for rule: {error}"
+        found.append(invalid(rules.NOWHERE, "object", told))
+    return found
+
+
+class _TooDear(MotetError):
+    """A rule that could take too long for these values; the text is the rule's message."""
 
 
 def _names_only(document: Json) -> Json:
@@ -193,21 +249,21 @@ def _names_only(document: Json) -> Json:
     return {**document, "metadata": named}
 
 
-def _walk(schema: Schema, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+def _walk(schema: Schema, value: Any, old: Any, path: str, budget: Budget) -> Iterator[FieldError]:
     if not has_any(schema) or value is None:
         return
     if schema.validations:
-        yield from _apply(schema, value, old, path)
+        yield from _apply(schema, value, old, path, budget)
     if isinstance(value, dict):
         for name, member in value.items():
             known = schema.fields.get(name)
             inner = known.schema if known is not None else schema.values
             if inner is not None:
                 below = _joined(path, name) if known is not None else f"{path}[{name}]"
-                yield from _walk(inner, member, _member(old, name), below)
+                yield from _walk(inner, member, _member(old, name), below, budget)
     elif isinstance(value, list) and schema.items is not None:
         for index, item in enumerate(value):
-            yield from _walk(schema.items, item, _item(schema, old, item), f"{path}[{index}]")
+            yield from _walk(schema.items, item, _item(schema, old, item), f"{path}[{index}]", budget)
 
 
 def _member(old: Any, name: str) -> Any:
@@ -228,8 +284,9 @@ def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _apply(schema: Schema, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+def _apply(schema: Schema, value: Any, old: Any, path: str, budget: Budget) -> Iterator[FieldError]:
     had = old is not _MISSING and old is not None
+    old = values.aligned(schema, old, value) if had else old
     same = had and value == old
     seen = values.of(schema, value)
     now = Values({"self": seen})
@@ -243,24 +300,45 @@ def _apply(schema: Schema, value: Any, old: Any, path: str) -> Iterator[FieldErr
             variables = Values({"self": seen, _HAS_OLD: had, _OLD: values.of(schema, old) if had else None})
         else:
             variables = both if both is not None else now
-        error = _broken(schema, rule, variables, path, optional=optional, old=both is not None)
+        form = _Form(variables, optional, both is not None, budget)
+        error = _broken(schema, rule, form, path)
         if error is not None:
             yield error
 
 
-def _broken(
-    schema: Schema, rule: Mapping[str, Any], variables: Values, path: str, *, optional: bool, old: bool
-) -> FieldError | None:
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a rule sees: its variables, `oldSelf` as an optional or (`old`) as itself, and the time there is."""
+
+    variables: Values
+    optional: bool
+    old: bool
+    budget: Budget
+
+    def evaluate(self, expression: str) -> Any:
+        """Raises CompileError, EvaluationError, NotInstalled."""
+        names: tuple[str, ...] = ("oldSelf", "self") if self.old else ("self",)
+        if self.optional:
+            expression = f"cel.bind(oldSelf, {_HAS_OLD} ? optional.of({_OLD}) : optional.none(), {expression}\n)"
+            names = (_HAS_OLD, _OLD, "self")
+        return self.budget.evaluate(engine.compile(expression, names), self.variables)
+
+
+def _broken(schema: Schema, rule: Mapping[str, Any], form: _Form, path: str) -> FieldError | None:
     at, shown = path or rules.NOWHERE, _TYPES.get(schema.type, schema.type)
     text = str(rule["rule"])
     try:
-        if _evaluate(text, variables, optional=optional, old=old) is True:
+        if form.evaluate(text) is True:
             return None
+    except OutOfBudget:
+        raise
+    except CostExceeded as error:
+        raise _TooDear(_message(rule)) from error
     except NotInstalled as error:
         return FieldError(at, "InternalError", detail=str(error))
     except (CompileError, EvaluationError) as error:
         return invalid(at, shown, f"{error} evaluating rule: {_message(rule)}")
-    message = _told(rule, variables, optional=optional, old=old)
+    message = _told(rule, form)
     if rule.get("fieldPath"):
         at = _below(path, str(rule["fieldPath"]))
     reason = str(rule.get("reason") or "FieldValueInvalid")
@@ -274,19 +352,12 @@ def _below(path: str, where: str) -> str:
     return path
 
 
-def _evaluate(expression: str, variables: Values, *, optional: bool, old: bool) -> Any:
-    if optional:
-        bound = f"cel.bind(oldSelf, {_HAS_OLD} ? optional.of({_OLD}) : optional.none(), {expression}\n)"
-        return engine.compile(bound, (_HAS_OLD, _OLD, "self")).evaluate(variables)
-    return engine.compile(expression, ("oldSelf", "self") if old else ("self",)).evaluate(variables)
-
-
-def _told(rule: Mapping[str, Any], variables: Values, *, optional: bool, old: bool) -> str:
+def _told(rule: Mapping[str, Any], form: _Form) -> str:
     """What the rule's author wants to be said."""
     expression = rule.get("messageExpression")
     if expression:
         try:
-            found = _evaluate(str(expression), variables, optional=optional, old=old)
+            found = form.evaluate(str(expression))
         except (CompileError, EvaluationError) as error:
             log.info("messageExpression %r failed: %s", expression, error)
             return _message(rule)
