@@ -14,7 +14,16 @@ from tests.scheduler.builders import container
 from motet.base.errors import Conflict
 from motet.client.events import EventRecorder
 from motet.client.local import LocalClient
-from motet.kinds import event, node, persistentvolume, persistentvolumeclaim, pod, storageclass
+from motet.kinds import (
+    csidriver,
+    csistoragecapacity,
+    event,
+    node,
+    persistentvolume,
+    persistentvolumeclaim,
+    pod,
+    storageclass,
+)
 from motet.scheduler.claims import SELECTED_NODE
 from motet.scheduler.loop import Scheduler
 from motet.store.document import Document
@@ -314,6 +323,18 @@ async def test_a_claim_that_waits_for_its_consumer_is_promised_first_and_the_pod
     await volume(cluster, "v1", "n1")
     await bound_claim(cluster, "data", "v1")
     assert await cluster.placed("db") == "n1"
+
+
+async def test_a_pod_is_placed_when_its_driver_has_found_room(cluster: Cluster) -> None:
+    await cluster.world.create(csidriver.KIND, {"metadata": {"name": "example.com"}, "spec": {"storageCapacity": True}})
+    await storage_class(cluster, provisioner="example.com")
+    await claim(cluster)
+    await cluster.node("n1", labels={"zone": "a"})
+    await cluster.pod("db", **mounting("data"))
+    assert "did not have enough free storage" in await cluster.refused("db")
+    room = {"storageClassName": "late", "nodeTopology": {"matchLabels": {"zone": "a"}}, "capacity": "2Gi"}
+    await cluster.world.create(csistoragecapacity.KIND, {"metadata": {"name": "a"}, **room})
+    assert await cluster.world.until(lambda: promised(cluster)) == "n1"
 
 
 async def test_events_tell_which_volume_keeps_a_pod_on_which_node(cluster: Cluster) -> None:

@@ -26,7 +26,6 @@ from motet.controllers.podview import PodView
 from motet.kinds import app as app_kind
 from motet.kinds import namespace as namespace_kind
 from motet.kinds import node as node_kind
-from motet.kinds import persistentvolume, persistentvolumeclaim, storageclass
 from motet.kinds import pod as pod_kind
 from motet.scheduler import picture
 from motet.scheduler.claims import Storage
@@ -115,7 +114,7 @@ async def foresee(client: Client, namespace: str) -> Outcome:
     """What `rebalance` would do as things stand."""
     if len(await client.list(node_kind.KIND)) < 2:
         return Outcome([], {})
-    look = await survey(client, namespace, await _storage(client))
+    look = await survey(client, namespace, await Storage.over(client))
     found = [
         Moved(move.candidate.name, move.candidate.node, move.target) for move in moves(look.snapshot, look.candidates)
     ]
@@ -126,7 +125,7 @@ async def rebalance(client: Client, namespace: str, progress: Progress, clock: C
     """Move until all is even. Raises MotetError when what replaces a pod does not become ready in time."""
     outcome = Outcome([], {})
     settled: set[str] = set()
-    storage = await _storage(client)
+    storage = await Storage.over(client)
     progress.say("looking for pods that would be better off elsewhere")
     while True:
         look = await survey(client, namespace, storage)
@@ -147,14 +146,6 @@ async def rebalance(client: Client, namespace: str, progress: Progress, clock: C
         if node == move.candidate.node:
             # The scheduler sees something that we do not; asking again would only go round in circles.
             settled.add(move.candidate.pod_class.owner)
-
-
-async def _storage(client: Client) -> Storage:
-    return Storage(
-        await client.table(persistentvolumeclaim.KIND),
-        await client.table(persistentvolume.KIND),
-        await client.table(storageclass.KIND),
-    )
 
 
 async def survey(client: Client, namespace: str, storage: Storage) -> Look:

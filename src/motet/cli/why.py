@@ -16,7 +16,6 @@ from motet.cli.options import data_dir_option
 from motet.client.interface import Client
 from motet.kinds import namespace as namespace_kind
 from motet.kinds import node as node_kind
-from motet.kinds import persistentvolume, persistentvolumeclaim, storageclass
 from motet.kinds import pod as pod_kind
 from motet.machine.layout import Machine
 from motet.scheduler import picture, profiles
@@ -68,11 +67,7 @@ async def asked(client: Client, namespace: str, name: str, known: Profiles = USU
     nodes, pods, namespaces = await asyncio.gather(
         client.list(node_kind.KIND), client.list(pod_kind.KIND), client.list(namespace_kind.KIND)
     )
-    storage = Storage(
-        await client.table(persistentvolumeclaim.KIND),
-        await client.table(persistentvolume.KIND),
-        await client.table(storageclass.KIND),
-    )
+    storage = await Storage.over(client)
     snapshot, classes = picture.taken(nodes, pods, namespaces, without=document.key, known=known)
     pod_class = classes.of(document)
 

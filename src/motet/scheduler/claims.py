@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from motet.base import quantity
+from motet.client.interface import Client
+from motet.kinds import persistentvolume, persistentvolumeclaim, storageclass
 from motet.scheduler import filters
 from motet.scheduler.classes import PodClass
+from motet.scheduler.csi import Drivers, Volume
 from motet.scheduler.views import ClaimView, NodeSelector, StorageClassView, VolumeView
 from motet.store.document import Document
 from motet.store.table import Table
@@ -50,6 +53,21 @@ class Storage:
     claims: Table
     volumes: Table
     classes: Table
+    drivers: Drivers
+
+    @classmethod
+    async def over(cls, client: Client) -> Storage:
+        """The tables of an API."""
+        return cls(
+            await client.table(persistentvolumeclaim.KIND),
+            await client.table(persistentvolume.KIND),
+            await client.table(storageclass.KIND),
+            await Drivers.over(client),
+        )
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        return self.claims, self.volumes, self.classes, *self.drivers.tables
 
     def of(self, pod: PodClass, promises: Promises, in_use: InUse = _by_nobody) -> Claims:
         """Look at every claim the class of pods mounts."""
@@ -82,7 +100,27 @@ class Storage:
                 promised = promises.get((claim.namespace, claim.name)) or selected_node(claim)
                 if promised:
                     extra.append(filters.chosen(promised, f'claim "{name}" is to be kept on node {promised}'))
+        wanted = {found for name in pod.claims if (found := self._volume_of(pod.namespace, name)) is not None}
+        if wanted:
+            extra.append(self.drivers.counted(frozenset(wanted), self._volume_of, self._handle))
         return Claims(exclusive=exclusive, filters=tuple(extra), unbound=tuple(unbound))
+
+    def _volume_of(self, namespace: str, name: str) -> Volume | None:
+        """The driver's volume of a claim; of one that is not bound yet, what stands for the volume it will get."""
+        claim = self.claims.get(name, namespace)
+        if claim is None:
+            return None
+        spec = claim.view(ClaimView).spec
+        if spec.volume_name:
+            return self._handle(spec.volume_name)
+        storage_class = self._class(spec.storage_class_name)
+        return (storage_class.provisioner, f"{namespace}/{name}") if storage_class is not None else None
+
+    def _handle(self, volume: str) -> Volume | None:
+        """What its driver calls a PersistentVolume."""
+        found = self.volumes.get(volume)
+        csi = found.view(VolumeView).spec.csi if found is not None else None
+        return (csi.driver, csi.volume_handle) if csi is not None else None
 
     def _class(self, name: str) -> StorageClassView | None:
         found = self.classes.get(name) if name else None
@@ -90,10 +128,13 @@ class Storage:
 
     def _possible(self, claim: Document, view: ClaimView, storage_class: StorageClassView) -> Sequence[filters.Filter]:
         """Where a claim that waits for its first consumer can get a volume at all."""
+        if storage_class.provisioner != _NO_PROVISIONER:
+            found = [filters.topology(storage_class.allowed_topologies)] if storage_class.allowed_topologies else []
+            size = (view.spec.resources.requests or {}).get("storage", 0)
+            roomy = self.drivers.roomy(storage_class.provisioner, view.spec.storage_class_name, size)
+            return [*found, roomy] if roomy is not None and not selected_node(claim) else found
         if storage_class.allowed_topologies:
             return [filters.topology(storage_class.allowed_topologies)]
-        if storage_class.provisioner != _NO_PROVISIONER:
-            return []
         candidates = [volume.view(VolumeView) for volume in self.volumes if volume.meta.deletion_timestamp is None]
         return [filters.bindable([_reach(volume) for volume in candidates if _suits(volume, claim, view)])]
 

@@ -21,7 +21,7 @@ from motet.base.errors import ApiError, NotFound
 from motet.base.timestamps import format_time
 from motet.client.events import NORMAL, WARNING, About, EventRecorder
 from motet.client.interface import Client, PatchType
-from motet.kinds import namespace, node, persistentvolume, persistentvolumeclaim, pod, storageclass
+from motet.kinds import namespace, node, persistentvolumeclaim, pod
 from motet.scheduler import filters
 from motet.scheduler.claims import SELECTED_NODE, Claims, Storage, selected_node
 from motet.scheduler.classes import Classes, PodClass
@@ -110,19 +110,12 @@ class Scheduler:
         nodes = await self._client.table(node.KIND)
         pods = self._pods = await self._client.table(pod.KIND)
         namespaces = await self._client.table(namespace.KIND)
-        claims = await self._client.table(persistentvolumeclaim.KIND)
-        storage = Storage(
-            claims,
-            await self._client.table(persistentvolume.KIND),
-            await self._client.table(storageclass.KIND),
-        )
+        storage = await Storage.over(self._client)
         ends = [
             nodes.listen(self._node_changed),
             pods.listen(self._pod_changed),
             namespaces.listen(self._namespace_changed),
-            claims.listen(lambda old, new: self._claim_changed()),
-            storage.volumes.listen(lambda old, new: self._claim_changed()),
-            storage.classes.listen(lambda old, new: self._claim_changed()),
+            *(each.listen(lambda old, new: self._claim_changed()) for each in storage.tables),
         ]
         try:
             for document in namespaces:

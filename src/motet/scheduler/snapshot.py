@@ -33,6 +33,8 @@ class Node:
     taints: tuple[Taint, ...]
     unschedulable: bool
     ports: Counter[HostPort] = field(default_factory=Counter)
+    # Claims (namespace, name) that its pods mount.
+    claims: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class Snapshot:
         now = Node(document.name, document.meta.labels or {}, view.spec.taints or (), view.spec.unschedulable)
         old = self.nodes[row]
         if old is not None:
-            now.ports = old.ports
+            now.ports, now.claims = old.ports, old.claims
             if now == old:
                 after = self.allocatable[row].tolist()
                 return before != after[: len(before)] or any(after[len(before) :])
@@ -232,6 +234,8 @@ class Snapshot:
             self._placed.setdefault(node.name, Counter())[pod_class] += pods
             for port in pod_class.host_ports:
                 node.ports[port] += pods
+            for claim in pod_class.claims:
+                node.claims[pod_class.namespace, claim] += pods
 
     def remove(self, node_name: str, pod_class: PodClass) -> None:
         """A pod that was added no longer counts. Raises KeyError when it never did."""
@@ -261,6 +265,8 @@ class Snapshot:
             self._nowhere(pod_class)
         for port in pod_class.host_ports:
             _take(node.ports, port, -pods)
+        for claim in pod_class.claims:
+            _take(node.claims, (pod_class.namespace, claim), -pods)
 
     def _rows_of(self, pod_class: PodClass) -> Counter[int]:
         classes = self._where.setdefault(pod_class.namespace, {})

@@ -226,12 +226,18 @@ class ClaimRef(_Struct, frozen=True):
     name: str = ""
 
 
+class CsiSource(_Struct, frozen=True):
+    driver: str = ""
+    volume_handle: str = ""
+
+
 class VolumeSpec(_Struct, frozen=True):
     node_affinity: VolumeNodeAffinity | None = None
     storage_class_name: str = ""
     access_modes: tuple[str, ...] | None = None
     capacity: dict[str, str | int | float] | None = None
     claim_ref: ClaimRef | None = None
+    csi: CsiSource | None = None
 
 
 class VolumeView(_Struct, frozen=True):

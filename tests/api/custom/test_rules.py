@@ -207,6 +207,7 @@ async def test_a_rule_that_could_take_too_long_is_refused_with_what_to_add(world
     assert f"properties[list].x-kubernetes-validations[0].rule: Forbidden: {said}" in answer["message"]
     assert "estimated rule cost total for entire OpenAPIv3 schema exceeds budget" in answer["message"]
 
+
 async def test_many_rules_that_could_be_taken_alone_are_too_much_together(world: World) -> None:
     rules = [{"rule": f"self.all(x, x.a > {number})"} for number in range(20)]
     status, answer = await world.api.ask("POST", DEFINITIONS, with_rules(list=rules))
