@@ -19,17 +19,18 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from motet.base.ip import family_of_text
 from motet.kinds import endpointslice, service
 from motet.network import bridge
-from motet.network.config import NetworkConfig
+from motet.network.config import NetworkConfig, SixConfig
 from motet.network.overlay.loop import synchronize
-from motet.network.overlay.peers import Peer
+from motet.network.overlay.peers import Peer, mac_of
 from motet.network.proxy import mesh
 from motet.network.proxy.desired import Routes
 from motet.network.proxy.loop import Proxy
@@ -48,6 +49,17 @@ from support.fake_client import FakeClient
 _CLONE_NEWNET = 0x40000000
 T = TypeVar("T")
 CLIENT, NODE = "192.0.2.9", "192.0.2.1"
+CLIENT_SIX, NODE_SIX = "2001:db8::9", "2001:db8::1"
+
+
+def six(number: int = 1) -> SixConfig:
+    """The IPv6 networks of the node of that number."""
+    return SixConfig(
+        IPv6Network(f"fd00:42:0:{number - 1:x}::/64"), IPv6Network("fd00:42::/48"), IPv6Network("fd00:43::/112")
+    )
+
+
+SIX = six()
 
 
 def config(folder: Path, **changes: Any) -> NetworkConfig:
@@ -77,10 +89,13 @@ def ip(*lines: str) -> None:
 class Lab:
     """Make one inside `with lab(...)`."""
 
-    def __init__(self, folder: Path, number: int = 1) -> None:
+    def __init__(self, folder: Path, number: int = 1, *, dual: bool = False) -> None:
+        self.dual = dual
         self.name = f"mn{uuid.uuid4().hex[:6]}"
         self.address = f"192.0.2.{number}"
         self.config = config(folder, node_name=f"n{number}", pods=IPv4Network(f"10.42.{number - 1}.0/24"))
+        if dual:
+            self.config = replace(self.config, six=six(number))
         self.client = FakeClient()
         self.outside = f"{self.name}-out"
         self._servers = _Servers()
@@ -99,12 +114,17 @@ class Lab:
         for name, address in ((self.name, self.address), (self.outside, CLIENT)):
             self._in(name, f"address add {address}/24 dev eth0", "link set eth0 up", "link set lo up")
         self._in(self.outside, f"route add default via {self.address}")
+        if self.dual:
+            self._in(self.name, f"address add {NODE_SIX}/64 dev eth0 nodad")
+            self._in(self.outside, f"address add {CLIENT_SIX}/64 dev eth0 nodad", f"route add default via {NODE_SIX}")
 
     def plug(self, switch: str, number: int) -> None:
         """The node, with a cable to a bridge in the namespace of that name."""
         ip(f"netns add {self.name}", f"link add eth0 netns {self.name} type veth peer name port{number} netns {switch}")
         self._in(switch, f"link set port{number} master switch up")
         self._in(self.name, f"address add {self.address}/24 dev eth0", "link set eth0 up", "link set lo up")
+        if self.dual:
+            self._in(self.name, f"address add 2001:db8::{number}/64 dev eth0 nodad")
         self.outside = switch
 
     def destroy(self) -> None:
@@ -135,7 +155,15 @@ class Lab:
         self._in(self.name, f"link set {link} type bridge_slave hairpin on")
         self._in(name, f"address add {address}/24 dev eth0", "link set eth0 up", "link set lo up")
         self._in(name, f"route add default via {gateway or self.config.gateway}")
+        if self.config.ipv6 is not None:
+            self._in(name, f"address add {self.second(number)}/64 dev eth0 nodad")
+            self._in(name, f"route add default via {self.config.ipv6.gateway}")
         return address
+
+    def second(self, number: int) -> str:
+        """A pod's address of IPv6."""
+        assert self.config.ipv6 is not None
+        return str(self.config.ipv6.pods[number])
 
     def namespace(self, number: int) -> str:
         return f"{self.name}-p{number}"
@@ -145,6 +173,8 @@ class Lab:
         address = self.pod(number)
         for port in ports:
             self.listen(self.namespace(number), f"p{number}", port)
+            if self.dual:
+                self.listen(self.namespace(number), f"p{number}", port, "::")
         return address
 
     def listen(self, namespace: str, name: str, port: int, address: str = "0.0.0.0") -> None:
@@ -161,10 +191,11 @@ class Lab:
         self, address: str, port: int, *, of: str = "", udp: bool = False, timeout: float = 2.0
     ) -> socket.socket:
         with inside(of or self.name):
-            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+            made = socket.socket(_family(address), socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
         made.settimeout(timeout)
         try:
-            made.connect((address, port))
+            host, _, scope = address.partition("%")
+            made.connect((host, port, 0, int(scope)) if scope else (host, port))
         except BaseException:
             made.close()
             raise
@@ -176,27 +207,32 @@ class Lab:
 
     @contextlib.asynccontextmanager
     async def proxy(self, **options: Any) -> Any:
-        """The proxy at work in the node's namespace."""
-        nft = Nft()
-        running = asyncio.ensure_future(Proxy(self.client, self.config, nft, **options).run())  # type: ignore[arg-type]
+        """The proxy at work in the node's namespace, for each family."""
+        families = self.config.families()
+        running = [asyncio.ensure_future(Proxy(self.client, each, Nft(), **options).run()) for each in families]  # type: ignore[arg-type]
+
+        def written() -> bool:
+            maps = ("nft", "list", "map"), (self.config.table, "nobody")
+            listings = ([*maps[0], each.family, *maps[1]] for each in families)
+            return all(subprocess.run(listing, capture_output=True).returncode == 0 for listing in listings)
+
         try:
-            await until(
-                lambda: (
-                    subprocess.run(
-                        ["nft", "list", "map", "ip", self.config.table, "nobody"], capture_output=True
-                    ).returncode
-                    == 0
-                )
-            )
-            yield running
+            await until(written)
+            yield running[0]
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            for each in running:
+                each.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     def reach(self, labs: Sequence[Lab]) -> None:
         """Make the way to the pods of others, or repair it."""
         others = (one.config for one in labs if one is not self)
-        peers = tuple(Peer(each.node_name, each.address, each.pods) for each in others if each.address)
+        peers = tuple(
+            Peer(each.node_name, each.address, family.pods, mac=mac_of(each.pods))
+            for each in others
+            if each.address
+            for family in each.families()
+        )
         with inside(self.name):
             synchronize(self.config, peers)
             if self.config.encrypted:
@@ -215,19 +251,22 @@ class Lab:
         assert self._engine is not None
         assert self.config.wireguard is not None
         peers = (
-            Peer(one.config.node_name, one.config.address, one.config.pods, one._pair.public)
+            Peer(one.config.node_name, one.config.address, family.pods, one._pair.public, mac_of(one.config.pods))
             for one in labs
             if one is not self and one._pair and one.config.address
+            for family in one.config.families()
         )
         peered = wanted(peers, self._pair.public, self.config.wireguard.port)
         encrypt(self.config, self._engine, Held(self._pair, 0.0), peered, time.time())
 
     def program(self, routes: Routes, nodes: Mapping[str, Any]) -> None:
-        """Write the rules of a node whose proxy does not run; `nodes` are documents by name."""
-        ruleset = Ruleset(self.config)
-        found = mesh.elements({name: msgspec.convert(each, NodeView) for name, each in nodes.items()}, self.config)
+        """Write the rules of a node whose proxy does not run; `routes` are of IPv4, `nodes` documents by name."""
         with inside(self.name):
-            Nft().run("\n".join((base(self.config), ruleset.change((), routes), ruleset.connect(found))))
+            for family in self.config.families():
+                ruleset = Ruleset(family)
+                found = mesh.elements({name: msgspec.convert(each, NodeView) for name, each in nodes.items()}, family)
+                changes = ruleset.change((), routes if family.version == 4 else {})
+                Nft().run("\n".join((base(family), changes, ruleset.connect(found))))
 
     async def publish(self, name: str, *ports: dict[str, Any], cluster_ip: str = "", **spec: Any) -> None:
         body = {"clusterIP": cluster_ip, "type": "ClusterIP", "ports": list(ports), **spec}
@@ -235,10 +274,11 @@ class Lab:
 
     async def back(self, name: str, *addresses: str, port: int = 80, protocol: str = "TCP", node: str = "n1") -> None:
         """Make these the endpoints of a service."""
-        metadata = {"name": f"{name}-1", "namespace": "default", "labels": {"kubernetes.io/service-name": name}}
+        suffix = 6 if addresses and ":" in addresses[0] else 1
+        metadata = {"name": f"{name}-{suffix}", "namespace": "default", "labels": {"kubernetes.io/service-name": name}}
         body = {
             "metadata": metadata,
-            "addressType": "IPv4",
+            "addressType": family_of_text(addresses[0]) if addresses else "IPv4",
             "endpoints": [{"addresses": [each], "nodeName": node, "conditions": {"ready": True}} for each in addresses],
             "ports": [{"name": "", "port": port, "protocol": protocol}],
         }
@@ -275,8 +315,10 @@ class _Servers:
         self._thread.start()
 
     def add(self, name: str, address: str, port: int) -> None:
-        stream = socket.create_server((address, port))
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stream = socket.create_server((address, port), family=_family(address))
+        datagrams = socket.socket(_family(address), socket.SOCK_DGRAM)
+        if _family(address) == socket.AF_INET6:
+            datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         datagrams.bind((address, port))
         self._new.append((stream, lambda sock: self._accept(name, sock)))
         self._new.append((datagrams, lambda sock: self._echo(name, sock)))
@@ -327,10 +369,14 @@ class _Servers:
         sock.sendto(f"{name} {peer[0]}".encode(), peer)
 
 
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 @contextlib.contextmanager
-def lab(folder: Path) -> Iterator[Lab]:
-    """A node, with this thread in its namespace."""
-    made = Lab(folder)
+def lab(folder: Path, *, dual: bool = False) -> Iterator[Lab]:
+    """A node, with this thread in its namespace; of a dual-stack cluster if `dual`."""
+    made = Lab(folder, dual=dual)
     made.build()
     try:
         with inside(made.name):
@@ -345,21 +391,23 @@ def node_document(of: Lab, answers_back: bool = True) -> dict[str, Any]:
     annotations = {mesh.ANSWERS_BACK: "true"} if answers_back else {}
     return {
         "metadata": {"name": of.config.node_name, "annotations": annotations},
-        "spec": {"podCIDR": str(of.config.pods)},
+        "spec": {"podCIDR": str(of.config.pods), "podCIDRs": [str(each.pods) for each in of.config.families()]},
         "status": {"addresses": [{"type": "InternalIP", "address": of.address}]},
     }
 
 
 @contextlib.contextmanager
-def labs(folder: Path, count: int, *, encrypted: bool = False) -> Iterator[list[Lab]]:
+def labs(folder: Path, count: int, *, encrypted: bool = False, dual: bool = False) -> Iterator[list[Lab]]:
     """Nodes that reach one another's pods, and a client, on one switch. This thread is in the first node's namespace."""
     switch = f"ms{uuid.uuid4().hex[:6]}"
     ip(f"netns add {switch}")
     made: list[Lab] = []
     try:
         Lab._in(switch, "link add switch type bridge", f"address add {CLIENT}/24 dev switch", "link set switch up")
+        if dual:
+            Lab._in(switch, f"address add {CLIENT_SIX}/64 dev switch nodad")
         for number in range(1, count + 1):
-            made.append(one := Lab(folder, number))
+            made.append(one := Lab(folder, number, dual=dual))
             one.plug(switch, number)
             one.config = replace(one.config, address=IPv4Address(one.address))
             if encrypted:

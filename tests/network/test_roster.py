@@ -107,9 +107,12 @@ async def test_nobody_needs_the_pods_until_there_is_a_network_or_a_pod_that_name
 
 async def test_gateways_are_the_first_addresses_of_the_other_nodes() -> None:
     client = FakeClient()
-    for name, cidr in (("n1", "10.42.0.0/24"), ("n2", "10.42.1.0/24"), ("new", "")):
-        await client.create(node.KIND, {"metadata": {"name": name}, "spec": {"podCIDR": cidr} if cidr else {}})
-    assert (await roster(client)).gateways == {"10.42.1.1"}
+    for name, cidrs in (("n1", ["10.42.0.0/24"]), ("n2", ["10.42.1.0/24", "fd00:42:0:1::/64"]), ("new", [])):
+        spec = {"podCIDR": cidrs[0], "podCIDRs": cidrs} if cidrs else {}
+        await client.create(node.KIND, {"metadata": {"name": name}, "spec": spec})
+    made = await roster(client)
+    assert made.gateways(4) == {"10.42.1.1"}
+    assert made.gateways(6) == {"fd00:42:0:1::1"}
 
 
 async def test_whoever_waits_goes_on_when_rules_of_what_was_known_then_are_in_force() -> None:

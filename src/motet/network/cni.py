@@ -25,7 +25,7 @@ def write(config: NetworkConfig, mtu: int) -> Path:
 
 
 def render(config: NetworkConfig, mtu: int) -> bytes:
-    """One bridge, addresses by host-local out of the node's network, hairpin so that a pod reaches itself by its service."""
+    """One bridge, addresses by host-local out of the node's networks, hairpin so that a pod reaches itself by its service."""
     bridge = {
         "type": "bridge",
         "bridge": config.bridge,
@@ -36,7 +36,7 @@ def render(config: NetworkConfig, mtu: int) -> bytes:
         "mtu": mtu,
         "ipam": {
             "type": "host-local",
-            "ranges": [[{"subnet": str(config.pods), "gateway": str(config.gateway)}]],
+            "ranges": [[{"subnet": str(each.pods), "gateway": str(each.gateway)}] for each in config.families()],
             "dataDir": str(config.cni_state),
         },
     }

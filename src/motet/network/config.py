@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
+from motet.base.ip import Address, Network
 from motet.network.ingress.config import IngressConfig
 from motet.network.wireguard.config import WireguardConfig
 
 
+@dataclass(frozen=True, slots=True)
+class SixConfig:
+    """The IPv6 networks of a dual-stack cluster; `pods` is this node's part of `all_pods`."""
+
+    pods: IPv6Network
+    all_pods: IPv6Network
+    services: IPv6Network
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """Parsed once at the edge; all networks are IPv4.
+    """Parsed once at the edge.
 
-    `pods` is this node's part of `all_pods`. `dns_address` must lie in `services`.
+    `pods` is this node's part of `all_pods`. `dns_address` must lie in `services`. These are IPv4; on a node of a dual-stack
+    cluster `six` has the others. Whatever is done once for each family takes `families()`, which are configurations that
+    differ in their networks alone.
     """
 
     node_name: str
-    pods: IPv4Network
-    all_pods: IPv4Network = IPv4Network("10.42.0.0/16")
-    services: IPv4Network = IPv4Network("10.43.0.0/16")
-    dns_address: IPv4Address = IPv4Address("10.43.0.10")
+    pods: Network
+    all_pods: Network = IPv4Network("10.42.0.0/16")
+    services: Network = IPv4Network("10.43.0.0/16")
+    # None: the name server has no address of this family.
+    dns_address: Address | None = IPv4Address("10.43.0.10")
+    six: SixConfig | None = None
     domain: str = "cluster.local"
     bridge: str = "motet0"
     table: str = "motet"
@@ -44,6 +58,28 @@ class NetworkConfig:
     upstream: tuple[str, ...] = ()
 
     @property
-    def gateway(self) -> IPv4Address:
+    def gateway(self) -> Address:
         """The bridge's own address: the first of the node's pod network."""
         return self.pods[1]
+
+    @property
+    def version(self) -> int:
+        """Of the Internet Protocol."""
+        return self.pods.version
+
+    @property
+    def family(self) -> str:
+        """What nftables calls it: `ip` or `ip6`."""
+        return "ip" if self.version == 4 else "ip6"
+
+    @property
+    def ipv6(self) -> NetworkConfig | None:
+        """The same node's with its IPv6 networks; None where there are none."""
+        if self.six is None:
+            return None
+        six = self.six
+        return replace(self, pods=six.pods, all_pods=six.all_pods, services=six.services, dns_address=None, six=None)
+
+    def families(self) -> tuple[NetworkConfig, ...]:
+        """One for each family, IPv4 first."""
+        return (self,) if self.ipv6 is None else (self, self.ipv6)

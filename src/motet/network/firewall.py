@@ -12,7 +12,7 @@ import re
 from motet.network.config import NetworkConfig
 from motet.network.proxy.nft import Nft
 
-_TABLE = re.compile(r"^table (ip|inet) (\S+) \{[^\n]*\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"^table (ip6?|inet) (\S+) \{[^\n]*\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _CLOSED = re.compile(r"chain (\S+) \{\s+type filter hook forward [^\n]*policy drop;")
 _CHAIN = re.compile(r"^\tchain (\S+) \{[^\n]*\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 
@@ -20,6 +20,8 @@ _CHAIN = re.compile(r"^\tchain (\S+) \{[^\n]*\n(.*?)^\t\}", re.MULTILINE | re.DO
 def ensure(nft: Nft, config: NetworkConfig) -> None:
     """Open every closed chain that is not open yet. Raises NftError."""
     for family, table, body in _TABLE.findall(nft.run("list chains")):
+        if family == "ip6" and config.six is None:
+            continue
         for chain in _CLOSED.findall(body):
             where = f"{family} {table} {chain}"
             held = [line for line in nft.run(f"list chain {where}").splitlines() if _mark(config) in line]

@@ -112,6 +112,8 @@ class NodeNetwork:
         async with asyncio.TaskGroup() as group:
             group.create_task(forever("the service proxy's events", events.run, log=_log))
             self._serving = Proxy(self._client, self._config, Nft(), warn)
+            if (six := self._config.ipv6) is not None:
+                group.create_task(Proxy(self._client, six, Nft(), warn).run())
             await self._serving.run()
 
     async def _dns(self) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 
 import msgspec
 
+from motet.base.ip import parse_network
 from motet.client.interface import Client, Remembered
 from motet.kinds import network, node, podaddress
 from motet.kinds.attachments import NetworkKey
@@ -28,6 +28,7 @@ _PATIENCE_SECONDS = 15.0
 
 class _NodeSpec(msgspec.Struct, gc=False, frozen=True):
     pod_cidr: str = msgspec.field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
 
 
 class _NodeView(msgspec.Struct, gc=False, frozen=True):
@@ -40,9 +41,14 @@ class _Admitted:
     address: str
     sandbox: str
     port: str
+    second: str
 
-    def pod(self) -> Pod:
-        return pod_at(self.address, self.document, self.port)
+    def pod(self, document: Document | None = None) -> Pod:
+        return pod_at(self.address, document or self.document, self.port, self.second)
+
+    @property
+    def addresses(self) -> set[str]:
+        return {self.address, self.second} - {""}
 
 
 class Roster:
@@ -122,14 +128,14 @@ class Roster:
             for document in self._documents
         }
 
-    @property
-    def gateways(self) -> frozenset[str]:
-        """What other nodes' own connections to pods come from: the first address of each one's pod network."""
+    def gateways(self, version: int) -> frozenset[str]:
+        """What other nodes' own connections to pods come from, by one version of IP: the first address of each one's pods."""
         found = set()
         for document in self._nodes or ():
-            cidr = document.view(_NodeView).spec.pod_cidr
-            if cidr and document.name != self._here:
-                found.add(str(IPv4Network(cidr)[1]))
+            spec = document.view(_NodeView).spec
+            for cidr in spec.pod_cidrs or (spec.pod_cidr,):
+                if cidr and document.name != self._here and (network := parse_network(cidr)).version == version:
+                    found.add(str(network[1]))
         return frozenset(found)
 
     def everyone(self) -> list[Pod]:
@@ -140,9 +146,7 @@ class Roster:
     def own(self) -> Sequence[Pod]:
         """The pods of this node that were admitted, with what the API says of them by now. The same object until that changes."""
         if self._own is None:
-            self._own = [
-                pod_at(each.address, self._newest(each.document), each.port) for each in self._admitted.values()
-            ]
+            self._own = [each.pod(self._newest(each.document)) for each in self._admitted.values()]
         return self._own
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -157,17 +161,23 @@ class Roster:
 
     # --- the node's own pods ------------------------------------------------------------------------------------------
 
-    def admit(self, document: Document, address: str, sandbox: str = "") -> None:
-        """A pod of this node has an address; whoever had it before is gone. Costs nothing when that is known."""
+    def admit(self, document: Document, address: str, sandbox: str = "", second: str = "") -> None:
+        """A pod of this node has an address, and perhaps a `second` of IPv6; whoever had them before is gone.
+
+        Costs nothing when that is known.
+        """
         uid = document.meta.uid
         known = self._admitted.get(uid)
-        same = known is not None and (known.address, known.sandbox) == (address, sandbox)
+        same = known is not None and (known.address, known.second, known.sandbox) == (address, second, sandbox)
         if known is not None and same and known.document.revision >= document.revision:
             return
         port = known.port if known is not None and same else self._port_of(sandbox)
-        for other in [each for each, held in self._admitted.items() if held.address == address and each != uid]:
+        entered = _Admitted(document, address, sandbox, port, second)
+        for other in [
+            each for each, held in self._admitted.items() if held.addresses & entered.addresses and each != uid
+        ]:
             del self._admitted[other]
-        entered = self._admitted[uid] = _Admitted(document, address, sandbox, port)
+        self._admitted[uid] = entered
         if known is None or known.pod() != entered.pod():
             self._own = None
             self._touch()
@@ -227,7 +237,7 @@ class Roster:
         assert document is not None
         pod = pod_of(new, self._here) if new is not None else None
         admitted = self._admitted.get(document.meta.uid)
-        ours = admitted is not None and new is not None and _differs(old, new, admitted.address)
+        ours = admitted is not None and new is not None and (old is None or admitted.pod(old) != admitted.pod(new))
         if ours:
             self._own = None
         if pod != self._told.get(document.key):
@@ -238,7 +248,3 @@ class Roster:
         elif not ours:
             return
         self._touch()
-
-
-def _differs(old: Document | None, new: Document, address: str) -> bool:
-    return old is None or pod_at(address, old) != pod_at(address, new)

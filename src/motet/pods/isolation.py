@@ -19,7 +19,7 @@ from motet.store.document import Document, Key
 class Isolation(Protocol):
     """The roster of the node's network."""
 
-    def admit(self, document: Document, address: str, sandbox: str = "") -> None:
+    def admit(self, document: Document, address: str, sandbox: str = "", second: str = "") -> None:
         """This pod of the node has this address, in a sandbox of this id; cheap when that is known."""
         ...
 
@@ -35,7 +35,7 @@ class Isolation(Protocol):
 class NoIsolation:
     """A node whose network isolates nothing."""
 
-    def admit(self, document: Document, address: str, sandbox: str = "") -> None:
+    def admit(self, document: Document, address: str, sandbox: str = "", second: str = "") -> None:
         """Nothing to do."""
 
     def dismiss(self, uid: str) -> None:
@@ -67,7 +67,12 @@ async def recall(runtime: Runtime, isolation: Isolation, node_name: str) -> None
         except NoSuchContainer:
             continue
         if sandbox.ips:
-            isolation.admit(_remembered(sandbox, node_name), sandbox.ips[0], sandbox.id)
+            isolation.admit(_remembered(sandbox, node_name), sandbox.ips[0], sandbox.id, second(sandbox))
+
+
+def second(sandbox: Sandbox) -> str:
+    """The IPv6 address of a sandbox that has one beside that of IPv4."""
+    return next((each for each in sandbox.ips[1:] if ":" in each), "")
 
 
 def _remembered(sandbox: Sandbox, node_name: str) -> Document:

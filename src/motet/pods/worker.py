@@ -19,6 +19,7 @@ from motet.pods import admission, backoff, execute, limits, unsupported
 from motet.pods.admission import Neighbours
 from motet.pods.decide import decide
 from motet.pods.execute import Tools
+from motet.pods.isolation import second
 from motet.pods.ledger import Ledger
 from motet.pods.model import (
     RESIZE,
@@ -234,7 +235,8 @@ class Worker:
         if sandbox is None or not sandbox.ips or sandbox.id in self._stopped:
             self._tools.isolation.dismiss(self.pod.metadata.uid)
         elif sandbox.ready and self._document is not None and not self.pod.spec.host_network:
-            self._tools.isolation.admit(self._shown or self._document, sandbox.ips[0], sandbox.id)
+            document = self._shown or self._document
+            self._tools.isolation.admit(document, sandbox.ips[0], sandbox.id, second(sandbox))
 
     def _known(self) -> Pod:
         """The pod with what has been worked out about it but may not have come back from the API yet."""

@@ -99,8 +99,8 @@ def test_another_namespaces_service_on_a_shared_network_goes_by_its_short_name_b
 
 def test_a_pod_goes_by_its_aliases_where_they_hold() -> None:
     cache = PODS["10.42.0.4"]
-    assert addresses(told_of_pod(cache, ON_BACK, D).own, "cache.blog") == {"10.42.0.4"}
-    assert told_of_pod(cache, ON_FRONT, D) == told_of_pod(cache, ON_NONE, D) == Told()
+    assert addresses(told_of_pod(cache, "10.42.0.4", ON_BACK, D).own, "cache.blog") == {"10.42.0.4"}
+    assert told_of_pod(cache, "10.42.0.4", ON_FRONT, D) == told_of_pod(cache, "10.42.0.4", ON_NONE, D) == Told()
 
 
 @given(

@@ -55,28 +55,28 @@ def applied(kernel: Kernel, steps: list[Step]) -> Kernel:
 
 
 def test_a_node_alone_has_no_device() -> None:
-    assert decide(DEVICE, GATEWAY, [], Kernel()) == []
+    assert decide(DEVICE, [GATEWAY], [], Kernel()) == []
 
 
 def test_the_device_goes_with_the_last_peer() -> None:
-    there = applied(Kernel(), decide(DEVICE, GATEWAY, [peer(1)], Kernel()))
-    assert decide(DEVICE, GATEWAY, [], there) == [Remove("motet-overlay")]
+    there = applied(Kernel(), decide(DEVICE, [GATEWAY], [peer(1)], Kernel()))
+    assert decide(DEVICE, [GATEWAY], [], there) == [Remove("motet-overlay")]
 
 
 def test_a_device_of_somebody_else_is_left_alone_while_there_are_no_peers() -> None:
-    assert decide(DEVICE, GATEWAY, [], Kernel(occupied=True)) == []
+    assert decide(DEVICE, [GATEWAY], [], Kernel(occupied=True)) == []
 
 
 def test_a_device_with_other_numbers_is_made_again() -> None:
-    there = applied(Kernel(), decide(replace(DEVICE, vni=7), GATEWAY, [peer(1)], Kernel()))
-    steps = decide(DEVICE, GATEWAY, [peer(1)], there)
+    there = applied(Kernel(), decide(replace(DEVICE, vni=7), [GATEWAY], [peer(1)], Kernel()))
+    steps = decide(DEVICE, [GATEWAY], [peer(1)], there)
     assert steps[:3] == [Remove("motet-overlay"), Make(DEVICE), Relax("motet-overlay")]
-    assert decide(DEVICE, GATEWAY, [peer(1)], applied(there, steps)) == []
+    assert decide(DEVICE, [GATEWAY], [peer(1)], applied(there, steps)) == []
 
 
 def test_a_device_that_is_down_is_raised_and_its_routes_made_again() -> None:
-    there = applied(Kernel(), decide(DEVICE, GATEWAY, [peer(1)], Kernel()))
-    steps = decide(DEVICE, GATEWAY, [peer(1)], replace(there, up=False))
+    there = applied(Kernel(), decide(DEVICE, [GATEWAY], [peer(1)], Kernel()))
+    steps = decide(DEVICE, [GATEWAY], [peer(1)], replace(there, up=False))
     assert steps == [
         Raise("motet-overlay", 1450),
         Put(Route(IPv4Network("10.42.1.0/24"), IPv4Address("10.42.1.0"), GATEWAY)),
@@ -84,32 +84,34 @@ def test_a_device_that_is_down_is_raised_and_its_routes_made_again() -> None:
 
 
 def test_a_device_that_became_strict_about_senders_is_made_lenient_again() -> None:
-    there = applied(Kernel(), decide(DEVICE, GATEWAY, [peer(1)], Kernel()))
-    assert decide(DEVICE, GATEWAY, [peer(1)], replace(there, lenient=False)) == [Relax("motet-overlay")]
+    there = applied(Kernel(), decide(DEVICE, [GATEWAY], [peer(1)], Kernel()))
+    assert decide(DEVICE, [GATEWAY], [peer(1)], replace(there, lenient=False)) == [Relax("motet-overlay")]
 
 
 def test_another_mtu_of_the_network_below_is_followed_without_touching_peers() -> None:
-    there = applied(Kernel(), decide(DEVICE, GATEWAY, [peer(1)], Kernel()))
-    assert decide(replace(DEVICE, mtu=8950), GATEWAY, [peer(1)], there) == [Raise("motet-overlay", 8950)]
+    there = applied(Kernel(), decide(DEVICE, [GATEWAY], [peer(1)], Kernel()))
+    assert decide(replace(DEVICE, mtu=8950), [GATEWAY], [peer(1)], there) == [Raise("motet-overlay", 8950)]
 
 
 def test_a_route_comes_after_what_it_needs_and_goes_before() -> None:
-    made = decide(DEVICE, GATEWAY, [peer(1)], Kernel())
+    made = decide(DEVICE, [GATEWAY], [peer(1)], Kernel())
     assert isinstance(made[-1], Put)
     assert isinstance(made[-1].entry, Route)
-    taken = decide(DEVICE, GATEWAY, [peer(2)], applied(Kernel(), decide(DEVICE, GATEWAY, [peer(1), peer(2)], Kernel())))
+    taken = decide(
+        DEVICE, [GATEWAY], [peer(2)], applied(Kernel(), decide(DEVICE, [GATEWAY], [peer(1), peer(2)], Kernel()))
+    )
     assert isinstance(taken[0], Drop)
     assert isinstance(taken[0].entry, Route)
 
 
 def test_a_peer_that_moved_to_another_address_costs_one_entry() -> None:
-    there = applied(Kernel(), decide(DEVICE, GATEWAY, [peer(1)], Kernel()))
-    steps = decide(DEVICE, GATEWAY, [peer(1, node=99)], there)
+    there = applied(Kernel(), decide(DEVICE, [GATEWAY], [peer(1)], Kernel()))
+    steps = decide(DEVICE, [GATEWAY], [peer(1, node=99)], there)
     assert [type(step) for step in steps] == [Drop, Put]
 
 
 def test_the_device_has_the_address_that_answers_come_back_to() -> None:
-    assert Put(Address(GATEWAY)) in decide(DEVICE, GATEWAY, [peer(1)], Kernel())
+    assert Put(Address(GATEWAY)) in decide(DEVICE, [GATEWAY], [peer(1)], Kernel())
 
 
 clusters = st.lists(st.integers(1, 9), unique=True).map(lambda numbers: [peer(number) for number in numbers])
@@ -119,20 +121,20 @@ clusters = st.lists(st.integers(1, 9), unique=True).map(lambda numbers: [peer(nu
 def test_any_state_becomes_the_wanted_one_and_then_nothing_is_left_to_do(
     before: list[Peer], after: list[Peer], data: st.DataObject
 ) -> None:
-    there = applied(Kernel(), decide(DEVICE, GATEWAY, before, Kernel()))
+    there = applied(Kernel(), decide(DEVICE, [GATEWAY], before, Kernel()))
     kept = frozenset(data.draw(st.sets(st.sampled_from(sorted(there.entries, key=str)))) if there.entries else ())
     damaged = replace(there, entries=kept)
-    there = applied(damaged, decide(DEVICE, GATEWAY, after, damaged))
-    assert decide(DEVICE, GATEWAY, after, there) == []
-    assert there.entries == applied(Kernel(), decide(DEVICE, GATEWAY, after, Kernel())).entries
+    there = applied(damaged, decide(DEVICE, [GATEWAY], after, damaged))
+    assert decide(DEVICE, [GATEWAY], after, there) == []
+    assert there.entries == applied(Kernel(), decide(DEVICE, [GATEWAY], after, Kernel())).entries
 
 
 @given(clusters, clusters, st.data())
 def test_a_plan_that_stopped_half_way_is_finished_by_the_next(
     before: list[Peer], after: list[Peer], data: st.DataObject
 ) -> None:
-    there = applied(Kernel(), decide(DEVICE, GATEWAY, before, Kernel()))
-    steps = decide(DEVICE, GATEWAY, after, there)
+    there = applied(Kernel(), decide(DEVICE, [GATEWAY], before, Kernel()))
+    steps = decide(DEVICE, [GATEWAY], after, there)
     there = applied(there, steps[: data.draw(st.integers(0, len(steps)))])
-    there = applied(there, decide(DEVICE, GATEWAY, after, there))
-    assert decide(DEVICE, GATEWAY, after, there) == []
+    there = applied(there, decide(DEVICE, [GATEWAY], after, there))
+    assert decide(DEVICE, [GATEWAY], after, there) == []

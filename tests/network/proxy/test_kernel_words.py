@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.network.lab import SIX, config
 
 from motet.network.proxy import conntrack, sticky
 from motet.network.proxy.conntrack import Change, Flow
@@ -18,11 +19,31 @@ LISTING = (
 )
 
 
-def test_only_clients_of_what_is_gone_are_let_go() -> None:
-    assert sticky.forget("motet", LISTING, {(0x1F500003, "10.42.0.7", 8080), (0x1F500004, "10.42.0.7", 8080)}) == (
-        "delete element ip motet sticky { 0x1f500003 . 10.42.0.9 }"
-    )
-    assert sticky.forget("motet", LISTING, {(9, "10.42.0.7", 8080)}) == ""
+LISTINGS_OF_IPV6 = (
+    "\t\telements = { 0x1f500003 . 77 timeout 3h expires 2h59m54s968ms : fd00:42::7,\n"
+    "\t\t\t     0x1f500004 . 77 timeout 1m expires 12s : fd00:42::8 }\n",
+    "\t\telements = { 0x1f500003 . 77 timeout 3h expires 2h59m54s968ms : 8080,\n"
+    "\t\t\t     0x1f500004 . 77 timeout 1m expires 12s : 8081 }\n",
+)
+
+
+def test_only_clients_of_what_is_gone_are_let_go(tmp_path: Path) -> None:
+    ours, kept = config(tmp_path), sticky.parse(LISTING)
+    gone = {(0x1F500003, "10.42.0.7", 8080), (0x1F500004, "10.42.0.7", 8080)}
+    assert sticky.forget(ours, kept, gone) == f"delete element ip motet sticky {{ {0x1F500003} . 10.42.0.9 }}"
+    assert sticky.forget(ours, kept, {(9, "10.42.0.7", 8080)}) == ""
+
+
+def test_clients_of_ipv6_are_let_go_by_both_their_maps(tmp_path: Path) -> None:
+    ours, kept = config(tmp_path, six=SIX).ipv6, sticky.parse(*LISTINGS_OF_IPV6)
+    assert ours is not None
+    assert kept == [
+        (0x1F500003, "77", "fd00:42::7", 8080, pytest.approx(10794.968)),
+        (0x1F500004, "77", "fd00:42::8", 8081, 12),
+    ]
+    assert sticky.forget(ours, kept, {(0x1F500004, "fd00:42::8", 8081)}).splitlines() == [
+        f"delete element ip6 motet {name} {{ {0x1F500004} . 77 }}" for name in ("sticky", "sticky_port")
+    ]
 
 
 @pytest.mark.parametrize(("span", "seconds"), [("2h59m54s968ms", 10794.968), ("1d1s", 86401), ("60s", 60)])

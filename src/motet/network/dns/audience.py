@@ -83,8 +83,7 @@ def told(named: Named, audience: Audience, who: WhoIs, domain: str) -> Told:
     if not audience.networks or named.service.spec.type == "ExternalName":
         return found
     tasks = [wire.address(address) for address in _serving(seen)]
-    vip = named.service.spec.cluster_ip
-    addresses = [wire.address(vip)] if vip not in ("", "None") else tasks
+    addresses = [wire.address(each) for each in named.service.spec.addresses] or tasks
     names = [named.name] if named.namespace != audience.namespace else []
     names += [alias for key, aliases in named.networks.items() if key in audience.networks for alias in aliases]
     short = found.elsewhere if named.namespace != audience.namespace else found.own
@@ -95,9 +94,9 @@ def told(named: Named, audience: Audience, who: WhoIs, domain: str) -> Told:
     return found
 
 
-def told_of_pod(pod: Pod, audience: Audience, domain: str) -> Told:
-    """What one audience is told of a pod: its aliases on the Networks they share."""
-    address = [wire.address(pod.address)]
+def told_of_pod(pod: Pod, place: str, audience: Audience, domain: str) -> Told:
+    """What one audience is told of a pod at one of its addresses: its aliases on the Networks they share."""
+    address = [wire.address(place)]
     records = [
         record
         for key, aliases in pod.networks.items()

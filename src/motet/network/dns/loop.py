@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterator
-from ipaddress import IPv4Network
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from motet.base.ip import Network
 from motet.client.interface import Client
 from motet.kinds import attachments, endpointslice, service
 from motet.kinds.network import NetworkSpec
@@ -24,7 +24,7 @@ from motet.network.dns.server import DnsServer
 from motet.network.dns.view import View
 from motet.network.dns.zone import Zone
 from motet.network.policy.views import Pod
-from motet.network.proxy.desired import is_ipv4, parsed
+from motet.network.proxy.desired import parsed
 from motet.network.proxy.loop import SERVICE_LABEL, slices_of
 from motet.network.proxy.views import ServiceView, SliceView
 from motet.network.roster import Roster
@@ -55,12 +55,14 @@ class Dns:
         self._client = client
         self._config = config
         self._roster = roster
+        if config.dns_address is None:
+            raise ValueError("the name server has no address")
         address = str(config.dns_address)
         machine = ResolvConf(Path("/etc/resolv.conf"), besides=(address,))
         forwarder = Forwarder((lambda: config.upstream) if config.upstream else machine)
         self._common = View(self._zone())
         self._server = DnsServer(self._common, forwarder, address, port)
-        self._people = _People(config.all_pods)
+        self._people = _People([each.all_pods for each in config.families()])
         # The views of pods once there are Networks; and what of the roster they were made from.
         self._views: dict[Audience, View] = {}
         self._seen = -1
@@ -72,7 +74,8 @@ class Dns:
         self._slices: Table
 
     def _zone(self) -> Zone:
-        return Zone(self._config.domain, (self._config.all_pods, self._config.services))
+        families = self._config.families()
+        return Zone(self._config.domain, [network for each in families for network in (each.all_pods, each.services)])
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -200,8 +203,8 @@ class Dns:
         for document in self._services:
             name = document.namespace, document.name
             _fill(view, name, self._records(self._named(name), audience))
-        for pod in self._people:
-            _fill(view, pod.address, told_of_pod(pod, audience, self._config.domain))
+        for address, pod in self._people.places():
+            _fill(view, address, told_of_pod(pod, address, audience, self._config.domain))
 
     def _closed(self, audience: Audience) -> bool:
         """Pods that are on internal networks alone have no way out, not by names either."""
@@ -220,25 +223,28 @@ class Dns:
             self._dirty |= self._people.behind(address)
             pod = self._people.who(address)
             for audience, view in self._views.items():
-                _fill(view, address, told_of_pod(pod, audience, self._config.domain) if pod is not None else Told())
+                told_now = told_of_pod(pod, address, audience, self._config.domain) if pod is not None else Told()
+                _fill(view, address, told_now)
 
 
 class _People:
     """Who is at which address, and which services lead there."""
 
-    def __init__(self, all_pods: IPv4Network) -> None:
+    def __init__(self, all_pods: Sequence[Network]) -> None:
         self._all_pods = all_pods
+        # By each of their addresses.
         self._pods: dict[str, Pod] = {}
         self._leads: dict[Name, frozenset[str]] = {}
         self._behind: dict[str, set[Name]] = {}
         self._moved: set[str] = set()
 
-    def __iter__(self) -> Iterator[Pod]:
-        return iter(self._pods.values())
+    def places(self) -> Iterable[tuple[str, Pod]]:
+        return self._pods.items()
 
     def know(self, everyone: list[Pod]) -> None:
         """These are all pods now."""
         fresh = {pod.address: pod for pod in everyone}
+        fresh |= {pod.second: pod for pod in everyone if pod.second}
         old, self._pods = self._pods, fresh
         self._moved.update(
             address for address in old.keys() | fresh.keys() if _on(old.get(address)) != _on(fresh.get(address))
@@ -252,9 +258,15 @@ class _People:
     def who(self, address: str) -> Pod | None:
         """An address of the pods' that nobody is known to have yet is somebody's."""
         found = self._pods.get(address)
-        if found is None and is_ipv4(address) and parsed(address) in self._all_pods:
+        if found is None and self._is_pods(address):
             return SOMEBODY
         return found
+
+    def _is_pods(self, address: str) -> bool:
+        try:
+            return any(parsed(address) in network for network in self._all_pods)
+        except ValueError:  # a name
+            return False
 
     def behind(self, address: str) -> set[Name]:
         return self._behind.get(address, set())

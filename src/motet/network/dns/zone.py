@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from motet.base.ip import Network, within
 from motet.network.dns import wire
 from motet.network.dns.wire import Record
 from motet.network.proxy.desired import is_ready
@@ -39,7 +40,7 @@ class Answer:
 class Zone:
     """The names below one domain and the addresses of some networks."""
 
-    def __init__(self, domain: str, networks: Iterable[ipaddress.IPv4Network] = ()) -> None:
+    def __init__(self, domain: str, networks: Iterable[Network] = ()) -> None:
         self.domain = domain.lower()
         self._networks = tuple(networks)
         self._owned: dict[Hashable, tuple[Record, ...]] = {}
@@ -116,16 +117,20 @@ class Zone:
         if name == self.domain or name.endswith("." + self.domain):
             return True
         network = _reversed_network(name)
-        return network is not None and any(network.subnet_of(ours) for ours in self._networks)
+        return network is not None and any(within(network, ours) for ours in self._networks)
 
     def _pod(self, name: str) -> Record | None:
-        """`10-42-0-5.NAMESPACE.pod.DOMAIN` says its own address."""
+        """`10-42-0-5.NAMESPACE.pod.DOMAIN` says its own address; of IPv6 `fd00--5`, where no digits stand for a run of zeros."""
         dashed, _, rest = name.partition(".")
         namespace = rest.removesuffix(f".pod.{self.domain}")
         if namespace == rest or "." in namespace:
             return None
         try:
             return Record(name, wire.A, ipaddress.IPv4Address(dashed.replace("-", ".")).packed)
+        except ValueError:
+            pass
+        try:
+            return Record(name, wire.AAAA, ipaddress.IPv6Address(dashed.replace("-", ":")).packed)
         except ValueError:
             return None
 
@@ -134,7 +139,7 @@ class Zone:
         network = _reversed_network(name)
         zone = self.domain
         if network is not None:
-            zone = next((_network_name(ours) for ours in self._networks if network.subnet_of(ours)), zone)
+            zone = next((_network_name(ours) for ours in self._networks if within(network, ours)), zone)
         data = wire.soa(f"ns.dns.{self.domain}", f"hostmaster.{self.domain}", self.serial, _DENIAL_SECONDS)
         return (Record(zone, wire.SOA, data),)
 
@@ -147,10 +152,11 @@ def service_records(
     spec = service.spec
     if spec.type == "ExternalName":
         return
-    if spec.cluster_ip not in ("", "None"):
-        kind, data = wire.address(spec.cluster_ip)
-        yield Record(base, kind, data)
-        yield Record(reverse_name(spec.cluster_ip), wire.PTR, wire.encode_name(base))
+    if spec.addresses:
+        for address in spec.addresses:
+            kind, data = wire.address(address)
+            yield Record(base, kind, data)
+            yield Record(reverse_name(address), wire.PTR, wire.encode_name(base))
         for port in spec.ports or ():
             if port.name:
                 yield Record(f"_{port.name}._{port.protocol.lower()}.{base}", wire.SRV, wire.srv(port.port, base))
@@ -189,22 +195,31 @@ def _ancestors(name: str) -> list[str]:
     return [".".join(parts[index:]) for index in range(1, len(parts) - 1)]
 
 
-def _reversed_network(name: str) -> ipaddress.IPv4Network | None:
-    """The network that a reverse name stands for: of `0.42.10.in-addr.arpa` it is 10.42.0.0/24."""
-    if not name.endswith(".in-addr.arpa"):
-        return None
-    parts = name.removesuffix(".in-addr.arpa").split(".")[::-1]
-    if len(parts) > 4:
-        return None
+_REVERSED = ".in-addr.arpa"
+_REVERSED_SIX = ".ip6.arpa"
+
+
+def _reversed_network(name: str) -> Network | None:
+    """The network that a reverse name stands for: of `0.42.10.in-addr.arpa` it is 10.42.0.0/24 (RFC 1035, RFC 3596)."""
     try:
-        return ipaddress.IPv4Network((".".join([*parts, "0", "0", "0"][:4]), 8 * len(parts)))
+        if name.endswith(_REVERSED):
+            parts = name.removesuffix(_REVERSED).split(".")[::-1]
+            if len(parts) <= 4:
+                return ipaddress.IPv4Network((".".join([*parts, "0", "0", "0"][:4]), 8 * len(parts)))
+        elif name.endswith(_REVERSED_SIX):
+            digits = name.removesuffix(_REVERSED_SIX).split(".")[::-1]
+            if len(digits) <= 32 and all(len(each) == 1 for each in digits):
+                number = int("".join(digits).ljust(32, "0"), 16)
+                return ipaddress.IPv6Network((number, 4 * len(digits)))
     except ValueError:
-        return None
+        pass
+    return None
 
 
-def _network_name(network: ipaddress.IPv4Network) -> str:
-    whole = str(network.network_address).split(".")[: network.prefixlen // 8]
-    return ".".join([*reversed(whole), "in-addr.arpa"])
+def _network_name(network: Network) -> str:
+    whole, end = (8, _REVERSED) if network.version == 4 else (4, _REVERSED_SIX)
+    parts = network.network_address.reverse_pointer.removesuffix(end).split(".")
+    return ".".join(parts[len(parts) - network.prefixlen // whole :]) + end
 
 
 def _decode_name(data: bytes) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
+from motet.base.ip import Address as IP
+from motet.base.ip import Network
 from motet.network.overlay.peers import Peer
 
 # IPv4, UDP, VXLAN and inner Ethernet headers.
@@ -34,23 +36,23 @@ class Device:
 class Address:
     """Of the device itself: what connections from outside the cluster are masqueraded to when a remote pod answers them."""
 
-    address: IPv4Address
+    address: IP
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """To a peer's pods. `source` is what the node's own connections come from: an address of the pod network."""
 
-    to: IPv4Network
-    via: IPv4Address
-    source: IPv4Address
+    to: Network
+    via: IP
+    source: IP
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
     """The hardware address of a peer's end."""
 
-    address: IPv4Address
+    address: IP
     mac: str
 
 
@@ -116,8 +118,9 @@ class Drop:
 Step = Make | Remove | Raise | Relax | Put | Drop
 
 
-def decide(device: Device, gateway: IPv4Address, peers: Sequence[Peer], kernel: Kernel) -> list[Step]:
-    """The steps that give `peers` their way. Without peers there is no device; a second call has nothing to do."""
+def decide(device: Device, gateways: Sequence[IP], peers: Sequence[Peer], kernel: Kernel) -> list[Step]:
+    """The steps that give `peers` their way. `gateways` are the bridge's own addresses, one for each family; a node is a peer
+    once for each family that it has pods of. Without peers there is no device; a second call has nothing to do."""
     if not peers:
         return [Remove(device.name)] if kernel.device is not None else []
     steps: list[Step] = []
@@ -135,7 +138,7 @@ def decide(device: Device, gateway: IPv4Address, peers: Sequence[Peer], kernel: 
         # The kernel forgets routes of a device that is down, whatever it said of them before.
         if not kernel.up:
             held = frozenset(entry for entry in held if not isinstance(entry, Route))
-    wanted = frozenset(_entries(peers, gateway))
+    wanted = frozenset(_entries(peers, gateways))
     steps += [Drop(entry) for entry in _ordered(held - wanted, routes_first=True)]
     steps += [Put(entry) for entry in _ordered(wanted - held, routes_first=False)]
     return steps
@@ -146,9 +149,10 @@ def _identity(device: Device) -> tuple[object, ...]:
     return device.vni, device.port, device.local, device.mac
 
 
-def _entries(peers: Iterable[Peer], gateway: IPv4Address) -> Iterable[Entry]:
-    yield Address(gateway)
+def _entries(peers: Iterable[Peer], gateways: Sequence[IP]) -> Iterable[Entry]:
+    yield from map(Address, gateways)
     for peer in peers:
+        gateway = next(each for each in gateways if each.version == peer.pods.version)
         yield Forward(peer.mac, peer.address)
         yield Neighbour(peer.via, peer.mac)
         yield Route(peer.pods, peer.via, gateway)

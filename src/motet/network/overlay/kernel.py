@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from motet.base.ip import Address as IP
+from motet.base.ip import Network, parse_address, parse_network
 from motet.network.bridge import NetworkError
 from motet.network.overlay.decide import (
     Address,
@@ -28,9 +30,11 @@ from motet.network.overlay.decide import (
     Step,
 )
 
-_INET, _BRIDGE = 2, 7
+_INET, _INET6, _BRIDGE = 2, 10, 7
 _MAIN_TABLE = 254
 _ONLINK = 4
+# linux/if_addr.h
+_NO_DAD = 0x02
 _STATIC = 4
 _NO_SUCH = (2, 3, 19, 99)  # ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL
 _USUAL_MTU, _LARGEST_MTU = 1500, 9000
@@ -51,9 +55,9 @@ def observe(name: str) -> Kernel:
                 lenient=is_lenient(name),
                 entries=frozenset(
                     (
-                        *_addresses(netlink, index),
-                        *_routes(netlink, index),
-                        *_neighbours(netlink, index),
+                        *(entry for family in (_INET, _INET6) for entry in _addresses(netlink, index, family)),
+                        *(entry for family in (_INET, _INET6) for entry in _routes(netlink, index, family)),
+                        *(entry for family in (_INET, _INET6) for entry in _neighbours(netlink, index, family)),
                         *_forwards(netlink, index),
                     )
                 ),
@@ -152,25 +156,31 @@ def _setting(name: str, key: str) -> Path:
 def _entry(netlink: IPRoute, index: int, entry: Entry, *, put: bool) -> None:
     match entry:
         case Address(address):
-            netlink.addr("replace" if put else "del", index=index, address=str(address), prefixlen=32)
+            told = {"flags": _NO_DAD} if put and address.version == 6 else {}
+            verb = "replace" if put else "del"
+            netlink.addr(
+                verb,
+                index=index,
+                address=str(address),
+                prefixlen=address.max_prefixlen,
+                family=_family(address),
+                **told,
+            )
         case Route(to, via, source):
+            way: dict[str, Any] = {"family": _family(to), "dst": str(to), "gateway": str(via), "oif": index}
             if put:
-                netlink.route(
-                    "replace",
-                    dst=str(to),
-                    gateway=str(via),
-                    oif=index,
-                    prefsrc=str(source),
-                    flags=_ONLINK,
-                    proto=_STATIC,
-                )
+                netlink.route("replace", prefsrc=str(source), flags=_ONLINK, proto=_STATIC, **way)
             else:
-                netlink.route("del", dst=str(to), gateway=str(via), oif=index)
+                netlink.route("del", **way)
         case Neighbour(address, mac):
             verb = "replace" if put else "del"
-            netlink.neigh(verb, dst=str(address), lladdr=mac, ifindex=index, state="permanent")
+            netlink.neigh(verb, family=_family(address), dst=str(address), lladdr=mac, ifindex=index, state="permanent")
         case Forward(mac, node):
             netlink.fdb("append" if put else "del", ifindex=index, lladdr=mac, dst=str(node))
+
+
+def _family(some: IP | Network) -> int:
+    return _INET if some.version == 4 else _INET6
 
 
 def _index(netlink: IPRoute, name: str) -> int:
@@ -198,30 +208,32 @@ def _device(name: str, link: Any) -> Device | None:
     )
 
 
-def _addresses(netlink: IPRoute, index: int) -> Iterator[Entry]:
-    for item in netlink.get_addr(family=_INET, index=index):
-        if item["index"] == index and item["prefixlen"] == 32:
-            yield Address(IPv4Address(dict(item["attrs"])["IFA_LOCAL"]))
+def _addresses(netlink: IPRoute, index: int, family: int) -> Iterator[Entry]:
+    for item in netlink.get_addr(family=family, index=index):
+        found = dict(item["attrs"])
+        address = parse_address(found.get("IFA_LOCAL") or found["IFA_ADDRESS"])
+        if item["index"] == index and item["prefixlen"] == address.max_prefixlen:
+            yield Address(address)
 
 
-def _routes(netlink: IPRoute, index: int) -> Iterator[Entry]:
-    for item in netlink.get_routes(family=_INET, table=_MAIN_TABLE, oif=index):
+def _routes(netlink: IPRoute, index: int, family: int) -> Iterator[Entry]:
+    for item in netlink.get_routes(family=family, table=_MAIN_TABLE, oif=index):
         found = dict(item["attrs"])
         if found.get("RTA_OIF") != index or "RTA_DST" not in found or "RTA_GATEWAY" not in found:
             continue
         yield Route(
-            IPv4Network(f"{found['RTA_DST']}/{item['dst_len']}"),
-            IPv4Address(found["RTA_GATEWAY"]),
-            IPv4Address(found.get("RTA_PREFSRC", "0.0.0.0")),
+            parse_network(f"{found['RTA_DST']}/{item['dst_len']}"),
+            parse_address(found["RTA_GATEWAY"]),
+            parse_address(found.get("RTA_PREFSRC", "0.0.0.0" if family == _INET else "::")),
         )
 
 
-def _neighbours(netlink: IPRoute, index: int) -> Iterator[Entry]:
-    for item in netlink.get_neighbours(family=_INET, ifindex=index):
+def _neighbours(netlink: IPRoute, index: int, family: int) -> Iterator[Entry]:
+    for item in netlink.get_neighbours(family=family, ifindex=index):
         found = dict(item["attrs"])
         # Only what somebody put there for good; the kernel's own guesses go by themselves.
         if item["ifindex"] == index and item["state"] & 0x80 and "NDA_LLADDR" in found:
-            yield Neighbour(IPv4Address(found["NDA_DST"]), found["NDA_LLADDR"])
+            yield Neighbour(parse_address(found["NDA_DST"]), found["NDA_LLADDR"])
 
 
 def _forwards(netlink: IPRoute, index: int) -> Iterator[Entry]:

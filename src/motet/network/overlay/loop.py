@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 from motet.client.interface import Client
 from motet.kinds import node
@@ -63,12 +64,8 @@ class Overlay:
 
     async def _step(self, nodes: Table) -> None:
         config = self._config
-        found, complaints = peers.of_nodes(
-            ((document.name, document.view(peers.NodeView)) for document in nodes),
-            config.node_name,
-            config.pods,
-            config.all_pods,
-        )
+        views = [(document.name, document.view(peers.NodeView)) for document in nodes]
+        found, complaints = peers.of_families(views, config)
         if complaints != self._told:
             self._told = complaints
             for complaint in complaints:
@@ -86,12 +83,14 @@ def synchronize(config: NetworkConfig, found: tuple[peers.Peer, ...]) -> int:
     """Make the kernel hold the way to `found`; returns the number of steps it took. Blocking. Raises NetworkError."""
     if config.address is None:
         raise NetworkError("the node has no address for other nodes to reach it by")
-    local, mtu = config.address, kernel.mtu_below(config.address) - OVERHEAD
+    local: IPv4Address = config.address
+    mtu = kernel.mtu_below(config.address) - OVERHEAD
     if config.encrypted:
         # From bridge to bridge, which is a way through WireGuard.
-        local, mtu = config.gateway, mtu - wireguard.OVERHEAD
-        found = tuple(replace(peer, address=peer.pods[1]) for peer in found)
+        local, mtu = IPv4Address(config.gateway), mtu - wireguard.OVERHEAD
+        ends = {peer.name: IPv4Address(peer.pods[1]) for peer in found if peer.pods.version == 4}
+        found = tuple(replace(peer, address=ends[peer.name]) for peer in found)
     device = Device(config.overlay, config.vni, config.vxlan_port, local, peers.mac_of(config.pods), mtu)
-    steps = decide(device, config.gateway, found, kernel.observe(config.overlay))
+    steps = decide(device, [each.gateway for each in config.families()], found, kernel.observe(config.overlay))
     kernel.apply(config.overlay, steps)
     return len(steps)

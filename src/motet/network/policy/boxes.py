@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address
+
+from motet.base.ip import Network
 
 LAST_PORT = 65535
 ANY_PROTOCOL = (0, 255)
@@ -30,15 +32,15 @@ class Box:
             and self.ports[0] <= port <= self.ports[1]
         )
 
-    @property
-    def text(self) -> str:
-        """`10.0.0.0-10.0.0.255 . 6 . 80`, an nftables element without its key's first part."""
-        first, last = (str(IPv4Address(number)) for number in self.addresses)
+    def text(self, version: int = 4) -> str:
+        """`10.0.0.0-10.0.0.255 . 6 . 80`, an nftables element without its key's first part, for one version of IP."""
+        kind = IPv4Address if version == 4 else IPv6Address
+        first, last = (str(kind(number)) for number in self.addresses)
         return f"{_range(first, last)} . {_range(*map(str, self.protocols))} . {_range(*map(str, self.ports))}"
 
 
-def spans(network: IPv4Network, excepted: Iterable[IPv4Network]) -> list[tuple[int, int]]:
-    """The addresses of a network without those of others, as ranges in order."""
+def spans(network: Network, excepted: Iterable[Network]) -> list[tuple[int, int]]:
+    """The addresses of a network without those of others of its family, as ranges in order."""
     low, high = int(network.network_address), int(network.broadcast_address)
     found = []
     for hole in sorted(excepted, key=lambda each: (int(each.network_address), -each.num_addresses)):

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Protocol
 
 from motet.base.selectors import EVERYTHING, Selector
 from motet.network.policy.boxes import ANY_PROTOCOL, LAST_PORT, Box, disjoint, spans
 from motet.network.policy.views import PROTOCOLS, EgressView, IngressView, PeerView, Pod, Policy, PortView, selector_of
 
-EVERYWHERE = (0, 2**32 - 1)
+# All addresses, by version of IP.
+EVERYWHERE = {4: (0, 2**32 - 1), 6: (0, 2**128 - 1)}
 # (protocols, ports), as in a Box.
 Ports = tuple[tuple[int, int], tuple[int, int]]
 ALL_PORTS: Ports = (ANY_PROTOCOL, (0, LAST_PORT))
@@ -37,7 +38,7 @@ class Allowed:
         """What the kernel decides from it; 0 is the port of protocols that have none."""
         if address in self.peers or (address, protocol, port) in self.exact:
             return True
-        number = int(IPv4Address(address))
+        number = _number(address)
         return any(box.holds(number, protocol, port) for box in self.boxes)
 
 
@@ -50,9 +51,14 @@ class Compiled:
 
 
 def compile_policies(
-    policies: Iterable[Policy], pods: Iterable[Pod], namespaces: Mapping[str, Mapping[str, str]]
+    policies: Iterable[Policy],
+    pods: Iterable[Pod],
+    namespaces: Mapping[str, Mapping[str, str]],
+    version: int = 4,
 ) -> Compiled:
-    """What this node has to enforce. `namespaces` are labels by name; one not in it has no labels but its name's.
+    """What this node has to enforce for one version of IP, which `pods` have their addresses of.
+
+    `namespaces` are labels by name; one not in it has no labels but its name's.
 
     Raises ValueError for a selector or an address that cannot be read.
     """
@@ -61,7 +67,7 @@ def compile_policies(
         by_namespace.setdefault(policy.namespace, []).append(policy)
     if not by_namespace:
         return Compiled()
-    world = _World(list(pods), namespaces)
+    world = _World(list(pods), namespaces, version)
     ingress: dict[str, Allowed] = {}
     egress: dict[str, Allowed] = {}
     for pod in world.pods:
@@ -82,8 +88,9 @@ def compile_policies(
 class _World:
     """Everything selectors range over, and what they gave, remembered for the length of one compilation."""
 
-    def __init__(self, pods: list[Pod], namespaces: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, pods: list[Pod], namespaces: Mapping[str, Mapping[str, str]], version: int) -> None:
         self.pods = pods
+        self._version = version
         self._namespaces = namespaces
         # Pods of one controller carry the same labels: a selector is asked once for all of them.
         self._groups: dict[tuple[str, frozenset[tuple[str, str]]], list[Pod]] = {}
@@ -133,10 +140,10 @@ class _World:
         limited: bool,
     ) -> None:
         if not peers:
-            parts.add_range(EVERYWHERE, ports_of(None) if limited else [ALL_PORTS])
+            parts.add_range(EVERYWHERE[self._version], ports_of(None) if limited else [ALL_PORTS])
         for peer in peers or ():
             if peer.ip_block is not None:
-                for span in _block(peer.ip_block.cidr, peer.ip_block.excepted or ()):
+                for span in _block(peer.ip_block.cidr, peer.ip_block.excepted or (), self._version):
                     parts.add_range(span, ports_of(None) if limited else [ALL_PORTS])
                 continue
             for pod in self._peers(namespace, peer):
@@ -147,9 +154,9 @@ class _World:
         for peer in peers:
             if peer.ip_block is None:
                 continue
-            found = _block(peer.ip_block.cidr, peer.ip_block.excepted or ())
+            found = _block(peer.ip_block.cidr, peer.ip_block.excepted or (), self._version)
             for pod in self.pods:
-                if any(low <= int(IPv4Address(pod.address)) <= high for low, high in found):
+                if any(low <= _number(pod.address) <= high for low, high in found):
                     parts.add_pod(pod.address, ports_of(pod))
 
     def _peers(self, namespace: str, peer: PeerView) -> list[Pod]:
@@ -188,7 +195,7 @@ class _Parts:
     boxes: set[Box] = field(default_factory=set)
 
     def add_pod(self, address: str, ports: Iterable[Ports]) -> None:
-        number = int(IPv4Address(address))
+        number = _number(address)
         for protocols, (low, high) in ports:
             if (protocols, (low, high)) == ALL_PORTS:
                 self.peers.add(address)
@@ -221,9 +228,19 @@ def _ports(port: PortView, named: frozenset[tuple[str, str, int]]) -> Iterator[P
                 yield (number, number), (held, held)
 
 
-def _block(cidr: str, excepted: Sequence[str]) -> list[tuple[int, int]]:
-    """Nothing for a network of another IP version than pods have. Raises ValueError."""
-    if ":" in cidr:
+def _block(cidr: str, excepted: Sequence[str], version: int) -> list[tuple[int, int]]:
+    """Nothing for a network of another IP version than is asked for. Raises ValueError."""
+    if _version(cidr) != version:
         return []
-    holes = [IPv4Network(each, strict=False) for each in excepted if ":" not in each]
-    return spans(IPv4Network(cidr, strict=False), holes)
+    kind = IPv4Network if version == 4 else IPv6Network
+    holes = [kind(each, strict=False) for each in excepted if _version(each) == version]
+    return spans(kind(cidr, strict=False), holes)
+
+
+def _version(text: str) -> int:
+    return 6 if ":" in text else 4
+
+
+def _number(address: str) -> int:
+    """Raises ValueError."""
+    return int(IPv6Address(address) if ":" in address else IPv4Address(address))

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from motet.client.interface import Client
 from motet.kinds import namespace, networkpolicy
@@ -39,7 +39,8 @@ NAME_SERVER_NAMESPACE = "kube-system"
 NAME_SERVER_LABELS = {"k8s-app": "kube-dns"}
 _NAME_SERVER_PORTS = frozenset({("dns", "UDP", 53), ("dns-tcp", "TCP", 53)})
 
-Answer = tuple[Compiled, Separated]
+# For each family of addresses that the node has, IPv4 first.
+Answers = tuple[tuple[Compiled, Separated], ...]
 
 
 class Policies:
@@ -50,7 +51,8 @@ class Policies:
         self._config = config
         self._nft = nft
         self._roster = roster
-        self._ruleset: Ruleset | None = None
+        # One for each family; none until they are in the kernel.
+        self._rulesets: tuple[Ruleset, ...] = ()
         self._guard: Guard | None = None
         self._told = False
         self._wake = asyncio.Event()
@@ -109,34 +111,45 @@ class Policies:
             return
         found = [policy for document in policies if (policy := _policy(document)) is not None]
         networks = roster.networks
-        ground = Ground(config.all_pods, config.services, roster.gateways)
         labels = {document.name: _labels(document) for document in namespaces}
         known = [*everyone, name_server(config)]
         ports = guard.ports_of(roster.own())
         await asyncio.to_thread(self._keep_honest, ports)
-        await asyncio.to_thread(
-            self._enforce,
-            lambda: (compile_policies(found, known, labels), separate(everyone, networks, ground)),
-        )
+
+        def answers() -> Answers:
+            return tuple(
+                (
+                    compile_policies(found, _met(known, each.version), labels, each.version),
+                    separate(
+                        _met(everyone, each.version),
+                        networks,
+                        Ground(each.all_pods, each.services, roster.gateways(each.version)),
+                    ),
+                )
+                for each in config.families()
+            )
+
+        await asyncio.to_thread(self._enforce, answers)
         roster.enforce(revision)
 
-    def _enforce(self, compiled: Callable[[], Answer]) -> None:
-        answer = compiled()
-        if self._ruleset is not None and self._due() and not self._intact():
-            _log.warning("table ip %s was damaged; writing it again", ruleset.table(self._config))
-            self._ruleset = None
-        if self._ruleset is not None:
+    def _enforce(self, compiled: Callable[[], Answers]) -> None:
+        answers = compiled()
+        if self._rulesets and self._due() and not self._intact():
+            _log.warning("tables %s were damaged; writing them again", ruleset.table(self._config))
+            self._rulesets = ()
+        if self._rulesets:
             try:
-                if commands := self._ruleset.change(*answer):
+                if commands := _changes(self._rulesets, answers):
                     self._nft.run(commands)
                 return
             except NftError as error:
                 _log.error("%s; rewriting all policies", error)
-        fresh, self._ruleset = Ruleset(self._config), None
-        self._nft.run(ruleset.base(self._config) + fresh.change(*answer))
-        self._ruleset = fresh
+        fresh, self._rulesets = tuple(Ruleset(each) for each in self._config.families()), ()
+        # One transaction for both families: where one of them is closed, so is the other.
+        self._nft.run("".join(ruleset.base(each.config) for each in fresh) + _changes(fresh, answers))
+        self._rulesets = fresh
 
-    def _keep_honest(self, ports: dict[str, str]) -> None:
+    def _keep_honest(self, ports: dict[str, guard.Addresses]) -> None:
         """Rules tell pods apart by their addresses: no pod sends under another's. Without it all else still holds."""
         try:
             if self._guard is not None:
@@ -159,7 +172,7 @@ class Policies:
         self._nft.run(ruleset.remove(self._config))
         with contextlib.suppress(NftError):
             self._nft.run(guard.remove(self._config))
-        self._ruleset = self._guard = None
+        self._rulesets, self._guard = (), None
 
     def _due(self) -> bool:
         """Whether it is time to look at the table again."""
@@ -172,9 +185,23 @@ class Policies:
     def _intact(self) -> bool:
         """Whether the chains still are as they were made: somebody may have flushed them."""
         try:
-            return "@ingress" in self._nft.run(f"list chain ip {ruleset.table(self._config)} between")
+            return all(
+                "@ingress" in self._nft.run(f"list chain {each.family} {ruleset.table(each)} between")
+                for each in self._config.families()
+            )
         except NftError:
             return False
+
+
+def _changes(rulesets: Iterable[Ruleset], answers: Answers) -> str:
+    return "\n".join(
+        commands for each, answer in zip(rulesets, answers, strict=True) if (commands := each.change(*answer))
+    )
+
+
+def _met(pods: Iterable[Pod], version: int) -> list[Pod]:
+    """Those that are met by this version of IP."""
+    return [met for pod in pods if (met := pod.by(version)) is not None]
 
 
 def name_server(config: NetworkConfig) -> Pod:

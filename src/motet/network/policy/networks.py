@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
+from motet.base.ip import Network
 from motet.kinds.attachments import NetworkKey
 from motet.kinds.network import NetworkSpec
 from motet.network.policy.boxes import Box, disjoint, spans
 from motet.network.policy.compile import Allowed
 from motet.network.policy.views import Pod
 
-_WHOLE = IPv4Network("0.0.0.0/0")
+_WHOLE: Mapping[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class Separated:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The addresses of a cluster: all pods', all services', and where other nodes' own connections come from."""
+    """The addresses of a cluster in one family: all pods', all services', and where other nodes' own connections come from."""
 
-    pods: IPv4Network
-    services: IPv4Network
+    pods: Network
+    services: Network
     gateways: frozenset[str] = frozenset()
 
 
@@ -56,7 +57,7 @@ def separate(pods: Iterable[Pod], networks: Mapping[NetworkKey, NetworkSpec], gr
         members.setdefault(on, set()).update(pod.address for pod in together)
         if here := [pod.address for pod in together if pod.local]:
             local.setdefault(on, set()).update(here)
-    outside = _boxes(spans(_WHOLE, [ground.pods]))
+    outside = _boxes(spans(_WHOLE[ground.pods.version], [ground.pods]))
     # Nobody is behind a service address that is still one when it comes here, and asking it is refused.
     nobody = _boxes(spans(ground.services, ()))
     ingress: dict[str, Allowed] = {}

@@ -33,59 +33,78 @@ def table(config: NetworkConfig) -> str:
 
 
 def base(config: NetworkConfig) -> str:
-    """The tables from nothing: replaces whatever an earlier process left, in the same transaction as what follows it.
+    """The table of one family from nothing: replaces what an earlier process left, in the same transaction as what follows it.
 
     What the node sends to its own pods passes no forwarding, so probes always get through; what pods send to their own node
     is let through as upstream has it, but for questions to the name server, which stands for what is a pod there.
     """
+    ip, address = config.family, f"ipv{config.version}_addr"
     sets = "".join(
         f"""
-  map {way} {{ type ipv4_addr : mark; }}
-  map network_{way} {{ type ipv4_addr : mark; }}
-  set {way}_peers {{ type mark . ipv4_addr; }}
-  set {way}_exact {{ type mark . ipv4_addr . inet_proto . inet_service; }}
-  set {way}_boxes {{ type mark . ipv4_addr . inet_proto . inet_service; flags interval; }}
+  map {way} {{ type {address} : mark; }}
+  map network_{way} {{ type {address} : mark; }}
+  set {way}_peers {{ type mark . {address}; }}
+  set {way}_exact {{ type mark . {address} . inet_proto . inet_service; }}
+  set {way}_boxes {{ type mark . {address} . inet_proto . inet_service; flags interval; }}
   chain {way}_rules {{
-    meta mark . ip {other} @{way}_peers return
-    meta mark . ip {other} . meta l4proto . th dport @{way}_exact return
-    meta mark . ip {other} . meta l4proto . th dport @{way}_boxes return
+    meta mark . {ip} {other} @{way}_peers return
+    meta mark . {ip} {other} . meta l4proto . th dport @{way}_exact return
+    meta mark . {ip} {other} . meta l4proto . th dport @{way}_boxes return
     drop
   }}"""
         for way, other in (("ingress", "saddr"), ("egress", "daddr"))
     )
-    name = table(config)
+    name, neighbours = table(config), _neighbours(config) if config.version == 6 else ""
     return f"""\
-add table ip {name}
-delete table ip {name}
-table ip {name} {{
-  set itself {{ type ipv4_addr . ipv4_addr; }}
-  set members {{ type ipv4_addr; }}
-  set confined {{ type ipv4_addr; }}{secrecy.chains(config)}{sets}
+add table {ip} {name}
+delete table {ip} {name}
+table {ip} {name} {{
+  set itself {{ type {address} . {address}; }}
+  set members {{ type {address}; }}
+  set confined {{ type {address}; }}{secrecy.chains(config)}{sets}
   chain between {{
-    type filter hook forward priority -5; policy accept;
+    type filter hook forward priority -5; policy accept;{neighbours}
     ct state established,related accept
-    ip saddr . ip daddr @itself accept
+    {ip} saddr . {ip} daddr @itself accept
     jump networks
-    meta mark set ip saddr map @egress jump egress_rules
-    meta mark set ip daddr map @ingress jump ingress_rules
+    meta mark set {ip} saddr map @egress jump egress_rules
+    meta mark set {ip} daddr map @ingress jump ingress_rules
   }}
   chain networks {{
-    {_published(config)} ip saddr != @confined return
-    iifname != {{ {_from_pods(config)} }} ip saddr != {config.all_pods} ip daddr @members drop
-    meta mark set ip saddr map @network_egress jump egress_rules
-    meta mark set ip daddr map @network_ingress jump ingress_rules
+    {_published(config)} {ip} saddr != @confined return
+    iifname != {{ {_from_pods(config)} }} {ip} saddr != {config.all_pods} {ip} daddr @members drop
+    meta mark set {ip} saddr map @network_egress jump egress_rules
+    meta mark set {ip} daddr map @network_ingress jump ingress_rules
   }}
+{_names(config)}  chain leaving {{
+    type nat hook postrouting priority 99; policy accept;
+    {_published(config)} {ip} saddr {config.all_pods} {ip} daddr != {config.pods} {ip} daddr @members masquerade
+  }}
+}}
+{_no_way_round(config) if config.version == 4 and config.six is None else ""}"""
+
+
+def _names(config: NetworkConfig) -> str:
+    if config.dns_address is None:
+        return ""
+    return f"""\
   chain names {{
     type filter hook input priority -5; policy accept;
     ct state established,related accept
-    ip daddr {config.dns_address} meta mark set ip saddr map @egress jump egress_rules
+    {config.family} daddr {config.dns_address} meta mark set {config.family} saddr map @egress jump egress_rules
   }}
-  chain leaving {{
-    type nat hook postrouting priority 99; policy accept;
-    {_published(config)} ip saddr {config.all_pods} ip daddr != {config.pods} ip daddr @members masquerade
-  }}
-}}
-{_no_way_round(config)}"""
+"""
+
+
+def _neighbours(config: NetworkConfig) -> str:
+    """Pods of one bridge find each other by ICMP, which is let through, if no router has passed it on. They also have addresses
+    that they made themselves: by these, and to groups, nothing passes, since rules know pods by the addresses they were given.
+    """
+    bridge = config.bridge
+    return f"""
+    iifname "{bridge}" oifname "{bridge}" ip6 hoplimit 255 icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
+    iifname "{bridge}" ip6 saddr != {config.all_pods} drop
+    iifname "{bridge}" ip6 daddr {{ fe80::/10, ff00::/8 }} drop"""
 
 
 def _published(config: NetworkConfig) -> str:
@@ -93,7 +112,7 @@ def _published(config: NetworkConfig) -> str:
 
     Such are let through whatever Networks say; to a pod of another node they go as the node's, which every node lets in.
     """
-    return f"ct status dnat ct original ip daddr != {config.services}"
+    return f"ct status dnat ct original {config.family} daddr != {config.services}"
 
 
 def _from_pods(config: NetworkConfig) -> str:
@@ -149,7 +168,7 @@ class Ruleset:
                 **{(f"network_{way}", address): allowed for address, allowed in getattr(separated, way).items()},
             }
             self._classes[way] = _numbered(answers, self._classes.get(way, {}))
-            wanted |= _elements(way, answers, self._classes[way])
+            wanted |= _elements(way, answers, self._classes[way], self.config.version)
             wanted["itself"].update({f"{address} . {address}": "" for _, address in answers})
         commands = [*self._differences("delete", self._held, wanted), *self._differences("add", wanted, self._held)]
         self._held = wanted
@@ -165,7 +184,7 @@ class Ruleset:
             lines = [f"{key} : {items[key]}" if name in _MAPS and verb == "add" else key for key in sorted(changed)]
             for start in range(0, len(lines), _CHUNK):
                 listed = ", ".join(lines[start : start + _CHUNK])
-                yield f"{verb} element ip {table(self.config)} {name} {{ {listed} }}"
+                yield f"{verb} element {self.config.family} {table(self.config)} {name} {{ {listed} }}"
 
 
 def _numbered(answers: Mapping[Subject, Allowed], before: Mapping[Subject, int]) -> dict[Subject, int]:
@@ -186,7 +205,7 @@ def _numbered(answers: Mapping[Subject, Allowed], before: Mapping[Subject, int])
     return {subject: numbers[allowed] for subject, allowed in answers.items()}
 
 
-def _elements(way: str, answers: Mapping[Subject, Allowed], classes: Mapping[Subject, int]) -> Elements:
+def _elements(way: str, answers: Mapping[Subject, Allowed], classes: Mapping[Subject, int], version: int) -> Elements:
     by_number = {classes[subject]: allowed for subject, allowed in answers.items()}
     of: dict[str, dict[str, str]] = {way: {}, f"network_{way}": {}}
     for (name, address), number in classes.items():
@@ -199,7 +218,9 @@ def _elements(way: str, answers: Mapping[Subject, Allowed], classes: Mapping[Sub
             for number, each in by_number.items()
             for address, protocol, port in each.exact
         ),
-        f"{way}_boxes": _set(f"{number} . {box.text}" for number, each in by_number.items() for box in each.boxes),
+        f"{way}_boxes": _set(
+            f"{number} . {box.text(version)}" for number, each in by_number.items() for box in each.boxes
+        ),
     }
 
 

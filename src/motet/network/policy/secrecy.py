@@ -13,24 +13,25 @@ from motet.network.config import NetworkConfig
 
 def chains(config: NetworkConfig) -> str:
     """Part of a table, with the set `secret` of all such pods' addresses; only the set where everything is encrypted."""
+    ip, address = config.family, f"ipv{config.version}_addr"
     if config.encrypted or config.wireguard is None:
-        return """
-  set secret { type ipv4_addr; }"""
+        return f"""
+  set secret {{ type {address}; }}"""
     mark, inside = f"meta mark set meta mark | {config.wireguard.mark:#x}", config.all_pods
-    between = f'oifname "{config.overlay}" ip saddr {inside} ip daddr {inside}'
+    between = f'oifname "{config.overlay}" {ip} saddr {inside} {ip} daddr {inside}'
     return f"""
-  set secret {{ type ipv4_addr; }}
+  set secret {{ type {address}; }}
   chain to_be_secret {{
     type filter hook prerouting priority -95; policy accept;
-    ip saddr {inside} ip daddr {inside} ip daddr != {config.pods} ip saddr @secret {mark}
-    ip saddr {inside} ip daddr {inside} ip daddr != {config.pods} ip daddr @secret {mark}
+    {ip} saddr {inside} {ip} daddr {inside} {ip} daddr != {config.pods} {ip} saddr @secret {mark}
+    {ip} saddr {inside} {ip} daddr {inside} {ip} daddr != {config.pods} {ip} daddr @secret {mark}
   }}
   chain said_secretly {{
     type route hook output priority -95; policy accept;
-    ip daddr != {config.pods} ip daddr @secret {mark}
+    {ip} daddr != {config.pods} {ip} daddr @secret {mark}
   }}
   chain not_in_clear {{
     type filter hook postrouting priority 120; policy accept;
-    {between} ip saddr @secret drop
-    {between} ip daddr @secret drop
+    {between} {ip} saddr @secret drop
+    {between} {ip} daddr @secret drop
   }}"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -80,9 +80,14 @@ class _PodSpec(_Struct, frozen=True):
     init_containers: tuple[_Container, ...] | None = None
 
 
+class _PodIp(_Struct, frozen=True):
+    ip: str = ""
+
+
 class _PodStatus(_Struct, frozen=True):
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
+    pod_ips: tuple[_PodIp, ...] | None = msgspec.field(default=None, name="podIPs")
 
 
 class PodView(_Struct, frozen=True):
@@ -110,7 +115,10 @@ class PodView(_Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod, or what stands for one: whoever has the address is meant by selectors of these labels."""
+    """One pod, or what stands for one: whoever has the address is meant by selectors of these labels.
+
+    `address` is of IPv4, `second` of IPv6; empty for none.
+    """
 
     address: str
     namespace: str
@@ -121,6 +129,13 @@ class Pod:
     networks: Attachments = field(default_factory=lambda: NOWHERE)
     # The bridge's port it is connected to, of pods of this node; empty when that is not known.
     port: str = ""
+    second: str = ""
+
+    def by(self, version: int) -> Pod | None:
+        """The pod as it is met by one version of IP: with its address of that as `address`. None if it has none."""
+        if version == 4:
+            return self if self.address else None
+        return replace(self, address=self.second) if self.second else None
 
 
 def pod_of(document: Document, here: str) -> Pod | None:
@@ -128,18 +143,22 @@ def pod_of(document: Document, here: str) -> Pod | None:
     view = document.view(PodView)
     if not view.talks:
         return None
-    return _pod(document, view, view.status.pod_ip, local=view.spec.node_name == here)
+    status = view.status
+    found = [each.ip for each in status.pod_ips or ()] or [status.pod_ip]
+    first, second = (next((each for each in found if (":" in each) == six), "") for six in (False, True))
+    return _pod(document, view, (first, second), local=view.spec.node_name == here)
 
 
-def pod_at(address: str, document: Document, port: str = "") -> Pod:
+def pod_at(address: str, document: Document, port: str = "", second: str = "") -> Pod:
     """A pod of this node that has `address`, whatever the API says of that."""
-    return _pod(document, document.view(PodView), address, local=True, port=port)
+    return _pod(document, document.view(PodView), (address, second), local=True, port=port)
 
 
-def _pod(document: Document, view: PodView, address: str, *, local: bool, port: str = "") -> Pod:
+def _pod(document: Document, view: PodView, addresses: tuple[str, str], *, local: bool, port: str = "") -> Pod:
     meta = document.meta
     networks = attachments.of(meta.annotations, document.namespace)
-    return Pod(address, document.namespace, meta.labels or {}, view.named_ports(), local, networks, port)
+    first, second = addresses
+    return Pod(first, document.namespace, meta.labels or {}, view.named_ports(), local, networks, port, second)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,10 +78,14 @@ def stale(flow: Flow, change: Change, local: set[str]) -> bool:
 
 
 class Forgetter:
-    """Drops stale flows, a little after the rules that made them stale. `now` gives what a frontend leads to, if it exists."""
+    """Drops stale flows of one version of IP, a little after the rules that made them stale.
 
-    def __init__(self, now: Callable[[Frontend], Backends | None]) -> None:
+    `now` gives what a frontend leads to, if it exists.
+    """
+
+    def __init__(self, now: Callable[[Frontend], Backends | None], version: int = 4) -> None:
         self._now = now
+        self._family = socket.AF_INET if version == 4 else socket.AF_INET6
         # Frontends to look at, and the marks of their connections.
         self._due: dict[Frontend, int] = {}
         self._wake = asyncio.Event()
@@ -98,7 +102,7 @@ class Forgetter:
                 await self._wake.wait()
                 self._wake.clear()
                 due, self._due = self._due, {}
-                found = await asyncio.to_thread(_forget, [self._change(*each) for each in due.items()])
+                found = await asyncio.to_thread(_forget, [self._change(*each) for each in due.items()], self._family)
                 if late := [change for change in found if change.frontend.protocol == "udp"]:
                     group.create_task(self._again(late))
 
@@ -113,16 +117,16 @@ class Forgetter:
         return Change(frontend, mark, frozenset(backends.endpoints if backends else ()))
 
 
-def _forget(due: Iterable[Change]) -> list[Change]:
+def _forget(due: Iterable[Change], family: int) -> list[Change]:
     """Drop what is stale; returns the changes that had made anything so."""
     found = []
     try:
-        local = _local_addresses()
-        with NFCTSocket() as conntrack:
+        local = _local_addresses(family)
+        with NFCTSocket(nfgen_family=family) as conntrack:
             for change in due:
-                gone = [flow for flow in _flows(conntrack, change) if stale(flow, change, local)]
+                gone = [flow for flow in _flows(conntrack, change, family) if stale(flow, change, local)]
                 for flow in gone:
-                    _delete(conntrack, flow)
+                    _delete(conntrack, flow, family)
                 if gone:
                     found.append(change)
     except (NetlinkError, OSError) as error:
@@ -130,27 +134,31 @@ def _forget(due: Iterable[Change]) -> list[Change]:
     return found
 
 
-def _flows(conntrack: NFCTSocket, change: Change) -> Iterator[Flow]:
+def _flows(conntrack: NFCTSocket, change: Change, family: int) -> Iterator[Flow]:
     """Of one frontend, and of TCP only those that were never answered (which kernels before 5.15 do not sort out)."""
     frontend = change.frontend
     if frontend.protocol == "tcp":
         entries = list(conntrack.dump(mark=change.mark, status=0, status_mask=IPS_SEEN_REPLY))
     else:
         # A flow may be older than its frontend, and then has another mark or none.
-        address, port = frontend.address or None, frontend.port
-        sent = NFCTAttrTuple(proto=socket.IPPROTO_UDP, daddr=address, dport=port)
-        answered = NFCTAttrTuple(proto=socket.IPPROTO_UDP, saddr=address, sport=port)
+        # Kernels have the comparison of IPv6 addresses the wrong way round; `stale` compares them anyway.
+        address = frontend.address or None if family == socket.AF_INET else None
+        port = frontend.port
+        sent = NFCTAttrTuple(family, proto=socket.IPPROTO_UDP, daddr=address, dport=port)
+        answered = NFCTAttrTuple(family, proto=socket.IPPROTO_UDP, saddr=address, sport=port)
         entries = [entry for way in (sent, answered) for entry in conntrack.dump(tuple_orig=way)]
-    return (flow for entry in entries if (flow := _flow(entry)) is not None)
+    return (flow for entry in entries if (flow := _flow(entry, family)) is not None)
 
 
-def _local_addresses() -> set[str]:
+def _local_addresses(family: int) -> set[str]:
     with IPRoute() as route:
-        return {str(dict(item["attrs"]).get("IFA_LOCAL")) for item in route.get_addr(family=socket.AF_INET)}
+        held = (dict(item["attrs"]) for item in route.get_addr(family=family))
+        return {str(each.get("IFA_LOCAL") or each.get("IFA_ADDRESS")) for each in held}
 
 
-def _delete(conntrack: NFCTSocket, flow: Flow) -> None:
+def _delete(conntrack: NFCTSocket, flow: Flow, family: int) -> None:
     original = NFCTAttrTuple(
+        family,
         saddr=flow.source[0],
         daddr=flow.destination[0],
         proto=flow.protocol,
@@ -163,8 +171,8 @@ def _delete(conntrack: NFCTSocket, flow: Flow) -> None:
         _log.debug("flow %s: %s", flow, error)
 
 
-def _flow(entry: object) -> Flow | None:
-    original, reply = (_ends(entry, name) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY"))
+def _flow(entry: object, family: int) -> Flow | None:
+    original, reply = (_ends(entry, name, family) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY"))
     if original is None or reply is None:
         return None
     if original[2] == socket.IPPROTO_TCP and entry.get_attr("CTA_STATUS") & IPS_SEEN_REPLY:  # type: ignore[attr-defined]
@@ -172,8 +180,9 @@ def _flow(entry: object) -> Flow | None:
     return Flow(original[0], original[1], reply[0], original[2])
 
 
-def _ends(entry: object, name: str) -> tuple[Address, Address, int] | None:
-    """Source, destination and protocol of one direction of a UDP or TCP flow over IPv4."""
+def _ends(entry: object, name: str, family: int) -> tuple[Address, Address, int] | None:
+    """Source, destination and protocol of one direction of a UDP or TCP flow of this family."""
+    kind = "CTA_IP_V4" if family == socket.AF_INET else "CTA_IP_V6"
     part = entry.get_attr(name)  # type: ignore[attr-defined]
     if part is None:
         return None
@@ -183,10 +192,10 @@ def _ends(entry: object, name: str) -> tuple[Address, Address, int] | None:
     number = protocol.get_attr("CTA_PROTO_NUM")
     if number not in (socket.IPPROTO_UDP, socket.IPPROTO_TCP):
         return None
-    if (source := address.get_attr("CTA_IP_V4_SRC")) is None:
+    if (source := address.get_attr(f"{kind}_SRC")) is None:
         return None
     return (
         (source, protocol.get_attr("CTA_PROTO_SRC_PORT")),
-        (address.get_attr("CTA_IP_V4_DST"), protocol.get_attr("CTA_PROTO_DST_PORT")),
+        (address.get_attr(f"{kind}_DST"), protocol.get_attr("CTA_PROTO_DST_PORT")),
         int(number),
     )

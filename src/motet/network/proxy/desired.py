@@ -9,11 +9,14 @@ none, or one that must not be reachable through a service, goes no further than 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, collapse_addresses
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses
+from typing import TypeVar
 
+from motet.base.ip import IPV4, family_of_text, parse_address
+from motet.base.ip import Address as IP
 from motet.network.proxy.mesh import CLIENT_ADDRESS, HIDDEN
 from motet.network.proxy.views import Condition, Endpoint, PodView, ServicePort, ServiceSpec, ServiceView, SliceView
 
@@ -57,22 +60,26 @@ class Backends:
 Routes = dict[Frontend, Backends]
 
 
-def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str, zone: str = "") -> Routes:
-    """All that one service asks of one node, which is in a zone unless that is empty."""
+def of_service(
+    service: ServiceView, slices: Sequence[SliceView], node_name: str, zone: str = "", family: str = IPV4
+) -> Routes:
+    """All that one service asks of one node in one family of addresses. The node is in a zone unless that is empty."""
     spec = service.spec
-    if spec.type == "ExternalName":
+    if spec.type == "ExternalName" or not spec.serves(family):
         return {}
+    parts = [part for part in slices if part.address_type == family]
+    virtual = next((each for text in spec.addresses if (each := _usable(text, family))), "")
     nobody = Backends((), _stickiness(spec), hides_clients=_hides_clients(service))
     routes: Routes = {}
     for port in spec.ports or ():
         if port.protocol not in _PROTOCOLS or not 0 < port.port < 65536:
             continue
         protocol = port.protocol.lower()
-        found = _Endpoints(slices, port.name, port.protocol, nobody, (node_name, zone))
-        if _is_usable(spec.cluster_ip):
+        found = _Endpoints(parts, port.name, port.protocol, nobody, (node_name, zone), family)
+        if virtual:
             within = found.at(node_name) if spec.internal_traffic_policy == "Local" else found.anywhere()
-            routes[Frontend(spec.cluster_ip, protocol, port.port)] = within
-        for address, number, sources in _entrances(service, port):
+            routes[Frontend(virtual, protocol, port.port)] = within
+        for address, number, sources in _entrances(service, port, family):
             frontend = Frontend(address, protocol, number)
             if spec.external_traffic_policy == "Local":
                 routes[frontend] = replace(found.at(node_name), sources=sources)
@@ -82,25 +89,27 @@ def of_service(service: ServiceView, slices: Sequence[SliceView], node_name: str
     return routes
 
 
-def of_pod(pod: PodView) -> Routes:
-    """The host ports of one pod on this node."""
-    if pod.spec.host_network or not _is_usable(pod.status.pod_ip) or pod.status.phase in ("Succeeded", "Failed"):
+def of_pod(pod: PodView, family: str = IPV4) -> Routes:
+    """The host ports of one pod on this node in one family of addresses."""
+    own = next((each for text in pod.status.addresses if (each := _usable(text, family))), "")
+    if pod.spec.host_network or not own or pod.status.phase in ("Succeeded", "Failed"):
         return {}
     sidecars = (each for each in pod.spec.init_containers or () if each.restart_policy == "Always")
-    # An address that stands for every address is what an empty one does.
     return {
-        Frontend("" if port.host_ip in _EVERYWHERE else port.host_ip, port.protocol.lower(), port.host_port): (
-            Backends(((pod.status.pod_ip, port.container_port),))
-        )
+        Frontend(where, port.protocol.lower(), port.host_port): Backends(((own, port.container_port),))
         for container in (*pod.spec.containers, *sidecars)
         for port in container.ports or ()
         if 0 < port.host_port < 65536
         and port.protocol in _PROTOCOLS
-        and (port.host_ip in _EVERYWHERE or is_ipv4(port.host_ip))
+        and (where := _host_address(port.host_ip, family)) is not None
     }
 
 
-_EVERYWHERE = ("", "0.0.0.0", "::")
+def _host_address(text: str, family: str) -> str | None:
+    """Where a host port is taken, empty for everywhere; None if not in this family. `::` stands for both, as in a socket."""
+    if text in ("", "::") or (text == "0.0.0.0" and family == IPV4):
+        return ""
+    return canonical(text, family) or None
 
 
 def _stickiness(spec: ServiceSpec) -> int:
@@ -125,46 +134,70 @@ def _conditions(service: ServiceView) -> Iterable[Condition]:
     return service.status.conditions or ()
 
 
-def _entrances(service: ServiceView, port: ServicePort) -> Iterator[tuple[str, int, tuple[str, ...] | None]]:
+def _entrances(
+    service: ServiceView, port: ServicePort, family: str
+) -> Iterator[tuple[str, int, tuple[str, ...] | None]]:
     """Addresses and ports from outside, and who may come by them. An empty address is every one of this node.
 
     What a load balancer of ours shows in its status are the nodes' addresses, so the port counts on all of them.
     """
     spec = service.spec
-    yield from ((address, port.port, None) for address in spec.external_ips or () if _is_usable(address))
+    for text in spec.external_ips or ():
+        if address := _usable(text, family):
+            yield address, port.port, None
     if spec.type in _PUBLISHING and 0 < port.node_port < 65536:
         yield "", port.node_port, None
     if spec.type != "LoadBalancer":
         return
-    sources = _sources(spec)
+    sources = _sources(spec, family)
     if _is_ours(service):
         yield "", port.port, sources
     elif spec.load_balancer_class:
         balancer = service.status.load_balancer
         shown = (item for item in (balancer.ingress if balancer else None) or () if item.ip_mode != "Proxy")
-        yield from ((item.ip, port.port, sources) for item in shown if _is_usable(item.ip))
+        for item in shown:
+            if address := _usable(item.ip, family):
+                yield address, port.port, sources
 
 
-def _sources(spec: ServiceSpec) -> tuple[str, ...] | None:
-    """The IPv4 ranges that clients may come from; ranges of which none is of IPv4 let nobody in."""
+def _sources(spec: ServiceSpec, family: str) -> tuple[str, ...] | None:
+    """The ranges that clients of this family may come from; if there are some for the other family only, nobody may."""
     if not spec.load_balancer_source_ranges:
         return None
+    ranges = [text.strip() for text in spec.load_balancer_source_ranges]
+    if family == IPV4:
+        merged = [str(each) for each in collapse_addresses(_networks(ranges, IPv4Network))]
+    else:
+        merged = [str(each) for each in collapse_addresses(_networks(ranges, IPv6Network))]
+    return None if merged in (["0.0.0.0/0"], ["::/0"]) else tuple(merged)
+
+
+_N = TypeVar("_N", IPv4Network, IPv6Network)
+
+
+def _networks(ranges: Iterable[str], kind: Callable[[str, bool], _N]) -> list[_N]:
     found = []
-    for text in spec.load_balancer_source_ranges:
+    for text in ranges:
         try:
-            found.append(IPv4Network(text.strip(), strict=False))
-        except ValueError:  # IPv6
+            found.append(kind(text, False))
+        except ValueError:  # of the other family
             continue
-    merged = tuple(str(each) for each in collapse_addresses(found))
-    return None if merged == ("0.0.0.0/0",) else merged
+    return found
 
 
 class _Endpoints:
     """The endpoints of one named port, put into a copy of `nobody`."""
 
     def __init__(
-        self, slices: Sequence[SliceView], name: str, protocol: str, nobody: Backends, here: tuple[str, str]
+        self,
+        slices: Sequence[SliceView],
+        name: str,
+        protocol: str,
+        nobody: Backends,
+        here: tuple[str, str],
+        family: str,
     ) -> None:
+        self._family = family
         self._here = here
         self._slices, self._name, self._protocol, self._nobody = slices, name, protocol, nobody
         self._all: tuple[Address, ...] | None = None
@@ -182,8 +215,6 @@ class _Endpoints:
         ready: dict[Address, Endpoint] = {}
         leaving: dict[Address, Endpoint] = {}
         for part in self._slices:
-            if part.address_type != "IPv4":
-                continue
             numbers = [
                 p.port
                 for p in part.ports or ()
@@ -194,7 +225,7 @@ class _Endpoints:
                     continue
                 group = ready if is_ready(endpoint) else leaving if _still_serves(endpoint) else None
                 if group is not None:
-                    usable = (address for address in endpoint.addresses[:1] if _is_usable(address))
+                    usable = (each for text in endpoint.addresses[:1] if (each := _usable(text, self._family)))
                     group.update(((address, number), endpoint) for address in usable for number in numbers)
         near = ready if node_name else _near(ready, *self._here)
         return tuple(sorted(near or leaving))
@@ -228,24 +259,30 @@ def _still_serves(endpoint: Endpoint) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def is_ipv4(text: str) -> bool:
-    """A plain dotted address."""
-    try:
-        return str(IPv4Address(text)) == text
-    except AddressValueError:
-        return False
-
-
-@lru_cache(maxsize=65536)
-def parsed(text: str) -> IPv4Address:
+def parsed(text: str) -> IP:
     """The address that a text is. Raises ValueError."""
-    return IPv4Address(text)
+    return parse_address(text)
 
 
 @lru_cache(maxsize=65536)
-def _is_usable(text: str) -> bool:
-    """An address that services may lead to or from: never the node's own loopback, nor its link-local neighbours."""
-    if not is_ipv4(text):
-        return False
-    address = IPv4Address(text)
-    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+def canonical(text: str, family: str) -> str:
+    """An address of this family in its one form (RFC 5952); empty for everything else."""
+    if family_of_text(text) != family:
+        return ""
+    try:
+        address = parse_address(text)
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address) and (address.scope_id is not None or address.ipv4_mapped is not None):
+        return ""
+    return str(address)
+
+
+@lru_cache(maxsize=65536)
+def _usable(text: str, family: str) -> str:
+    """The same of an address that services may lead to or from: never the node's own loopback, nor its link-local neighbours."""
+    if not (found := canonical(text, family)):
+        return ""
+    address = parse_address(found)
+    nowhere = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    return "" if nowhere else found

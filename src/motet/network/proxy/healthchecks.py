@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from motet.base.ip import IPV4
 from motet.network.proxy.desired import is_ready
 from motet.network.proxy.views import ServiceView, SliceView
 from motet.store.document import Key
@@ -37,9 +38,12 @@ def of_service(key: Key, service: ServiceView, slices: Iterable[SliceView], node
     spec = service.spec
     if spec.type != "LoadBalancer" or spec.external_traffic_policy != "Local" or not spec.health_check_node_port:
         return None
+    # Whoever is reached by both families is in two slices.
+    family = (spec.ip_families or (IPV4,))[0]
     ready = {
         endpoint.addresses[0]
         for part in slices
+        if part.address_type == family
         for endpoint in part.endpoints or ()
         if endpoint.addresses and endpoint.node_name == node_name and is_ready(endpoint)
     }
@@ -62,9 +66,12 @@ def answer(check: Check) -> tuple[int, Mapping[str, str], bytes]:
 
 
 class HealthChecks:
-    """Serves the checks that are wanted. `warn(key, message)` tells whose port somebody else has."""
+    """Serves the checks that are wanted, over IPv6 too if `both`. `warn(key, message)` tells whose port somebody else has."""
 
-    def __init__(self, warn: Callable[[Key, str], None], *, retry_seconds: float = _RETRY_SECONDS) -> None:
+    def __init__(
+        self, warn: Callable[[Key, str], None], *, both: bool = False, retry_seconds: float = _RETRY_SECONDS
+    ) -> None:
+        self._address = "::" if both else "0.0.0.0"
         self._retry_seconds = retry_seconds
         self._warn = warn
         self._wanted: dict[Key, Check] = {}
@@ -104,7 +111,7 @@ class HealthChecks:
             await self._open.pop(port).stop()
         self._told &= {(key, port) for port, key in wanted.items()}
         for port in wanted.keys() - self._open.keys():
-            site = web.TCPSite(runner, "0.0.0.0", port, reuse_address=True)
+            site = web.TCPSite(runner, self._address, port, reuse_address=True)
             try:
                 await site.start()
             except OSError as error:

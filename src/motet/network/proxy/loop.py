@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from motet.base.ip import IPV4, IPV6
 from motet.base.selectors import FieldSelector, FieldTerm, from_map
 from motet.client.interface import Client
 from motet.kinds import endpointslice, node, pod, service
@@ -44,7 +45,10 @@ def _say_nothing(about: Document, message: str) -> None:
 
 
 class Proxy:
-    """The service proxy of one node. `warn(document, message)` tells of a service or pod that cannot have what it asks."""
+    """The service proxy of one node, for the family of addresses that `config` is of.
+
+    `warn(document, message)` tells of a service or pod that cannot have what it asks.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class Proxy:
         self._config = config
         self._nft = nft
         self._warn = warn
-        self._checks = HealthChecks(self._tell)
+        self._family = IPV4 if config.version == 4 else IPV6
+        # A node is asked once for both families, and answers in both.
+        self._checks = HealthChecks(self._tell, both=config.six is not None) if config.version == 4 else None
         self._listeners = listeners
         # The slices as this node knows them, once it does.
         self.slices: Table | None = None
         self._ruleset = Ruleset(config)
-        self._forgetter = Forgetter(self._leads)
+        self._forgetter = Forgetter(self._leads, config.version)
         self._generation = -1
         self._text = ""
         self._wanted: dict[Key, Routes] = {}
@@ -102,7 +108,8 @@ class Proxy:
             self._recompute()
             await self._rewrite()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._checks.run())
+                if self._checks is not None:
+                    group.create_task(self._checks.run())
                 group.create_task(self._forgetter.run())
                 await self._work()
         finally:
@@ -189,7 +196,7 @@ class Proxy:
         try:
             self._commit(commands)
             if "add rule" in commands:
-                self._text = self._nft.text(self._config.table)
+                self._text = self._nft.text(self._config.table, self._config.family)
         except NftError as error:
             _log.error("%s; rewriting all rules", error)
             await self._rewrite()
@@ -198,12 +205,12 @@ class Proxy:
 
     async def _rewrite(self) -> None:
         """All rules from nothing, but who is bound to which endpoint. Raises NftError when even that fails."""
-        bound = await asyncio.to_thread(sticky.read, self._nft, self._config.table)
+        bound = await asyncio.to_thread(sticky.read, self._nft, self._config)
         self._ruleset = Ruleset(self._config)
         commands = self._ruleset.change((), self._answers(self._holders))
-        kept = sticky.write(self._config.table, bound, self._ruleset)
+        kept = sticky.write(self._config, bound, self._ruleset)
         self._commit("\n".join((base(self._config), self._ruleset.connect(self._mesh()), commands, *kept)))
-        self._text = self._nft.text(self._config.table)
+        self._text = self._nft.text(self._config.table, self._config.family)
 
     def _commit(self, commands: str) -> None:
         """One transaction, noticing whether anybody else's came between the last one of ours and this."""
@@ -217,16 +224,18 @@ class Proxy:
         generation = self._nft.generation()
         if generation == self._generation:
             return
-        table = self._config.table
+        table, family = self._config.table, self._config.family
         try:
-            text, counts = await asyncio.to_thread(lambda: (self._nft.text(table), self._nft.counts(table)))
+            text, counts = await asyncio.to_thread(
+                lambda: (self._nft.text(table, family), self._nft.counts(table, family))
+            )
         except NftError:
-            _log.warning("table ip %s is gone; writing it again", table)
+            _log.warning("table %s %s is gone; writing it again", family, table)
             await self._rewrite()
             return
         expected = self._ruleset.counts()
         if text != self._text or any(counts.get(name, 0) != count for name, count in expected.items()):
-            _log.warning("somebody has changed table ip %s; writing it again", table)
+            _log.warning("somebody has changed table %s %s; writing it again", family, table)
             await self._rewrite()
             return
         self._generation = generation
@@ -235,16 +244,18 @@ class Proxy:
         found = self._find(key)
         if found is None:
             self._age.pop(key, None)
-            self._checks.want(key, None)
+            if self._checks is not None:
+                self._checks.want(key, None)
             return {}
         self._age[key] = found.meta.creation_timestamp or ""
         try:
             if key.resource == pod.KIND.resource:
-                return desired.of_pod(found.view(PodView))
+                return desired.of_pod(found.view(PodView), self._family)
             view, here = found.view(ServiceView), self._config.node_name
             parts = [part.view(SliceView) for part in slices_of(self._slices, key.namespace, key.name)]
-            self._checks.want(key, healthchecks.of_service(key, view, parts, here))
-            return desired.of_service(view, parts, here, self._zone)
+            if self._checks is not None:
+                self._checks.want(key, healthchecks.of_service(key, view, parts, here))
+            return desired.of_service(view, parts, here, self._zone, self._family)
         except msgspec.ValidationError as error:
             _log.warning("%s is not served: %s", key, error)
             return {}
@@ -329,8 +340,8 @@ class Proxy:
         """Clients must not be sent back to an endpoint that is no more."""
         if not gone:
             return
-        listing = await asyncio.to_thread(self._nft.run, f"list map ip {self._config.table} sticky")
-        commands = sticky.forget(self._config.table, listing, gone)
+        kept = await asyncio.to_thread(sticky.listed, self._nft, self._config)
+        commands = sticky.forget(self._config, kept, gone)
         if commands:
             self._commit(commands)
 

@@ -57,21 +57,21 @@ class Nft:
             at += max(4, (size + 3) & ~3)
         raise NftError("nftables: the kernel does not tell its generation")
 
-    def text(self, table: str) -> str:
+    def text(self, table: str, family: str = "ip") -> str:
         """A table of ours without the elements of its maps and sets. Raises NftError when it is not there."""
         before = self._context.set_terse_output(True)
         try:
-            return self.run(f"list table ip {table}")
+            return self.run(f"list table {family} {table}")
         finally:
             self._context.set_terse_output(before)
 
-    def counts(self, table: str) -> dict[str, int]:
+    def counts(self, table: str, family: str = "ip") -> dict[str, int]:
         """How many elements each map and set of a table of ours has. Raises NftError when it is not there."""
-        return {name: _count(body) for name, body in _BLOCK.findall(self.run(f"list table ip {table}"))}
+        return {name: _count(body) for name, body in _BLOCK.findall(self.run(f"list table {family} {table}"))}
 
     def remove_table(self, table: str) -> None:
-        """Take away a table of ours, whether it exists or not."""
-        self.run(f"add table ip {table}\ndelete table ip {table}")
+        """Take away a table of ours, whether it exists or not, in either family."""
+        self.run("\n".join(f"add table {each} {table}\ndelete table {each} {table}" for each in ("ip", "ip6")))
 
 
 def _count(body: str) -> int:

@@ -22,6 +22,7 @@ from motet.network.config import NetworkConfig
 from motet.network.proxy import sparing
 from motet.network.proxy.desired import Backends, Frontend, parsed
 from motet.network.proxy.mesh import Elements
+from motet.network.proxy.words import words_of
 
 # A frontend's number and one endpoint's address and port: what a client may be bound to.
 Choice = tuple[int, str, int]
@@ -51,73 +52,74 @@ _MAPS = (
 def base(config: NetworkConfig) -> str:
     """The table from nothing: replaces whatever an earlier process left, in the same transaction as what follows it."""
     table, bridge, tunnel, inside = config.table, config.bridge, config.overlay, config.all_pods
-    here = f"ip daddr != {config.dns_address} fib daddr type local"
+    words = words_of(config)
+    ip, address = config.family, words.address
+    here = f"{words.not_here.format(dns=config.dns_address)} fib daddr type local"
     # Neither ours by its mark nor translated by anybody else.
     missed = "ct state new ct mark 0 ct status & dnat == 0"
     return f"""\
-add table ip {table}
-delete table ip {table}
-table ip {table} {{
-  map virtual {{ type ipv4_addr . inet_proto . inet_service : mark; }}
+add table {ip} {table}
+delete table {ip} {table}
+table {ip} {table} {{
+  map virtual {{ type {address} . inet_proto . inet_service : mark; }}
   map local {{ type inet_proto . inet_service : mark; }}
-  map virtual_inside {{ type ipv4_addr . inet_proto . inet_service : mark; }}
+  map virtual_inside {{ type {address} . inet_proto . inet_service : mark; }}
   map local_inside {{ type inet_proto . inet_service : mark; }}
   map balance {{ type mark : verdict; }}
   map nobody {{ type mark : verdict; }}
-  map endpoints_tcp {{ typeof ct mark . numgen random mod 2 : ip daddr . tcp dport; }}
-  map endpoints_udp {{ typeof ct mark . numgen random mod 2 : ip daddr . udp dport; }}
-  map endpoints_sctp {{ typeof ct mark . numgen random mod 2 : ip daddr . sctp dport; }}
-  map sticky {{ type mark . ipv4_addr : ipv4_addr . inet_service; size 262144; flags timeout; }}
-  set hairpin {{ type ipv4_addr . ipv4_addr; }}
+  map endpoints_tcp {{ typeof ct mark . numgen random mod 2 : {ip} daddr . tcp dport; }}
+  map endpoints_udp {{ typeof ct mark . numgen random mod 2 : {ip} daddr . udp dport; }}
+  map endpoints_sctp {{ typeof ct mark . numgen random mod 2 : {ip} daddr . sctp dport; }}
+{words.sticky}  set hairpin {{ type {address} . {address}; }}
   set hiding {{ type mark; }}
   set restricted {{ type mark; }}
-  set allowed {{ type mark . ipv4_addr; flags interval; }}
-  set keeping {{ type ipv4_addr; flags interval; }}
+  set allowed {{ type mark . {address}; flags interval; }}
+  set keeping {{ type {address}; flags interval; }}
   map through {{ typeof ether saddr : ct zone; }}
-  map back {{ typeof ct zone : ip daddr; }}
+  map back {{ typeof ct zone : {ip} daddr; }}
   chain chosen {{
     ct mark vmap @balance
     drop
   }}
   chain services {{
-    ct mark set ip daddr . meta l4proto . th dport map @virtual goto chosen
+    ct mark set {ip} daddr . meta l4proto . th dport map @virtual goto chosen
     {here} ct mark set meta l4proto . th dport map @local goto chosen
   }}
   chain from_inside {{
-    ct mark set ip daddr . meta l4proto . th dport map @virtual_inside goto chosen
+    ct mark set {ip} daddr . meta l4proto . th dport map @virtual_inside goto chosen
     {here} ct mark set meta l4proto . th dport map @local_inside goto chosen
     goto services
   }}
   chain returning {{
-    meta l4proto tcp dnat ip to ct mark . ip saddr map @sticky
-    meta l4proto udp dnat ip to ct mark . ip saddr map @sticky
-    meta l4proto sctp dnat ip to ct mark . ip saddr map @sticky
+    meta l4proto tcp dnat {words.again}
+    meta l4proto udp dnat {words.again}
+    meta l4proto sctp dnat {words.again}
   }}
   chain remember {{
   }}
   chain refuse {{
     meta l4proto tcp reject with tcp reset
-    reject with icmp type port-unreachable
+    reject with {words.icmp} type port-unreachable
   }}
   chain guard {{
     type filter hook prerouting priority -300; policy accept;
-    iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+    iifname "{bridge}" {words.never_from_pods} drop
   }}
   chain coming_through {{
     type filter hook prerouting priority -290; policy accept;
-    iifname "{tunnel}" ip saddr != {inside} ip daddr {config.pods} ct original zone set ether saddr map @through
+    iifname "{tunnel}" {ip} saddr != {inside} {ip} daddr {config.pods} ct original zone set ether saddr map @through
   }}
   chain answering {{
     type filter hook prerouting priority -90; policy accept;
-    iifname "{bridge}" ct direction reply ip daddr set ct original zone map @back
+    iifname "{bridge}" ct direction reply {ip} daddr set ct original zone map @back
   }}
   chain answered {{
     type filter hook postrouting priority 110; policy accept;
-    oifname "{tunnel}" ct direction reply ct original zone != 0 ip daddr set ct original ip saddr
+    oifname "{tunnel}" ct direction reply ct original zone != 0 {ip} daddr set ct original {ip} saddr
   }}
   chain arriving {{
     type nat hook prerouting priority -100; policy accept;
-    ip saddr {inside} goto from_inside
+    {ip} saddr {inside} goto from_inside
     goto services
   }}
   chain local_out {{
@@ -127,38 +129,38 @@ table ip {table} {{
   chain leaving {{
     type nat hook postrouting priority 100; policy accept;
     ct status dnat jump remember
-    ct status dnat ip saddr . ip daddr @hairpin masquerade
-    ct status dnat ip saddr 127.0.0.0/8 oifname != "lo" masquerade
-    ct status dnat ip saddr != {inside} oifname "{tunnel}" ip daddr @keeping ct mark != @hiding fib saddr type != local return
-    ct status dnat ip saddr != {inside} ip daddr != {config.pods} oifname != "lo" masquerade
-    ip saddr {config.pods} ip daddr != {inside} oifname != "{bridge}" masquerade
+    ct status dnat {ip} saddr . {ip} daddr @hairpin masquerade
+    {words.from_loopback}
+    ct status dnat {ip} saddr != {inside} oifname "{tunnel}" {ip} daddr @keeping ct mark != @hiding fib saddr type != local return
+    ct status dnat {ip} saddr != {inside} {ip} daddr != {config.pods} oifname != "lo" masquerade
+    {ip} saddr {config.pods} {ip} daddr != {inside} oifname != "{bridge}" masquerade
   }}
   chain delivering {{
     type nat hook input priority 100; policy accept;
     ct status dnat jump remember
   }}
   chain fence {{
-    ct mark @restricted ct mark . ip saddr != @allowed drop
+    ct mark @restricted ct mark . {ip} saddr != @allowed drop
   }}
   chain nowhere_forward {{
     type filter hook forward priority 0; policy accept;
     ct state new jump fence
     ct state new ct mark vmap @nobody
-    {missed} ct mark set ip daddr . meta l4proto . th dport map @virtual drop
-    ip daddr {config.services} goto refuse
+    {missed} ct mark set {ip} daddr . meta l4proto . th dport map @virtual drop
+    {ip} daddr {config.services} goto refuse
   }}
   chain nowhere_input {{
     type filter hook input priority 0; policy accept;
     ct state new jump fence
     ct state new ct mark vmap @nobody
-    {missed} ct mark set ip daddr . meta l4proto . th dport map @virtual drop
+    {missed} ct mark set {ip} daddr . meta l4proto . th dport map @virtual drop
     {missed} {here} ct mark set meta l4proto . th dport map @local drop
   }}
   chain nowhere_output {{
     type filter hook output priority 0; policy accept;
     ct state new ct mark vmap @nobody
-    {missed} ct mark set ip daddr . meta l4proto . th dport map @virtual drop
-    ip daddr {config.services} oifname != "lo" goto refuse
+    {missed} ct mark set {ip} daddr . meta l4proto . th dport map @virtual drop
+    {ip} daddr {config.services} oifname != "lo" goto refuse
   }}{sparing.chains(config)}
 }}
 """
@@ -300,37 +302,35 @@ class Ruleset:
 
     def _missing_chains(self, backends: Backends) -> Iterator[str]:
         """Chains and sets that this count of endpoints or this stickiness needs and nobody needed before."""
-        table, count = self.config.table, len(backends.endpoints)
+        table, count = f"{self.config.family} {self.config.table}", len(backends.endpoints)
         if not count:
             return
         if (name := f"balance_{count}") not in self._chains:
             self._chains.add(name)
-            yield f"add chain ip {table} {name}"
-            drawn = f"dnat ip to ct mark . numgen random mod {count} map"
+            yield f"add chain {table} {name}"
+            drawn = f"dnat {self.config.family} to ct mark . numgen random mod {count} map"
             for protocol in _PROTOCOLS:
-                yield f"add rule ip {table} {name} meta l4proto {protocol} {drawn} @endpoints_{protocol}"
-            yield f"add rule ip {table} {name} drop"
+                yield f"add rule {table} {name} meta l4proto {protocol} {drawn} @endpoints_{protocol}"
+            yield f"add rule {table} {name} drop"
         if not backends.sticky:
             return
         if (name := f"sticky_{backends.sticky}") not in self._chains:
             self._chains.add(name)
-            yield f"add set ip {table} {name} {{ type mark; }}"
-            yield (
-                f"add rule ip {table} remember ct mark @{name} update @sticky "
-                f"{{ ct mark . ip saddr timeout {backends.sticky}s : ip daddr . th dport }}"
-            )
+            yield f"add set {table} {name} {{ type mark; }}"
+            remember = words_of(self.config).remember.format(seconds=backends.sticky)
+            yield f"add rule {table} remember ct mark @{name} {remember}"
         if (name := f"returning_{count}") not in self._chains:
             self._chains.add(name)
-            yield f"add chain ip {table} {name}"
-            yield f"add rule ip {table} {name} jump returning"
-            yield f"add rule ip {table} {name} goto balance_{count}"
+            yield f"add chain {table} {name}"
+            yield f"add rule {table} {name} jump returning"
+            yield f"add rule {table} {name} goto balance_{count}"
 
     def _commands(self, verb: str, elements: Elements) -> Iterator[str]:
         for name, items in elements.items():
             lines = [key if verb == "delete" or not value else f"{key} : {value}" for key, value in items.items()]
             for start in range(0, len(lines), _CHUNK):
                 listed = ", ".join(lines[start : start + _CHUNK])
-                yield f"{verb} element ip {self.config.table} {name} {{ {listed} }}"
+                yield f"{verb} element {self.config.family} {self.config.table} {name} {{ {listed} }}"
 
 
 def _chain(backends: Backends) -> str:

@@ -16,11 +16,12 @@ def chains(config: NetworkConfig) -> str:
         return ""
     tunnel, secret, inside = config.overlay, config.wireguard.device, config.all_pods
     bit, rest = config.wireguard.spared, 0xFFFF_FFFF ^ config.wireguard.spared
-    kept = "ip daddr @keeping ct mark != @hiding fib saddr type != local"
+    ip = config.family
+    kept = f"{ip} daddr @keeping ct mark != @hiding fib saddr type != local"
     return f"""
   chain sparing {{
     type filter hook prerouting priority -95; policy accept;
-    ct status dnat ct direction original ip saddr != {inside} {kept} meta mark set meta mark | {bit:#x}
+    ct status dnat ct direction original {ip} saddr != {inside} {kept} meta mark set meta mark | {bit:#x}
   }}
   chain spared {{
     type filter hook postrouting priority 120; policy accept;
@@ -28,7 +29,7 @@ def chains(config: NetworkConfig) -> str:
   }}
   chain believed {{
     type filter hook prerouting priority -150; policy accept;
-    iifname "{tunnel}" ip saddr {inside} ct direction original drop
+    iifname "{tunnel}" {ip} saddr {inside} ct direction original drop
   }}
   chain was_secret {{
     type filter hook input priority -5; policy accept;

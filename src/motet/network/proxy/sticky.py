@@ -1,6 +1,8 @@
 """Which client is bound to which endpoint: kept by the kernel in the map `sticky`, read and corrected here as nft prints it.
 
 0x1f500003 . 10.42.0.9 timeout 3h expires 2h59m54s968ms : 10.42.0.7 . 8080
+
+Of IPv6 the client is a hash of its address, and the port is in a map of its own, `sticky_port`.
 """
 
 from __future__ import annotations
@@ -9,14 +11,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from motet.network.config import NetworkConfig
 from motet.network.proxy.desired import Frontend
 from motet.network.proxy.nft import Nft, NftError
 from motet.network.proxy.ruleset import Choice, Ruleset
 
+_ADDRESS = r"[\da-f.:]*[\da-f]"
 _BOUND = re.compile(
-    r"(0x[0-9a-f]+) \. ([\d.]+) timeout (\w+)(?: expires (\w+))? : ([\d.]+) \. (\d+)",
+    rf"(0x[0-9a-f]+) \. ({_ADDRESS}) timeout (\w+)(?: expires (\w+))? : ({_ADDRESS})(?: \. (\d+))?(?=[,\s]|$)",
 )
-_VIRTUAL = re.compile(r"([\d.]+) \. (\w+) \. (\w+) : (0x[0-9a-f]+)")
+_PORT = re.compile(rf"(0x[0-9a-f]+) \. ({_ADDRESS}) timeout \w+(?: expires \w+)? : (\d+)(?=[,\s]|$)")
+_VIRTUAL = re.compile(rf"({_ADDRESS}) \. (\w+) \. (\w+) : (0x[0-9a-f]+)")
 _LOCAL = re.compile(r"(?<!\. )\b([a-z]+) \. (\w+) : (0x[0-9a-f]+)")
 _SPAN = re.compile(r"(\d+)(ms|d|h|m|s)")
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -34,55 +39,83 @@ class Bound:
     left: int
 
 
-def read(nft: Nft, table: str) -> list[Bound]:
+# A frontend's number, a client, its endpoint's address and port, and for how many seconds more.
+Kept = tuple[int, str, str, int, float]
+
+
+def listed(nft: Nft, config: NetworkConfig) -> list[Kept]:
+    """What the kernel remembers. Raises NftError."""
+    where = f"{config.family} {config.table}"
+    kept = nft.run(f"list map {where} sticky")
+    if "elements" not in kept:
+        return []
+    return parse(kept, nft.run(f"list map {where} sticky_port") if config.version == 6 else "")
+
+
+def parse(listing: str, ports: str = "") -> list[Kept]:
+    """From the map `sticky` as nft lists it and, of IPv6, from `sticky_port`."""
+    by_client = {(match[1], match[2]): match[3] for match in _PORT.finditer(ports)}
+    return [
+        (int(match[1], 16), match[2], match[5], int(port), seconds(match[4] or match[3]))
+        for match in _BOUND.finditer(listing)
+        if (port := match[6] or by_client.get((match[1], match[2]), ""))
+    ]
+
+
+def read(nft: Nft, config: NetworkConfig) -> list[Bound]:
     """What an earlier process's rules remember; nothing when there are none."""
+    where = f"{config.family} {config.table}"
     try:
-        kept = nft.run(f"list map ip {table} sticky")
-        if "elements" not in kept:
+        kept = listed(nft, config)
+        if not kept:
             return []
         frontends: dict[int, Frontend] = {}
         for name, inside in (("virtual", False), ("virtual_inside", True)):
-            for match in _VIRTUAL.finditer(nft.run(f"list map ip {table} {name}")):
+            for match in _VIRTUAL.finditer(nft.run(f"list map {where} {name}")):
                 frontends[int(match[4], 16)] = Frontend(match[1], match[2], int(match[3]), inside)
         for name, inside in (("local", False), ("local_inside", True)):
-            for match in _LOCAL.finditer(nft.run(f"list map ip {table} {name}")):
+            for match in _LOCAL.finditer(nft.run(f"list map {where} {name}")):
                 frontends[int(match[3], 16)] = Frontend("", match[1], int(match[2]), inside)
     except (NftError, ValueError):
         return []
     return [
-        Bound(frontend, match[2], match[5], int(match[6]), round(seconds(match[4] or match[3])))
-        for match in _BOUND.finditer(kept)
-        if (frontend := frontends.get(int(match[1], 16))) is not None
+        Bound(frontend, client, address, port, round(left))
+        for number, client, address, port, left in kept
+        if (frontend := frontends.get(number)) is not None
     ]
 
 
-def write(table: str, bound: list[Bound], ruleset: Ruleset) -> Iterator[str]:
+def write(config: NetworkConfig, bound: list[Bound], ruleset: Ruleset) -> Iterator[str]:
     """The commands that bind these clients again, as far as their endpoints still exist."""
-    elements = []
+    elements: dict[str, list[str]] = {name: [] for name in _maps(config)}
     for each in bound:
         backends = ruleset.get(each.frontend)
         if backends and backends.sticky and (each.address, each.port) in backends.endpoints and each.left > 0:
             left = min(each.left, backends.sticky)
-            number = ruleset.number(each.frontend)
-            elements.append(f"{number} . {each.client} timeout {left}s : {each.address} . {each.port}")
-    for start in range(0, len(elements), _CHUNK):
-        yield f"add element ip {table} sticky {{ {', '.join(elements[start : start + _CHUNK])} }}"
+            key = f"{ruleset.number(each.frontend)} . {each.client} timeout {left}s"
+            if config.version == 4:
+                elements["sticky"].append(f"{key} : {each.address} . {each.port}")
+            else:
+                elements["sticky"].append(f"{key} : {each.address}")
+                elements["sticky_port"].append(f"{key} : {each.port}")
+    for name, lines in elements.items():
+        yield from _commands("add", config, name, lines)
 
 
-def forget(table: str, listing: str, gone: set[Choice]) -> str:
-    """The commands that let go of clients bound to a choice that is gone; empty when there are none.
+def forget(config: NetworkConfig, kept: list[Kept], gone: set[Choice]) -> str:
+    """The commands that let go of clients bound to a choice that is gone; empty when there are none. `kept` is `listed`."""
+    keys = [f"{number} . {client}" for number, client, address, port, _ in kept if (number, address, port) in gone]
+    return "\n".join(command for name in _maps(config) for command in _commands("delete", config, name, keys))
 
-    Adding before deleting makes one that expires in between no error.
-    """
-    keys = [
-        f"{match[1]} . {match[2]}"
-        for match in _BOUND.finditer(listing)
-        if (int(match[1], 16), match[5], int(match[6])) in gone
-    ]
-    return "\n".join(
-        f"delete element ip {table} sticky {{ {', '.join(keys[start : start + _CHUNK])} }}"
-        for start in range(0, len(keys), _CHUNK)
-    )
+
+def _maps(config: NetworkConfig) -> tuple[str, ...]:
+    return ("sticky",) if config.version == 4 else ("sticky", "sticky_port")
+
+
+def _commands(verb: str, config: NetworkConfig, name: str, lines: list[str]) -> Iterator[str]:
+    for start in range(0, len(lines), _CHUNK):
+        listing = ", ".join(lines[start : start + _CHUNK])
+        yield f"{verb} element {config.family} {config.table} {name} {{ {listing} }}"
 
 
 def seconds(span: str) -> float:

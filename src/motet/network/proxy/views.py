@@ -27,6 +27,8 @@ class SessionAffinityConfig(_Struct, frozen=True):
 class ServiceSpec(_Struct, frozen=True):
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
+    ip_families: tuple[str, ...] | None = None
     external_ips: tuple[str, ...] | None = msgspec.field(default=None, name="externalIPs")
     ports: tuple[ServicePort, ...] | None = None
     session_affinity: str = "None"
@@ -36,6 +38,16 @@ class ServiceSpec(_Struct, frozen=True):
     load_balancer_class: str | None = None
     load_balancer_source_ranges: tuple[str, ...] | None = None
     health_check_node_port: int = 0
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The cluster's addresses of it, of each family one at most; none of a headless one."""
+        found = self.cluster_ips or (self.cluster_ip,)
+        return tuple(each for each in found if each not in ("", "None"))
+
+    def serves(self, family: str) -> bool:
+        """Whether it is there for a family at all. Older documents say nothing of it, and are of IPv4."""
+        return family in (self.ip_families or ("IPv4",))
 
 
 class Ingress(_Struct, frozen=True):
@@ -121,9 +133,19 @@ class PodSpec(_Struct, frozen=True):
     node_name: str = ""
 
 
+class PodIp(_Struct, frozen=True):
+    ip: str = ""
+
+
 class PodStatus(_Struct, frozen=True):
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
+    pod_ips: tuple[PodIp, ...] | None = msgspec.field(default=None, name="podIPs")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of each family one at most."""
+        return tuple(each.ip for each in self.pod_ips or ()) or (self.pod_ip,)
 
 
 class PodView(_Struct, frozen=True):

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, ip_network
 
+from motet.base.ip import Address as IP
+from motet.base.ip import Network
 from motet.network.overlay.peers import Peer
 
 # IPv4, UDP, WireGuard's header and its tag.
@@ -30,7 +32,7 @@ class Remote:
 
     key: str
     endpoint: Endpoint | None
-    allowed: tuple[IPv4Network, ...]
+    allowed: tuple[Network, ...]
     keepalive: int = KEEPALIVE
 
 
@@ -55,15 +57,15 @@ class Configuration:
 class Address:
     """Of the device: what connections are masqueraded to that a remote pod answers."""
 
-    address: IPv4Address
+    address: IP
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """To a peer's pods, in a routing table. `source` is what the node's own connections come from."""
 
-    to: IPv4Network
-    source: IPv4Address
+    to: Network
+    source: IP
     table: int
 
 
@@ -71,7 +73,7 @@ class Route:
 class Fence:
     """Whatever is for pods and has no other route in this table is dropped."""
 
-    pods: IPv4Network
+    pods: Network
     table: int
 
 
@@ -79,21 +81,32 @@ class Fence:
 class Aside:
     """What goes here is none of this table's business."""
 
-    to: IPv4Network
+    to: Network
     table: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Packets that have this bit in their mark (0: any), to these addresses (None: any), look into this routing table."""
+    """Packets of one version of IP that have this bit in their mark (0: any), to these addresses (None: any), look into this
+    routing table."""
 
     rank: int
     table: int
     mark: int = 0
-    to: IPv4Network | None = None
+    to: Network | None = None
+    version: int = 4
 
 
 Entry = Address | Route | Fence | Aside | Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What of a tunnel's own end is there a second time, for IPv6."""
+
+    gateway: IP
+    pods: Network
+    all_pods: Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +117,17 @@ class Tunnel:
     key: str
     port: int
     mtu: int
-    gateway: IPv4Address
-    pods: IPv4Network
-    all_pods: IPv4Network
+    gateway: IP
+    pods: Network
+    all_pods: Network
     table: int
     rules: tuple[Rule, ...] = ()
+    six: Second | None = None
+
+    @property
+    def families(self) -> tuple[Second | Tunnel, ...]:
+        """Where it has `gateway`, `pods` and `all_pods` of each family."""
+        return (self,) if self.six is None else (self, self.six)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,27 +202,34 @@ Step = Remove | Make | Configure | Change | Greet | Relax | Raise | Put | Drop
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Peers with keys, as WireGuard and as routes; `complaints` say who is left out and why."""
+    """Peers with keys; `complaints` say who is left out and why."""
 
     remotes: tuple[Remote, ...] = ()
-    pods: tuple[IPv4Network, ...] = ()
     complaints: tuple[str, ...] = field(default=(), compare=False)
 
 
 def wanted(peers: Iterable[Peer], own_key: str, port: int) -> Wanted:
     """Of the peers that have published a key. Two nodes cannot have one key: the first by name keeps it."""
     holders = {own_key: "this node"}
-    remotes, pods, complaints = [], [], []
-    for peer in sorted(peers):
+    remotes: dict[str, Remote] = {}
+    complaints = []
+    # A node is a peer once for each family it has pods of.
+    for peer in sorted(peers, key=lambda peer: (peer.name, peer.pods.version)):
         if not peer.key:
             continue
-        if peer.key in holders:
-            complaints.append(f"node {peer.name}: its WireGuard key is also that of {holders[peer.key]}")
+        holder = holders.setdefault(peer.key, f"node {peer.name}")
+        if holder != f"node {peer.name}":
+            complaint = f"node {peer.name}: its WireGuard key is also that of {holder}"
+            complaints += [complaint] if complaint not in complaints else []
             continue
-        holders[peer.key] = f"node {peer.name}"
-        remotes.append(Remote(peer.key, (peer.address, port), (peer.pods,)))
-        pods.append(peer.pods)
-    return Wanted(tuple(remotes), tuple(pods), tuple(complaints))
+        before = remotes[peer.key].allowed if peer.key in remotes else ()
+        remotes[peer.key] = Remote(peer.key, (peer.address, port), (*before, peer.pods))
+    return Wanted(tuple(remotes.values()), tuple(complaints))
+
+
+def in_order(networks: Iterable[Network]) -> tuple[Network, ...]:
+    """IPv4 first."""
+    return tuple(sorted(networks, key=lambda each: (each.version, each.network_address.packed, each.prefixlen)))
 
 
 def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[Step]:
@@ -239,7 +265,7 @@ def decide(tunnel: Tunnel, peers: Wanted, there: Observed, now: float) -> list[S
         # The kernel forgets routes of a device that is down, whatever it said of them before.
         if not up:
             held = frozenset(entry for entry in held if not isinstance(entry, Route))
-    entries = frozenset(_entries(tunnel, peers.pods))
+    entries = frozenset(_entries(tunnel, peers.remotes))
     ours = held - frozenset(standing)
     steps += [Drop(entry) for entry in _ordered(ours - entries, routes_first=True)]
     steps += [Put(entry) for entry in _ordered(entries - ours, routes_first=False)]
@@ -252,19 +278,21 @@ def dismantle(there: Observed) -> list[Step]:
     return [*([Remove()] if there.occupied else []), *map(Drop, lasting)]
 
 
-def silent(peers: Wanted, there: Observed, now: float) -> frozenset[IPv4Network]:
-    """Pod networks of peers that no session leads to at present."""
+def silent(peers: Wanted, there: Observed, now: float) -> frozenset[str]:
+    """Keys of peers that no session leads to at present."""
     sessions = {} if there.configuration is None else _sessions(there.configuration)
     return frozenset(
-        pods
-        for remote, pods in zip(peers.remotes, peers.pods, strict=True)
+        remote.key
+        for remote in peers.remotes
         if remote.key not in sessions or now - sessions[remote.key].handshake > _SESSION_SECONDS
     )
 
 
 def _standing(tunnel: Tunnel) -> list[Entry]:
     """What holds without any peer. Whatever is led here finds its way past, or the fence."""
-    return [Aside(tunnel.pods, tunnel.table), Fence(tunnel.all_pods, tunnel.table), *tunnel.rules]
+    table = tunnel.table
+    ends = [end for each in tunnel.families for end in (Aside(each.pods, table), Fence(each.all_pods, table))]
+    return [*ends, *tunnel.rules]
 
 
 def _lasting(entries: frozenset[Entry]) -> frozenset[Entry]:
@@ -292,12 +320,13 @@ def _right(remote: Remote, session: Session | None, now: float) -> bool:
     return held.endpoint == remote.endpoint or now - session.handshake <= _SESSION_SECONDS
 
 
-def _entries(tunnel: Tunnel, pods: Sequence[IPv4Network]) -> Iterable[Entry]:
-    yield Address(tunnel.gateway)
-    for network in pods:
-        yield Route(network, tunnel.gateway, tunnel.table)
+def _entries(tunnel: Tunnel, remotes: Sequence[Remote]) -> Iterable[Entry]:
+    gateways = {each.pods.version: each.gateway for each in tunnel.families}
+    yield from map(Address, gateways.values())
+    for network in (network for remote in remotes for network in remote.allowed):
+        yield Route(network, gateways[network.version], tunnel.table)
         # The end of VXLAN's tunnel is in there: answers that go back the way they came are sent to it.
-        yield Aside(IPv4Network(network.network_address), tunnel.table)
+        yield Aside(ip_network(network.network_address), tunnel.table)
 
 
 def _ordered(entries: Iterable[Entry], *, routes_first: bool) -> list[Entry]:

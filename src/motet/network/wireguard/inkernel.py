@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Sequence
+from ipaddress import IPv4Address
 from typing import Any
 
 from pyroute2 import WireGuard
@@ -11,9 +11,10 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
 from pyroute2.netlink.generic.wireguard import WG_GENL_NAME, wgmsg
 
+from motet.base.ip import Network, parse_network
 from motet.network.bridge import NetworkError
 from motet.network.wireguard import links
-from motet.network.wireguard.decide import Configuration, Endpoint, Remote, Session
+from motet.network.wireguard.decide import Configuration, Endpoint, Remote, Session, in_order
 from motet.network.wireguard.keys import Pair
 
 _ENODEV = 19
@@ -102,13 +103,13 @@ def configuration(messages: Any) -> Configuration:
         for peer in message.get_attr("WGDEVICE_A_PEERS") or ():
             told = _session(peer)
             if before := sessions.get(told.remote.key):
-                allowed = tuple(sorted((*before.remote.allowed, *told.remote.allowed)))
+                allowed = in_order((*before.remote.allowed, *told.remote.allowed))
                 told = Session(Remote(*_but_allowed(before.remote, allowed)), before.handshake)
             sessions[told.remote.key] = told
     return Configuration(key, port, tuple(sessions.values()))
 
 
-def _but_allowed(remote: Remote, allowed: tuple[IPv4Network, ...]) -> tuple[Any, ...]:
+def _but_allowed(remote: Remote, allowed: tuple[Network, ...]) -> tuple[Any, ...]:
     return remote.key, remote.endpoint, allowed, remote.keepalive
 
 
@@ -117,16 +118,10 @@ def _session(peer: Any) -> Session:
     remote = Remote(
         key=_text(peer.get_attr("WGPEER_A_PUBLIC_KEY")),
         endpoint=_endpoint(peer.get_attr("WGPEER_A_ENDPOINT")),
-        allowed=tuple(sorted(_allowed(peer.get_attr("WGPEER_A_ALLOWEDIPS") or ()))),
+        allowed=in_order(parse_network(item["addr"]) for item in peer.get_attr("WGPEER_A_ALLOWEDIPS") or ()),
         keepalive=peer.get_attr("WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL") or 0,
     )
     return Session(remote, handshake.get("tv_sec", 0) + handshake.get("tv_nsec", 0) / 1e9)
-
-
-def _allowed(items: Any) -> Iterator[IPv4Network]:
-    for item in items:
-        if ":" not in item["addr"]:
-            yield IPv4Network(item["addr"])
 
 
 def _endpoint(told: Any) -> Endpoint | None:

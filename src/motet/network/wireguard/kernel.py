@@ -6,11 +6,11 @@ Sessions are the engine's, everything else is rtnetlink's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from motet.base.ip import parse_address, parse_network
 from motet.network.bridge import NetworkError
 from motet.network.overlay.kernel import is_lenient, relax
 from motet.network.wireguard.decide import (
@@ -36,7 +36,9 @@ from motet.network.wireguard.decide import (
 from motet.network.wireguard.engine import Engine
 from motet.network.wireguard.keys import Pair
 
-_INET = 2
+_INET, _INET6 = 2, 10
+# linux/if_addr.h
+_NO_DAD = 0x02
 _UP = 1
 _BLACKHOLE, _THROW = 6, 9
 _STATIC = 4
@@ -51,10 +53,11 @@ _NO_SUCH = (2, 3, 19, 99)  # ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL
 def observe(tunnel: Tunnel, engine: Engine) -> Observed:
     """What is there now. Raises NetworkError."""
     configuration = engine.look()
+    families = (_INET,) if tunnel.six is None else (_INET, _INET6)
     try:
         with IPRoute() as netlink:
             index = _index(netlink, tunnel.name)
-            standing: frozenset[Entry] = frozenset((*_stops(netlink, tunnel.table), *_rules(netlink)))
+            standing: frozenset[Entry] = frozenset(_lasting(netlink, tunnel.table, families))
             if not index:
                 return Observed(entries=standing)
             link = netlink.get_links(index)[0]
@@ -64,7 +67,10 @@ def observe(tunnel: Tunnel, engine: Engine) -> Observed:
                 up=bool(link["flags"] & _UP),
                 lenient=is_lenient(tunnel.name),
                 mtu=link.get_attr("IFLA_MTU"),
-                entries=frozenset((*_addresses(netlink, index), *_routes(netlink, index, tunnel.table), *standing)),
+                entries=standing.union(
+                    *(_addresses(netlink, index, each) for each in families),
+                    *(_routes(netlink, index, tunnel.table, each) for each in families),
+                ),
             )
     except FileNotFoundError:  # gone in between
         return Observed()
@@ -91,7 +97,7 @@ def apply(tunnel: Tunnel, engine: Engine, pairs: Mapping[str, Pair], steps: Sequ
 def remove_standing(table: int) -> None:
     """Take away what stands without a device. Nothing happens when it is not there."""
     with IPRoute() as netlink:
-        for entry in (*_rules(netlink), *_stops(netlink, table)):
+        for entry in list(_lasting(netlink, table, (_INET, _INET6))):
             _entry(netlink, "", entry, put=False)
 
 
@@ -121,26 +127,33 @@ def _take(tunnel: Tunnel, engine: Engine, pairs: Mapping[str, Pair], step: Step)
 
 
 def _entry(netlink: IPRoute, name: str, entry: Entry, *, put: bool) -> None:
+    verb = "replace" if put else "del"
     match entry:
         case Address(address):
-            verb = "replace" if put else "del"
-            netlink.addr(verb, index=_index(netlink, name), address=str(address), prefixlen=32)
-        case Route(to, source, table):
+            family, prefix = _family(address.version), address.max_prefixlen
+            told = {"flags": _NO_DAD} if put and family == _INET6 else {}
             index = _index(netlink, name)
+            netlink.addr(verb, index=index, address=str(address), prefixlen=prefix, family=family, **told)
+        case Route(to, source, table):
+            index, family = _index(netlink, name), _family(to.version)
             more = {"prefsrc": str(source), "proto": _STATIC} if put else {}
-            verb = "replace" if put else "del"
-            netlink.route(verb, dst=str(to), oif=index, scope="link", table=table, **more)
+            narrow = {"scope": "link"} if family == _INET else {}
+            netlink.route(verb, family=family, dst=str(to), oif=index, table=table, **narrow, **more)
         case Fence(pods, table):
-            verb = "replace" if put else "del"
-            netlink.route(verb, dst=str(pods), type="blackhole", priority=_LAST, table=table, proto=_STATIC)
+            told = {"family": _family(pods.version), "priority": _LAST, "table": table, "proto": _STATIC}
+            netlink.route(verb, dst=str(pods), type="blackhole", **told)
         case Aside(to, table):
-            verb = "replace" if put else "del"
-            netlink.route(verb, dst=str(to), type="throw", table=table, proto=_STATIC)
-        case Rule(rank, table, mark, to):
-            verb = "add" if put else "del"
+            told = {"family": _family(to.version), "table": table, "proto": _STATIC}
+            netlink.route(verb, dst=str(to), type="throw", **told)
+        case Rule(rank, table, mark, to, version):
             marked = {"fwmark": mark, "fwmask": mark} if mark else {}
-            narrow = {"dst": str(to)} if to else {}
-            netlink.rule(verb, priority=rank, table=table, **marked, **narrow)
+            aim = {"dst": str(to)} if to else {}
+            verb = "add" if put else "del"
+            netlink.rule(verb, family=_family(version), priority=rank, table=table, **marked, **aim)
+
+
+def _family(version: int) -> int:
+    return _INET if version == 4 else _INET6
 
 
 def _index(netlink: IPRoute, name: str) -> int:
@@ -148,38 +161,47 @@ def _index(netlink: IPRoute, name: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _addresses(netlink: IPRoute, index: int) -> Iterator[Entry]:
-    for item in netlink.get_addr(family=_INET, index=index):
-        if item["index"] == index and item["prefixlen"] == 32:
-            yield Address(IPv4Address(dict(item["attrs"])["IFA_LOCAL"]))
+def _lasting(netlink: IPRoute, table: int, families: Sequence[int]) -> Iterator[Entry]:
+    for family in families:
+        yield from _rules(netlink, family)
+        yield from _stops(netlink, table, family)
 
 
-def _routes(netlink: IPRoute, index: int, table: int) -> Iterator[Entry]:
-    for item in netlink.get_routes(family=_INET, table=table, oif=index):
+def _addresses(netlink: IPRoute, index: int, family: int) -> Iterator[Entry]:
+    for item in netlink.get_addr(family=family, index=index):
+        found = dict(item["attrs"])
+        address = parse_address(found.get("IFA_LOCAL") or found["IFA_ADDRESS"])
+        if item["index"] == index and item["prefixlen"] == address.max_prefixlen:
+            yield Address(address)
+
+
+def _routes(netlink: IPRoute, index: int, table: int, family: int) -> Iterator[Entry]:
+    for item in netlink.get_routes(family=family, table=table, oif=index):
         found = dict(item["attrs"])
         if found.get("RTA_OIF") != index or "RTA_DST" not in found or "RTA_GATEWAY" in found:
             continue
-        network = IPv4Network(f"{found['RTA_DST']}/{item['dst_len']}")
-        yield Route(network, IPv4Address(found.get("RTA_PREFSRC", "0.0.0.0")), table)
+        network = parse_network(f"{found['RTA_DST']}/{item['dst_len']}")
+        nothing = "0.0.0.0" if family == _INET else "::"
+        yield Route(network, parse_address(found.get("RTA_PREFSRC", nothing)), table)
 
 
-def _stops(netlink: IPRoute, table: int) -> Iterator[Fence | Aside]:
-    for item in netlink.get_routes(family=_INET, table=table):
+def _stops(netlink: IPRoute, table: int, family: int) -> Iterator[Fence | Aside]:
+    for item in netlink.get_routes(family=family, table=table):
         found = dict(item["attrs"])
         if "RTA_DST" not in found:
             continue
-        to = IPv4Network(f"{found['RTA_DST']}/{item['dst_len']}")
+        to = parse_network(f"{found['RTA_DST']}/{item['dst_len']}")
         if item["type"] == _BLACKHOLE and found.get("RTA_PRIORITY") == _LAST:
             yield Fence(to, table)
         elif item["type"] == _THROW:
             yield Aside(to, table)
 
 
-def _rules(netlink: IPRoute) -> Iterator[Rule]:
+def _rules(netlink: IPRoute, family: int) -> Iterator[Rule]:
     """Those of our ranks."""
-    for item in netlink.get_rules(family=_INET):
+    for item in netlink.get_rules(family=family):
         found = dict(item["attrs"])
         rank, mark = found.get("FRA_PRIORITY"), found.get("FRA_FWMARK", 0)
         if rank in RANKS and (not mark or found.get("FRA_FWMASK") == mark):
-            to = IPv4Network(f"{found['FRA_DST']}/{item['dst_len']}") if "FRA_DST" in found else None
-            yield Rule(rank, found["FRA_TABLE"], mark, to)
+            to = parse_network(f"{found['FRA_DST']}/{item['dst_len']}") if "FRA_DST" in found else None
+            yield Rule(rank, found["FRA_TABLE"], mark, to, 4 if family == _INET else 6)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from ipaddress import IPv4Network
 
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import ApiError
@@ -23,7 +22,7 @@ from motet.network.overlay import peers
 from motet.network.overlay.kernel import mtu_below
 from motet.network.wireguard import kernel, keys
 from motet.network.wireguard.config import WireguardConfig
-from motet.network.wireguard.decide import OVERHEAD, Rule, Tunnel, Wanted, decide, dismantle, silent, wanted
+from motet.network.wireguard.decide import OVERHEAD, Rule, Second, Tunnel, Wanted, decide, dismantle, silent, wanted
 from motet.network.wireguard.engine import Absent, Engine, choose
 from motet.network.wireguard.keys import Held, KeyFiles
 from motet.store.document import Document
@@ -64,7 +63,8 @@ class Wireguard:
         self._told: tuple[str, ...] = ()
         self._trouble = ""
         self._wanted = Wanted()
-        self._silent: dict[IPv4Network, float] = {}
+        # Since when, by key.
+        self._silent: dict[str, float] = {}
 
     async def run(self) -> None:
         """Repair until cancelled; sessions and routes stay when this ends. Raises NetworkError."""
@@ -140,12 +140,8 @@ class Wireguard:
 
     async def _step(self, nodes: Table, held: Held, config: WireguardConfig) -> None:
         engine = await self._chosen(config)
-        found, complaints = peers.of_nodes(
-            ((document.name, document.view(peers.NodeView)) for document in nodes),
-            self._config.node_name,
-            self._config.pods,
-            self._config.all_pods,
-        )
+        views = [(document.name, document.view(peers.NodeView)) for document in nodes]
+        found, complaints = peers.of_families(views, self._config)
         peered = wanted(found, held.current.public, config.port)
         complaints = (*complaints, *peered.complaints)
         if complaints != self._told:
@@ -159,19 +155,19 @@ class Wireguard:
         elif peered != self._wanted:
             _log.info("pods of %d other nodes are within reach through %s", len(peered.remotes), engine.title)
         self._wanted = peered
-        self._tell_of(quiet, {peer.pods: peer.name for peer in found}, config.port)
+        self._tell_of(quiet, {peer.key: peer.name for peer in found}, config.port)
 
-    def _tell_of(self, quiet: frozenset[IPv4Network], names: dict[IPv4Network, str], port: int) -> None:
+    def _tell_of(self, quiet: frozenset[str], names: dict[str, str], port: int) -> None:
         """Once for each node that has not answered for a while."""
         now = self._clock.monotonic()
-        for pods in self._silent.keys() - quiet:
-            del self._silent[pods]
-        for pods in quiet:
-            since = self._silent.setdefault(pods, now)
+        for key in self._silent.keys() - quiet:
+            del self._silent[key]
+        for key in quiet:
+            since = self._silent.setdefault(key, now)
             if now - since >= _PATIENCE_SECONDS:
-                self._silent[pods] = float("inf")
+                self._silent[key] = float("inf")
                 _log.warning(
-                    "node %s does not answer through WireGuard: is it up, and may UDP port %d pass?", names[pods], port
+                    "node %s does not answer through WireGuard: is it up, and may UDP port %d pass?", names[key], port
                 )
 
     async def _chosen(self, config: WireguardConfig) -> Engine:
@@ -204,7 +200,7 @@ def _dismantle(config: NetworkConfig, wireguard: WireguardConfig, engine: Engine
 
 def synchronize(
     config: NetworkConfig, engine: Engine, held: Held, peered: Wanted, now: float
-) -> tuple[int, frozenset[IPv4Network]]:
+) -> tuple[int, frozenset[str]]:
     """Make kernel and engine hold the way to these peers; how many steps it took, and whose sessions are missing.
 
     Blocking. Raises NetworkError.
@@ -229,14 +225,16 @@ def tunnel(config: NetworkConfig, wireguard: WireguardConfig, key: str) -> Tunne
         pods=config.pods,
         all_pods=config.all_pods,
         table=wireguard.table,
-        rules=_rules(config, wireguard),
+        rules=tuple(rule for each in config.families() for rule in _rules(each, wireguard)),
+        six=Second(six.gateway, six.pods, six.all_pods) if (six := config.ipv6) is not None else None,
     )
 
 
 def _rules(config: NetworkConfig, wireguard: WireguardConfig) -> tuple[Rule, ...]:
     """What is led into the tunnel: all that is for pods but what keeps a client's address, or only what is marked."""
     first, second = kernel.RANKS
+    version = config.version
     if config.encrypted:
-        spared = Rule(first, _MAIN_TABLE, mark=wireguard.spared)
-        return spared, Rule(second, wireguard.table, to=config.all_pods)
-    return (Rule(second, wireguard.table, mark=wireguard.mark),)
+        spared = Rule(first, _MAIN_TABLE, mark=wireguard.spared, version=version)
+        return spared, Rule(second, wireguard.table, to=config.all_pods, version=version)
+    return (Rule(second, wireguard.table, mark=wireguard.mark, version=version),)

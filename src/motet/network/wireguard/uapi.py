@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
+from motet.base.ip import parse_network
 from motet.network.bridge import NetworkError
 from motet.network.wireguard import keys
-from motet.network.wireguard.decide import Configuration, Endpoint, Remote, Session
+from motet.network.wireguard.decide import Configuration, Endpoint, Remote, Session, in_order
 from motet.network.wireguard.keys import Pair
 
 _SECONDS = 5.0
@@ -103,7 +104,7 @@ def _session(peer: dict[str, list[str]]) -> Session:
     remote = Remote(
         key=keys.text(bytes.fromhex(one("public_key"))),
         endpoint=_endpoint(one("endpoint", "")),
-        allowed=tuple(sorted(IPv4Network(each) for each in peer.get("allowed_ip", []))),
+        allowed=in_order(parse_network(each) for each in peer.get("allowed_ip", [])),
         keepalive=int(one("persistent_keepalive_interval")),
     )
     return Session(remote, int(one("last_handshake_time_sec")) + int(one("last_handshake_time_nsec")) / 1e9)
