@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.controllers import builders
 from tests.controllers.builders import view
 
-from motet.controllers import backends
+from motet.controllers import backends, topology
 from motet.controllers.backends import BackendView, Plan, ServiceView
 
 _numbers = itertools.count(1)
@@ -200,3 +202,18 @@ def test_law_every_pod_is_in_exactly_one_slice_and_a_second_look_changes_nothing
     listed = [endpoint["targetRef"]["uid"] for each in after for endpoint in each["endpoints"]]
     assert sorted(listed) == sorted(each.metadata.uid for each in now)
     assert backends.slices(named, now, after) == Plan()
+
+
+def test_hints_by_processors_go_before_nearness() -> None:
+    asked = service(trafficDistribution="PreferClose")
+    auto = msgspec.structs.replace(
+        asked, metadata=msgspec.structs.replace(asked.metadata, annotations={topology.MODE: "Auto"})
+    )
+    pods = [pod(node=f"n{number}", name=f"p{number}", ready=True) for number in range(4)]
+    shares = {"near": Fraction(8), "far": Fraction(8)}
+    zones = {"n0": "near", "n1": "near", "n2": "near", "n3": "far"}
+    (made,) = backends.slices(auto, pods, [], zones.__getitem__, shares).create
+    hints = sorted(each["hints"]["forZones"][0]["name"] for each in made["endpoints"])
+    assert hints == ["far", "far", "near", "near"]
+    (made,) = backends.slices(auto, pods, [], zones.__getitem__, {}).create
+    assert all("hints" not in each for each in made["endpoints"])

@@ -2,17 +2,19 @@
 
 Follows KEP-752 (EndpointSlice) and KEP-1672 (terminating endpoints): `serving` is the pod's readiness, `ready` is serving and
 not leaving (or the Service publishes unready addresses), a finished pod has no endpoint at all. A Service's
-`trafficDistribution` becomes hints of its ready endpoints (KEP-4444, KEP-3015): for whom each is near.
+`trafficDistribution` becomes hints of its ready endpoints (KEP-4444, KEP-3015): for whom each is near. So does its annotation
+for hints by processors (`topology`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import msgspec
 
-from motet.controllers import slicing
+from motet.controllers import slicing, topology
 from motet.controllers.podview import Condition
 from motet.controllers.slicing import Filling, Group, Plan
 from motet.store.document import Meta
@@ -125,10 +127,19 @@ ZoneOf = Callable[[str], str]
 
 
 def slices(
-    service: ServiceView, pods: Iterable[BackendView], existing: Sequence[Json], zone_of: ZoneOf = lambda node: ""
+    service: ServiceView,
+    pods: Iterable[BackendView],
+    existing: Sequence[Json],
+    zone_of: ZoneOf = lambda node: "",
+    shares: Mapping[str, Fraction] | None = None,
 ) -> Plan:
-    """What to do about the slices of `service` that we manage, so that each backend is in exactly one."""
+    """What to do about the slices of `service` that we manage, so that each backend is in exactly one.
+
+    `shares`: the processors of each zone, for a Service that asks for hints by them.
+    """
     wanted = _wanted(service, pods, zone_of)
+    if shares is not None:
+        _allot(wanted, shares, existing)
     if not any(wanted.values()):
         wanted = {(service.families()[0], ()): {}}  # one empty slice says "we looked, there is nobody"
     return slicing.plan(
@@ -139,6 +150,23 @@ def slices(
         body=lambda group, each: _slice_body(service, group, each),
         keep_empty=True,
     )
+
+
+def _allot(
+    wanted: Mapping[Group, Mapping[str, Json]], shares: Mapping[str, Fraction], existing: Iterable[Json]
+) -> None:
+    """Fill in for which zone each ready endpoint is."""
+    had = {
+        str((endpoint.get("targetRef") or {}).get("uid", "")): zone["name"]
+        for each in existing
+        for endpoint in each.get("endpoints") or ()
+        for zone in (endpoint.get("hints") or {}).get("forZones") or ()
+    }
+    for endpoints in wanted.values():
+        ready = {uid: endpoint for uid, endpoint in endpoints.items() if endpoint["conditions"]["ready"]}
+        zones = {uid: endpoint.get("zone", "") for uid, endpoint in ready.items()}
+        for uid, zone in topology.allot(zones, shares, had).items():
+            ready[uid]["hints"] = {"forZones": [{"name": zone}]}
 
 
 def _wanted(service: ServiceView, pods: Iterable[BackendView], zone_of: ZoneOf) -> dict[Group, dict[str, Json]]:
@@ -193,7 +221,9 @@ def _endpoint(service: ServiceView, pod: BackendView, address: str, zone_of: Zon
         zone = zone_of(pod.spec.node_name)
         if zone:
             endpoint["zone"] = zone
-        if ready and (hints := _hints(service.spec.traffic_distribution, pod.spec.node_name, zone)):
+        # The annotation goes before the field, as upstream has it.
+        preference = None if topology.asked(service.metadata) else service.spec.traffic_distribution
+        if ready and (hints := _hints(preference, pod.spec.node_name, zone)):
             endpoint["hints"] = hints
     if _named(service, pod):
         endpoint["hostname"] = pod.spec.hostname

@@ -15,7 +15,7 @@ from motet.base.clock import Clock
 from motet.base.errors import NotFound
 from motet.base.selectors import Requirement, Selector
 from motet.client.interface import Client
-from motet.controllers import backends
+from motet.controllers import backends, topology
 from motet.controllers.backends import BackendView, ServiceView
 from motet.controllers.loop import Controller, ObjectKey, own_key
 from motet.kinds import endpoints as endpoints_kind
@@ -27,7 +27,6 @@ from motet.store.document import Document
 from motet.store.table import Table
 
 _PACE = 0.2
-_ZONE = "topology.kubernetes.io/zone"
 
 
 class SelectorIndex:
@@ -111,12 +110,17 @@ class EndpointSlices:
         return () if before == after else keys
 
     def _services_on(self, old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
-        """All that have pods on a node whose zone is another now."""
+        """All that have pods on a node whose zone is another now, and those that go by the processors of all zones."""
         document = new or old
-        if document is None or _zone(old) == _zone(new):
-            return ()
+        assert document is not None
+        evened: set[ObjectKey] = set()
+        if topology.room(old) != topology.room(new):
+            found = (each for each in self._services if topology.asked(each.meta))
+            evened = {(each.namespace, each.name) for each in found}
+        if _zone(old) == _zone(new):
+            return evened
         here = (pod for pod in self._pods if pod.view(BackendView).spec.node_name == document.name)
-        return {key for pod in here for key in self._index.select(pod.namespace, pod.meta.labels)}
+        return evened | {key for pod in here for key in self._index.select(pod.namespace, pod.meta.labels)}
 
     def _zone_of(self, node: str) -> str:
         return _zone(self._nodes.get(node))
@@ -135,7 +139,9 @@ class EndpointSlices:
             return
         selector = selectors.from_map(service.spec.selector)
         pods = [pod.view(BackendView) for pod in self._pods.select(namespace, selector)]
-        plan = backends.slices(service, pods, [each.decode() for each in self._managed(namespace, name)], self._zone_of)
+        existing = [each.decode() for each in self._managed(namespace, name)]
+        shares = topology.shares(self._nodes) if topology.asked(service.metadata) else None
+        plan = backends.slices(service, pods, existing, self._zone_of, shares)
         client, kind = self._client, endpointslice_kind.KIND
         await asyncio.gather(
             *(client.create(kind, each, namespace) for each in plan.create),
@@ -174,7 +180,7 @@ class EndpointSlices:
 
 
 def _zone(node: Document | None) -> str:
-    return (node.meta.labels or {}).get(_ZONE, "") if node is not None else ""
+    return (node.meta.labels or {}).get(topology.ZONE, "") if node is not None else ""
 
 
 def service_named(old: Document | None, new: Document | None) -> Iterable[ObjectKey]:
