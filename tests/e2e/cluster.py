@@ -256,7 +256,9 @@ class Cluster:
     def part_pids(self, part: str) -> list[int]:
         """Every process that is `daemon`, `server` or `agent`."""
         return [
-            pid for pid, words in processes() if words[1:4] == ["-m", "motet", part] and str(self.directory) in words
+            pid
+            for pid, words in processes()
+            if words[1:2] == ["-m"] and part in words[3:4] and str(self.directory) in words
         ]
 
     def part_pid(self, part: str) -> int:

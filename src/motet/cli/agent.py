@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def command(data_dir: Path, verbose: bool) -> None:
     from motet.agent.config import AgentConfig
     from motet.agent.main import run_until_told
     from motet.agent.tuning import FILE, apply
+    from motet.machine import belonging
 
     require_root()
     logging.basicConfig(
@@ -29,6 +31,8 @@ def command(data_dir: Path, verbose: bool) -> None:
     )
     machine = Machine(data_dir)
     settings = machine.settings()
+    if settings is not None and settings.is_manager:
+        asyncio.run(belonging.belong(machine, settings))
     if settings is None or not (machine.node_pki / "node.pem").exists():
         raise MotetError(f"{data_dir} is not the data directory of a node yet; start with: motet up FILE")
     pods, services, dns_address = networks(settings)
