@@ -223,6 +223,8 @@ extra: 1
         ("container_name: one\n    scale: 2", "one name is not for 2 containers"),
         ("links: ['nobody:db']", "there is no service 'nobody'"),
         ("volumes_from: ['container:x']", "containers that are not of the file are not known"),
+        ("devices: ['/etc/passwd:/x']", "expected /dev/NAME[:/PATH/INSIDE], found /etc/passwd"),
+        ("devices: ['/dev/x::r']", "a device is for everything (rwm), found 'r'"),
         ("restart: 'on-failure:often'", "expected one of no, always, unless-stopped, on-failure, on-failure:N"),
         ("restart: sometimes", "'sometimes' is not supported; expected one of no, always, unless-stopped, on-failure"),
         ("volumes: [data:/data]", "services.s.volumes: 'data' is not declared; add it to the top-level `volumes`"),

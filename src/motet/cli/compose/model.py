@@ -61,6 +61,15 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device of the node, and where it is in the container. `block`: it holds data in blocks, as disks do."""
+
+    source: str
+    target: str
+    block: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FileReference:
     """A secret or config as a service uses it."""
 
@@ -184,6 +193,7 @@ class Service:
     mounts: tuple[Mount, ...] = ()
     # (service, whether to read only) whose mounts this one has, too.
     mounts_of: tuple[tuple[str, bool], ...] = ()
+    devices: tuple[Device, ...] = ()
     # Without any it is on the project's own, `default`.
     networks: tuple[Joined, ...] = ()
     # (service, what it is called here).

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from motet.cli.compose import units
-from motet.cli.compose.model import Mount
+from motet.cli.compose.model import Device, Mount
 from motet.cli.compose.source import Fields, Value, text
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where POSIX shared memory is
@@ -33,6 +34,26 @@ def read(service: Fields) -> tuple[Mount, ...]:
             service.source.problem(at, f"two volumes are mounted at {mount.target}")
         found.append(mount)
     return tuple(found)
+
+
+def devices(service: Fields) -> Iterator[Device]:
+    """`devices`: SOURCE[:TARGET[:PERMISSIONS]], or as a map."""
+    for item in service.listed("devices"):
+        if item.is_map:
+            fields = Fields(service.source, item)
+            source, target = fields.text("source"), fields.text("target")
+            permissions = fields.text("permissions")
+            fields.finish()
+        else:
+            source, _, rest = text(service.source, item).partition(":")
+            target, _, permissions = rest.partition(":")
+        if not source.startswith("/dev/") or ".." in source.split("/") or (target and not target.startswith("/")):
+            service.source.problem(item, f"expected /dev/NAME[:/PATH/INSIDE], found {source}")
+        elif set(permissions) not in (set(), set("rwm")):
+            service.source.problem(item, f"a device is for everything (rwm), found {permissions!r}")
+        else:
+            # Every node that runs the service has it; what kind it is, this one says.
+            yield Device(source, target or source, Path(source).is_block_device())
 
 
 def of_others(service: Fields) -> Iterator[tuple[str, bool]]:

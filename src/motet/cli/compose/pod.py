@@ -9,6 +9,7 @@ from motet.base import quantity
 from motet.cli.compose import rollout
 from motet.cli.compose.model import FileReference, HealthCheck, Mount, Privileges, Project, PublishedPort, Service
 from motet.cli.compose.model import Resources as Amounts
+from motet.cli.compose.rollout import object_name
 
 Json = dict[str, Any]
 
@@ -18,11 +19,6 @@ _START_INTERVAL = 1
 # An unhealthy container is not restarted (Compose leaves it alone).
 _FOREVER = 2**31 - 1
 _PULL = {"always": "Always", "never": "Never"}
-
-
-def object_name(name: str) -> str:
-    """Compose names may have underscores and capitals, the kernel's may not."""
-    return name.replace("_", "-").lower()
 
 
 def literal(value: str) -> str:
@@ -46,7 +42,12 @@ def spec(project: Project, service: Service, image: str) -> Json:
     volumes, mounts = _files(project, service)
     if volumes:
         made["volumes"] = volumes
+    if mounts:
         container["volumeMounts"] = mounts
+    if service.devices:
+        container["volumeDevices"] = [
+            {"name": f"device-{index}", "devicePath": each.target} for index, each in enumerate(service.devices)
+        ]
     if service.stop_signal:
         made["os"] = {"name": "linux"}
     if service.placement.platform:
@@ -101,6 +102,9 @@ def _files(project: Project, service: Service) -> tuple[list[Json], list[Json]]:
         volumes.append({"name": name, **_volume(project, mount)})
         mounted = _mounted(name, mount.target, read_only=mount.read_only, subpath=mount.subpath)
         mounts.append({**mounted, "mountPropagation": mount.propagation} if mount.propagation else mounted)
+    for index, device in enumerate(service.devices):
+        kind = "BlockDevice" if device.block else "CharDevice"
+        volumes.append({"name": f"device-{index}", "hostPath": {"path": device.source, "type": kind}})
     for key, uses in (("secret", service.secrets), ("config", service.configs)):
         for index, use in enumerate(uses):
             name = f"{key}-{index}"

@@ -15,7 +15,7 @@ _WINDOWS = "it is for Windows containers"
 _MODELS = "Motet serves no models; run a model server as a service and give its address in `environment`"
 _OWNERS = "files of secrets and configs belong to root; give them a `mode` that their reader can read with"
 _TEMPLATES = "contents are taken as they are; write variables as ${NAME}, which `motet up` fills in"
-_GPU = "nodes hand out no GPUs; reach them with `privileged: true` on nodes that `deploy.placement` names"
+_GPU = "nodes do not hand out GPUs; name their devices in `devices`, and their nodes in `deploy.placement`"
 
 REFUSED: dict[str, str] = {
     "jobs": "write a service with `deploy.mode: replicated-job`, or a CronJob (kubectl) for what runs by the clock",
@@ -52,8 +52,7 @@ REFUSED: dict[str, str] = {
     "services.*.cpuset": "processors are not given out one by one; use `cpus`",
     "services.*.credential_spec": _WINDOWS,
     "services.*.deploy.resources.reservations.devices": _GPU,
-    "services.*.device_cgroup_rules": "devices are not given out one by one; use `privileged: true`",
-    "services.*.devices": "devices are not given out one by one; use `privileged: true`",
+    "services.*.device_cgroup_rules": "name the devices in `devices`",
     "services.*.dns": "names of services are the cluster's, and it asks the node's servers for all others",
     "services.*.domainname": "write the whole name into `hostname`'s users, or use `networks.*.aliases`",
     "services.*.external_links": "put both on a network that one of them declares `external: true`",

@@ -19,6 +19,11 @@ Json = dict[str, Any]
 _RESTART = {"any": "Always", "on-failure": "OnFailure", "none": "Never"}
 
 
+def object_name(name: str) -> str:
+    """Compose names may have underscores and capitals, the kernel's may not."""
+    return name.replace("_", "-").lower()
+
+
 def of(project: Project, service: Service) -> Json:
     """The App's spec, without its template."""
     found: Json = {"mode": _mode(service)}
@@ -29,6 +34,10 @@ def of(project: Project, service: Service) -> Json:
             found["rollback"] = _update(service.rollback)
     if restart := _restart(project, service):
         found["restart"] = restart
+    if service.depends_on:
+        found["dependsOn"] = [
+            {"name": object_name(other), "condition": condition} for other, condition in service.depends_on
+        ]
     if placement := _placement(service.placement):
         found["placement"] = placement
     return found

@@ -43,6 +43,7 @@ def read(source: Source, name: str, at: Value) -> Service:
         expose=tuple(_expose(fields)),
         mounts=mounts.read(fields),
         mounts_of=tuple(mounts.of_others(fields)),
+        devices=tuple(mounts.devices(fields)),
         networks=networks.joined(source, fields),
         links=tuple(_links(fields)),
         secrets=tuple(_files(fields, "secrets", "/run/secrets/")),

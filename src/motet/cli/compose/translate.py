@@ -17,7 +17,8 @@ from motet.cli.compose import pod, rollout
 from motet.cli.compose.model import FileSource, Joined, Network, Project, PublishedPort, Service, Volume
 from motet.cli.compose.networks import DEFAULT
 from motet.cli.compose.networks import object_name as network_object_name
-from motet.cli.compose.pod import literal, object_name
+from motet.cli.compose.pod import literal
+from motet.cli.compose.rollout import object_name
 from motet.kinds import attachments, processes
 from motet.kinds.attachments import ANNOTATION, Attachments, NetworkKey
 from motet.kinds.network import EVERY_NAMESPACE
@@ -28,7 +29,6 @@ Json = dict[str, Any]
 
 PROJECT = "motet.dev/project"
 SERVICE = "motet.dev/service"
-DEPENDS = "motet.dev/depends-on"
 CONTENT = "motet.dev/content"
 # A digest of the pods of other services that these are replaced with.
 FOLLOWS = "motet.dev/follows"
@@ -190,10 +190,6 @@ def app(project: Project, service: Service, image: str, known: Externals) -> Jso
     document = _named("motet.dev/v1", "App", project, service.name)
     labels = {PROJECT: project.name, SERVICE: object_name(service.name)}
     document["metadata"]["labels"].update(labels)
-    if service.depends_on:
-        document["metadata"]["annotations"] = {
-            DEPENDS: ",".join(f"{object_name(other)}={condition}" for other, condition in service.depends_on)
-        }
     annotations = dict(service.annotations)
     if content := _content(project, service):
         annotations[CONTENT] = content
