@@ -45,7 +45,6 @@ class Buildah:
         tag: str,
         say: Say,
         options: Sequence[str] = (),
-        network: str = "host",
         secrets: Mapping[str, bytes] | None = None,
     ) -> str:
         """Build an image, reusing layers, and tag it; returns its id (64 hexadecimal digits). Raises BuildFailed.
@@ -53,7 +52,7 @@ class Buildah:
         `options` are further ones of `buildah build`. `secrets` are what steps may mount, by the names they mount them by;
         they are neither in the command nor on the disk.
         """
-        command = ["build", "--layers", "--force-rm", "--isolation", "chroot", "--network", network, "--tag", tag]
+        command = ["build", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host", "--tag", tag]
         command += options
         hidden = {f"MOTET_SECRET_{index}": os.fsdecode(each) for index, each in enumerate((secrets or {}).values())}
         for name, variable in zip(secrets or {}, hidden, strict=True):

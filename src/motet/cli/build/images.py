@@ -67,11 +67,10 @@ async def _built(
         if match := _STEP.match(line):
             progress(service.name, f"building, {match[1].lower()}: {match[2][:60]}")
 
-    network = "none" if build.network == "none" else "host"
     with _recipe(service, build) as file:
         try:
             chosen = ["--file", str(file), *options(build)]
-            return await buildah.build(build.context, tag, say, options=chosen, network=network, secrets=secrets)
+            return await buildah.build(build.context, tag, say, options=chosen, secrets=secrets)
         except BuildFailed as error:
             raise MotetError(f"service {service.name}: {file} cannot be built:\n{error}") from error
 
@@ -91,8 +90,6 @@ def options(build: Build) -> list[str]:
         found += ["--cache-from", reference]
     for option, value in (("--target", build.target), ("--platform", build.platform)):
         found += [option, value] if value else []
-    if build.shm_size:
-        found += ["--shm-size", f"{build.shm_size}b"]
     return [*found, *(["--no-cache"] if build.no_cache else ()), *(["--pull=always"] if build.pull else ())]
 
 

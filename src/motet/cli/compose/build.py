@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from motet.cli.compose import hosts, units
+from motet.cli.compose import hosts
 from motet.cli.compose.model import Build
 from motet.cli.compose.source import Fields, Value, text
 
@@ -32,14 +32,14 @@ def read(service: Fields) -> Build | None:
         no_cache=fields.truth("no_cache"),
         pull=fields.truth("pull"),
         platform=_platform(fields),
-        network=_network(fields),
-        shm_size=fields.measured("shm_size", units.size) or 0,
         contexts=tuple(_contexts(fields)),
         cache_from=fields.texts("cache_from"),
         hosts=tuple(hosts.read(fields)),
         tags=fields.texts("tags"),
         secrets=tuple(_secrets(fields)),
     )
+    # Steps run on the machine's own network, and can on no other.
+    fields.choice("network", ("default", "host"), "default")
     fields.finish()
     return made
 
@@ -56,11 +56,6 @@ def _platform(fields: Fields) -> str:
     if len(platforms) > 1:
         fields.source.problem(fields.items["platforms"], "an image is built for one platform; name one")
     return platforms[0] if platforms else ""
-
-
-def _network(fields: Fields) -> str:
-    """Steps run on the machine's own network; buildah can do without, and nothing else."""
-    return fields.choice("network", ("default", "host", "none"), "default")
 
 
 def _contexts(fields: Fields) -> Iterator[tuple[str, str]]:

@@ -20,8 +20,6 @@ class Build:
     no_cache: bool = False
     pull: bool = False
     platform: str = ""
-    network: str = ""
-    shm_size: int = 0
     # (name, path or reference) of what a Dockerfile may copy from.
     contexts: tuple[tuple[str, str], ...] = ()
     cache_from: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ REFUSED: dict[str, str] = {
     "services.*.build.privileged": "build steps run without further privileges; leave it out",
     "services.*.build.provenance": _BUILDER,
     "services.*.build.sbom": _BUILDER,
+    "services.*.build.shm_size": "build steps have the machine's own /dev/shm; leave it out",
     "services.*.build.ssh": "give what the build needs as `build.secrets`",
     "services.*.build.ulimits": _BUILDER,
     "services.*.build.secrets[].uid": _OWNERS,
