@@ -61,3 +61,19 @@ def test_a_switch_that_was_torn_is_completed(tmp_path: Path, writes: int, monkey
         rotation.switch(tmp_path)
     assert Authority.load(tmp_path).pem == new.pem
     assert rotation.stage(tmp_path) is Stage.SWITCHED
+
+
+def test_the_root_of_the_front_proxy_changes_along(tmp_path: Path) -> None:
+    front, own = rotation.roots(tmp_path)
+    before = [Authority.create(front, cluster=rotation.FRONT_PROXY_NAME), Authority.create(own)]
+    rotation.prepare(front, rotation.FRONT_PROXY_NAME)  # the machine stopped between the two
+    rotation.prepare_all(tmp_path)
+    assert [rotation.stage(each) for each in (front, own)] == [Stage.PREPARED] * 2
+    rotation.switch(front)
+    rotation.switch_all(tmp_path)
+    after = [Authority.load(each) for each in (front, own)]
+    for old, new in zip(before, after, strict=True):
+        assert new.pem != old.pem
+        assert new.bundle == new.pem + old.pem
+    rotation.finish_all(tmp_path)
+    assert [Authority.load(each).bundle for each in (front, own)] == [each.pem for each in after]

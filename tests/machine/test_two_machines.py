@@ -116,11 +116,14 @@ def the_root_is_replaced_and_no_pod_notices(machines: Machines) -> None:
     machines.kubectl("rollout", "status", "deployment/web", "--timeout=40s")
     pki = machines.boxes["m1"].machine.pki
     before = {name: sandboxes(machines, name) for name in ("m1", "m2")}
-    root = (pki / "ca.crt").read_bytes()
+    root, front = (pki / "ca.crt").read_bytes(), (pki / "front-proxy" / "ca.crt").read_bytes()
     old = tuple(shutil.copy(pki / f"admin.{part}", machines.directory / f"old.{part}") for part in ("crt", "key"))
     told = machines.motet("m1", "ca", "rotate")
     assert "The root is new" in told
     assert (pki / "ca.crt").read_bytes() != root
+    assert (pki / "front-proxy" / "ca.crt").read_bytes() != front
+    told = machines.kubectl("get", "configmap", "extension-apiserver-authentication", "-n", "kube-system", "-o", "yaml")
+    assert told.count("BEGIN CERTIFICATE") == 2
     for box in machines.boxes.values():
         roots = (box.machine.node_pki / "ca.crt").read_bytes()
         assert roots == (pki / "ca.crt").read_bytes()

@@ -34,7 +34,8 @@ def command() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @data_dir_option
 def rotate(timeout: float, quiet: bool, data_dir: Path) -> None:
-    """Replace the root certificate, and with it every certificate in the cluster. No container is restarted.
+    """Replace the root certificate, and with it every certificate in the cluster. No container is restarted. The root by
+    which servers of extension APIs know the manager is replaced along with it.
 
     Can be run again when it was interrupted: it goes on where it was. Kubeconfig files that were copied away, and join
     tokens, have to be fetched anew afterwards. Nodes that are away meanwhile have to join again.
@@ -64,15 +65,15 @@ def rotate_token_key(forget_old: bool, data_dir: Path) -> None:
 
 async def _rotate(machine: Machine, settings: Settings, timeout: float, progress: Progress) -> str:
     pki = machine.pki
-    rotation.repair(pki)
+    rotation.repair_all(pki)
     await lifecycle.bring_up(machine, settings, progress.say)
     if rotation.stage(pki) is Stage.NONE:
-        rotation.prepare(pki)
+        rotation.prepare_all(pki)
     if rotation.stage(pki) is Stage.PREPARED:
         await _taken(machine, settings, timeout, progress, "everybody learns to trust the new root")
-        rotation.switch(pki)
+        rotation.switch_all(pki)
     await _taken(machine, settings, timeout, progress, "everybody gets a certificate of the new root")
-    rotation.finish(pki)
+    rotation.finish_all(pki)
     await _taken(machine, settings, timeout, progress, "everybody forgets the old root")
     async with lifecycle.connect(machine, settings) as client:
         return join_token.line(await join_token.fetch(client, "worker"))

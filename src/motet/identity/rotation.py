@@ -14,6 +14,40 @@ from motet.base.files import write_atomically
 from motet.identity.authority import OTHER_ROOTS, Authority
 
 _NEXT = "next"
+# Below a manager's `pki`: the root of the front proxy, which signs nothing but its certificate; and what it is called.
+FRONT_PROXY, FRONT_PROXY_NAME = "front-proxy", "motet-front-proxy"
+
+
+def roots(pki: Path) -> tuple[Path, Path]:
+    """The directories of all roots, the cluster's own last: it says how far a change has come."""
+    return pki / FRONT_PROXY, pki
+
+
+def prepare_all(pki: Path) -> None:
+    """Begin, or go on to begin, with all roots. Raises IdentityError, OSError."""
+    front, own = roots(pki)
+    if stage(front) is Stage.NONE:
+        prepare(front, FRONT_PROXY_NAME)
+    if stage(own) is Stage.NONE:
+        prepare(own)
+
+
+def switch_all(pki: Path) -> None:
+    """Raises OSError."""
+    for each in roots(pki):
+        if stage(each) is Stage.PREPARED:
+            switch(each)
+
+
+def finish_all(pki: Path) -> None:
+    for each in roots(pki):
+        finish(each)
+
+
+def repair_all(pki: Path) -> None:
+    """Raises OSError."""
+    for each in roots(pki):
+        repair(each)
 
 
 class Stage(Enum):
@@ -31,10 +65,10 @@ def stage(pki: Path) -> Stage:
     return Stage.SWITCHED if (pki / OTHER_ROOTS).exists() else Stage.NONE
 
 
-def prepare(pki: Path) -> None:
+def prepare(pki: Path, cluster: str = "motet") -> None:
     """Make the root to come, and have it trusted. Raises IdentityError, OSError."""
     if not (pki / _NEXT / "ca.crt").exists():
-        Authority.create(pki / _NEXT)
+        Authority.create(pki / _NEXT, cluster=cluster)
     write_atomically(pki / OTHER_ROOTS, (pki / _NEXT / "ca.crt").read_bytes(), mode=0o644)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from motet.api.aggregation.identity import PROXY_USER
 from motet.base.files import write_atomically
-from motet.identity import kubeconfig
+from motet.identity import kubeconfig, rotation
 from motet.identity.authority import (
     ADMIN_GROUP,
     Authority,
@@ -53,17 +53,22 @@ def prepare(config: ServerConfig, now: datetime) -> Credentials:
     admin = _keep(
         authority, config.pki, "admin", "admin", (ADMIN_GROUP,), (), now, ADMIN_LIFETIME, make_key=key_for_any_client
     )
-    proxies = config.pki / "front-proxy"
-    proxy_authority = Authority.load_or_create(proxies, cluster="motet-front-proxy")
+    proxies = config.pki / rotation.FRONT_PROXY
+    proxy_authority = Authority.load_or_create(proxies, cluster=rotation.FRONT_PROXY_NAME)
     proxy = _keep(proxy_authority, proxies, "client", PROXY_USER, (), (), now, life)
     pair = Certificate(admin[0].read_bytes(), admin[1].read_bytes())
     content = kubeconfig.render(config.url, authority.bundle, pair)
     if not config.kubeconfig.exists() or config.kubeconfig.read_bytes() != content:
         write_atomically(config.kubeconfig, content)
-    trusted = config.pki / "trusted.crt"
+    return Credentials(_trusted(config.pki, authority), server, api, proxy, _trusted(proxies, proxy_authority))
+
+
+def _trusted(directory: Path, authority: Authority) -> Path:
+    """The file of all roots that are trusted now."""
+    trusted = directory / "trusted.crt"
     if not trusted.exists() or trusted.read_bytes() != authority.bundle:
         write_atomically(trusted, authority.bundle, mode=0o644)
-    return Credentials(trusted, server, api, proxy, proxies / "ca.crt")
+    return trusted
 
 
 def _keep(
