@@ -23,5 +23,7 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+# Whoever shows nothing.
+STRANGER = User(ANONYMOUS, (UNAUTHENTICATED,))
 # The manager's own loops, which reach the registry without a connection to authenticate.
 CONTROLLERS = User("system:motet:controllers", (MASTERS, AUTHENTICATED))

@@ -18,7 +18,7 @@ async def test_verbose_health_lists_the_checks(api: Api) -> None:
     assert "readyz check passed" in text
 
 
-@pytest.mark.parametrize("path", ["/version", "/api", "/api/v1/pods", "/openapi/v2", "/metrics", "/nope"])
+@pytest.mark.parametrize("path", ["/api", "/api/v1/pods", "/openapi/v2", "/metrics", "/nope"])
 async def test_anonymous_callers_are_told_to_say_who_they_are(api: Api, path: str) -> None:
     code, status = await api.ask("GET", path, who="")
     assert (code, status["kind"], status["reason"]) == (401, "Status", "Unauthorized")
@@ -132,3 +132,25 @@ async def test_a_node_changes_no_labels_along_with_a_status(api: Api) -> None:
         patch = {"metadata": {"labels": labels}, "status": {"phase": "Running"}}
         assert (await api.ask("PATCH", path, patch, who="node", headers=headers))[0] == 403
         assert (await api.ask("PATCH", path, {"status": {"phase": "Running"}}, who="node", headers=headers))[0] == 200
+
+
+async def test_strangers_see_what_roles_open_to_them_and_nothing_else(api: Api) -> None:
+    code, found = await api.ask("GET", "/version", who="")
+    assert (code, found["major"]) == (200, "1")
+    for path in ("/apis", "/api/v1/namespaces", "/metrics", "/openid/v1/jwks"):
+        assert (await api.ask("GET", path, who=""))[0] == 401
+    assert (await api.ask("GET", "/version", token="no such token"))[0] == 401
+    impersonating = {"Impersonate-User": "admin"}
+    assert (await api.ask("GET", "/version", who="", headers=impersonating))[0] == 403
+    binding = {
+        "metadata": {"name": "issuer-for-all"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:service-account-issuer-discovery",
+        },
+        "subjects": [{"kind": "Group", "name": "system:unauthenticated", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    assert (await api.ask("POST", path, binding))[0] == 201
+    assert (await api.ask("GET", "/openid/v1/jwks", who=""))[0] == 200

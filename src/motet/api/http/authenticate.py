@@ -2,7 +2,7 @@
 
 A client certificate signed by the cluster's root names the user (common name) and the groups (organizations). TLS has
 already verified it when it arrives here; only its end is checked again, since a connection may outlive it.
-Nobody is anonymous: without credentials the answer is 401.
+Who shows nothing is `system:anonymous` where roles open a path to strangers, and told 401 everywhere else (`dispatch`).
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ from motet.api.http.proxy import Proxies
 from motet.api.http.streams import STREAMS, Streams
 from motet.api.http.usage import Usage
 from motet.api.http.watch import Watches
-from motet.api.users import User
+from motet.api.users import STRANGER, User
 from motet.base.errors import (
     ApiError,
     InternalError,
@@ -194,12 +194,12 @@ class Dispatcher:
     async def _let_in(self, call: Call) -> web.StreamResponse:
         target = call.target
         if not target.is_resource:
-            self._authorize(call, Attributes(call.verb, path=target.path))
+            self._authorize(call, _asked(call))
             found = await self._elsewhere(call)
             return found if found is not None else await self._other(call)
         query = call.query
         call.verb = routes.verb(call.request.method, target, _watches(call))
-        asked = Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
+        asked = _asked(call)
         if NODES in call.user.groups:
             asked = await self._about_a_node(call, asked)
         elif call.verb in _MANY and "fieldSelector" in query:
@@ -247,7 +247,12 @@ class Dispatcher:
             authorization = _socket_bearer(call) or authorization
         headers = call.request.headers
         credentials = Credentials(transport.get_extra_info("peercert"), authorization)
-        call.user = call.notes.real = authenticate(self.authenticators, credentials)
+        try:
+            call.user = call.notes.real = authenticate(self.authenticators, credentials)
+        except Unauthorized:
+            if credentials.certificate or authorization or not self.authorizer.decide(STRANGER, _asked(call)).allowed:
+                raise
+            call.user = call.notes.real = STRANGER
         call.user = acting(call.user, headers, self.authorizer)
 
     def _authorize(self, call: Call, attributes: Attributes) -> None:
@@ -411,6 +416,14 @@ class Dispatcher:
             content_type="application/jwk-set+json",
             headers={"Cache-Control": "public, max-age=3600"},
         )
+
+
+def _asked(call: Call) -> Attributes:
+    """What an authorizer is asked of a request, as far as its path says it."""
+    target = call.target
+    if not target.is_resource:
+        return Attributes(call.verb, path=target.path)
+    return Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
 
 
 def _socket_bearer(call: Call) -> str:
