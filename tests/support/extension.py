@@ -25,7 +25,7 @@ RESOURCES: list[Json] = [
         "singularName": "voice",
         "namespaced": True,
         "kind": "Voice",
-        "verbs": ["create", "get", "list", "watch"],
+        "verbs": ["create", "delete", "get", "list", "watch"],
         "shortNames": ["vo"],
     },
     {"name": "voices/sing", "singularName": "", "namespaced": True, "kind": "Voice", "verbs": ["get"]},
@@ -126,7 +126,7 @@ async def _answer(running: Extension, request: web.BaseRequest) -> web.StreamRes
     if running.always is not None:
         return web.Response(status=running.always[0], headers=running.always[1])
     path = request.path
-    collection = f"{BASE}/namespaces/default/voices"
+    collection = f"{BASE}/namespaces/{_namespace(path)}/voices"
     if path == BASE:
         return _json({"kind": "APIResourceList", "groupVersion": f"{GROUP}/{VERSION}", "resources": RESOURCES})
     if path == "/openapi/v2":
@@ -147,9 +147,17 @@ async def _answer(running: Extension, request: web.BaseRequest) -> web.StreamRes
     if path.endswith("/sing"):
         return await _sing(request)
     found = running.voices.get(path.removeprefix(f"{collection}/"))
+    if found is not None and request.method == "DELETE":
+        del running.voices[found["metadata"]["name"]]
     if found is None:
         return _json({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "no such voice"}, 404)
     return _json(found)
+
+
+def _namespace(path: str) -> str:
+    """All voices sing everywhere."""
+    parts = path.split("/")
+    return parts[5] if len(parts) > 5 else "default"
 
 
 async def _watch(running: Extension, request: web.BaseRequest) -> web.StreamResponse:

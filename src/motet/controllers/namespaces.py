@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,9 @@ from motet.base import timestamps
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, Conflict, NotFound
 from motet.client.interface import Client
+from motet.controllers import elsewhere
 from motet.controllers.alltables import AllTables
+from motet.controllers.elsewhere import Nobody, Others
 from motet.controllers.loop import Controller
 from motet.controllers.podview import Condition
 from motet.kinds import namespace as namespace_kind
@@ -57,12 +59,20 @@ class Remaining:
     finalizers: dict[str, int]
 
 
-def conditions(before: Sequence[Condition], remaining: Remaining, failure: str, now: datetime) -> tuple[Condition, ...]:
-    """The five conditions of a namespace on its way out. `failure` is what went wrong when deleting, if anything."""
+def conditions(
+    before: Sequence[Condition], remaining: Remaining, failure: str, now: datetime, silent: str = ""
+) -> tuple[Condition, ...]:
+    """The five conditions of a namespace on its way out. `failure` is what went wrong when deleting, if anything; `silent`
+    says who would not tell what there is."""
     objects = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(remaining.objects.items()))
     held = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(remaining.finalizers.items()))
     wanted = (
-        ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered", ""),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            "DiscoveryFailed" if silent else "ResourcesDiscovered",
+            silent or "All resources successfully discovered",
+            silent,
+        ),
         (
             "NamespaceDeletionGroupVersionParsingFailure",
             "ParsedGroupVersions",
@@ -100,6 +110,17 @@ def conditions(before: Sequence[Condition], remaining: Remaining, failure: str, 
     return tuple(result)
 
 
+def _silent(servers: Mapping[str, str]) -> str:
+    """That some would not tell what they have, in upstream's words."""
+    if not servers:
+        return ""
+    each = ", ".join(f"{served}: {why}" for served, why in sorted(servers.items()))
+    return (
+        f"Discovery failed for some groups, {len(servers)} failing: unable to retrieve the complete list of server APIs: "
+        f"{each}"
+    )
+
+
 def _is_content(kind: Kind) -> bool:
     return kind.namespaced and "delete" in kind.verbs
 
@@ -107,10 +128,11 @@ def _is_content(kind: Kind) -> bool:
 class Namespaces:
     """The loop over namespaces being deleted."""
 
-    def __init__(self, client: Client, clock: Clock, catalogue: Catalogue) -> None:
+    def __init__(self, client: Client, clock: Clock, catalogue: Catalogue, others: Others = Nobody()) -> None:
         self._client = client
         self._clock = clock
         self._catalogue = catalogue
+        self._others = others
         self._namespaces: Table
         self._contents: dict[str, tuple[Kind, Table]] = {}
 
@@ -140,16 +162,24 @@ class Namespaces:
         document = self._namespaces.get(name)
         if document is None or document.meta.deletion_timestamp is None:
             return None
-        failure = await self._empty(name)
-        remaining = self._remaining(name)
-        await self._write_conditions(name, remaining, failure)
-        if remaining.objects:
-            return 5.0  # somebody's finalizer or grace period; changes wake us sooner
+        failures = await self._empty(name)
+        remaining, silent = self._remaining(name), ""
+        if not self._contents[pod_kind.KIND.resource][1].select(name):
+            left = await elsewhere.empty(self._others, name)
+            failures += left.failures
+            remaining = Remaining(
+                {**remaining.objects, **left.objects}, dict(Counter(remaining.finalizers) + left.finalizers)
+            )
+            silent = _silent(left.silent)
+        failure = "Failed to delete all resource types, " + "; ".join(failures[:3]) if failures else ""
+        await self._write_conditions(name, remaining, failure, silent)
+        if remaining.objects or silent or failure:
+            return 5.0  # somebody's finalizer or grace period, or a server that is away; changes wake us sooner
         await self._finish(name)
         return None
 
-    async def _empty(self, name: str) -> str:
-        """Ask for the deletion of everything, of pods alone while there are any; the first thing that went wrong."""
+    async def _empty(self, name: str) -> list[str]:
+        """Ask for the deletion of everything, of pods alone while there are any; what went wrong."""
         pods = self._contents[pod_kind.KIND.resource]
         groups = [pods] if pods[1].select(name) else list(self._contents.values())
         failures: list[str] = []
@@ -164,7 +194,7 @@ class Namespaces:
                         failures.append(answer.message)
                     elif isinstance(answer, BaseException):
                         raise answer
-        return "Failed to delete all resource types, " + "; ".join(failures[:3]) if failures else ""
+        return failures
 
     async def _delete(self, kind: Kind, document: Document) -> None:
         with contextlib.suppress(NotFound, Conflict):
@@ -181,12 +211,12 @@ class Namespaces:
                 finalizers.update(document.meta.finalizers or ())
         return Remaining(dict(objects), dict(finalizers))
 
-    async def _write_conditions(self, name: str, remaining: Remaining, failure: str) -> None:
+    async def _write_conditions(self, name: str, remaining: Remaining, failure: str, silent: str) -> None:
         document = self._namespaces.get(name)
         if document is None:
             return
         before = document.view(NamespaceView).status.conditions or ()
-        after = conditions(before, remaining, failure, self._clock.now())
+        after = conditions(before, remaining, failure, self._clock.now(), silent)
         if after == before:
             return
         changed = document.decode()

@@ -29,6 +29,7 @@ from motet.controllers.custommetrics import Ask, nobody
 from motet.controllers.customresources import CustomResources
 from motet.controllers.daemonset import DaemonSets
 from motet.controllers.deployment import Deployments
+from motet.controllers.elsewhere import Nobody, Others
 from motet.controllers.endpointslicemirroring import EndpointSliceMirroring
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.ephemeralvolumes import EphemeralVolumes
@@ -81,6 +82,8 @@ class ControllersConfig:
     probe: Probe | None = None
     # How the servers of other metrics are asked; without it autoscalers know resources only.
     metrics_apis: Ask = nobody
+    # What other servers keep in a namespace goes with it.
+    others: Others = Nobody()
 
 
 async def run_all(
@@ -125,7 +128,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "admission-policies": AdmissionPolicyChecks(client, clock, catalogue).run,
         "flow-schemas": FlowSchemas(client, clock).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
-        "namespace": Namespaces(client, clock, catalogue).run,
+        "namespace": Namespaces(client, clock, catalogue, config.others).run,
         "clusterrole-aggregation": AggregatedRoles(client, clock).run,
         "serviceaccount": NamespaceDefaults(client, clock, config.ca_certificate).run,
         "node": NodeHealth(client, clock, node_events, config.node_grace).run,

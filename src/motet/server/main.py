@@ -171,7 +171,13 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             tasks.keep("audit log", audit[1].run)
         tasks.keep("certificates", lambda: _renew(config, server, docker, agent_tls, aggregator, clock))
         settings = _controllers(config, files.ca.read_text(), ring, authorizer, quotas)
-        settings = replace(settings, pod_metrics=server.usage.pods, probe=aggregator.probe, metrics_apis=aggregator.ask)
+        settings = replace(
+            settings,
+            pod_metrics=server.usage.pods,
+            probe=aggregator.probe,
+            metrics_apis=aggregator.ask,
+            others=aggregator,
+        )
         _start_control_loops(tasks, settings, registry, clock, profiles)
         tasks.keep("rollbacks of services", lambda: Rollbacks(LocalClient(registry), engine, clock).run())
         yield server

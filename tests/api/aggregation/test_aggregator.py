@@ -12,6 +12,7 @@ from tests.api.aggregation.conftest import API_SERVICES, Choir
 from tests.support.extension import BASE, GROUP
 
 from motet.base.errors import ApiError, NotFound
+from motet.controllers import elsewhere
 
 VOICES = f"{BASE}/namespaces/default/voices"
 ALTO = {"apiVersion": f"{GROUP}/v1", "kind": "Voice", "metadata": {"name": "alto"}, "range": "f-d"}
@@ -205,3 +206,12 @@ async def test_the_managers_own_loops_ask_by_path(choir: Choir) -> None:
     with pytest.raises(ApiError) as refused:
         await choir.api.aggregator.ask("/apis/choir.example.com/v1/nothing", {})
     assert refused.value.code == 404
+
+
+async def test_what_another_server_keeps_in_a_namespace_can_be_taken_away(choir: Choir) -> None:
+    await choir.register()
+    await choir.ask("POST", f"{BASE}/namespaces/default/voices", {"metadata": {"name": "alto"}}, code=201)
+    left = await elsewhere.empty(choir.api.aggregator, "default")
+    assert (left.objects, left.failures, left.silent) == ({"voices.choir.example.com": 1}, [], {})
+    assert not choir.extension.voices
+    assert dict(choir.extension.headers(f"{BASE}/namespaces/default/voices/alto"))["X-Remote-Group"]

@@ -54,11 +54,27 @@ class Aggregator:
 
     async def ask(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
         """GET a path of another server's for the manager's own loops. Raises ApiError; NotFound when nobody answers for it."""
+        return await self.request("GET", path, query, None)
+
+    async def request(
+        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None
+    ) -> Mapping[str, Any]:
+        """The same with any method, and an object to send along."""
         _, _, group, version, *_ = path.split("/")
         remote = self._services.remotes().get((group, version))
         if remote is None:
             raise NotFound(f"no API {group}/{version} registered")
-        return await asking.ask(self._connections, remote, path, query)
+        return await asking.ask(self._connections, remote, path, query, method, body)
+
+    async def survey(self) -> Mapping[str, Sequence[Json] | str]:
+        """By `GROUP/VERSION`, the resources of every other server, or why it does not tell."""
+        await self.refresh()
+        found: dict[str, Sequence[Json] | str] = {}
+        for (group, version), remote in self._services.remotes().items():
+            resources, fresh = self._documents.resources(remote)
+            why = "" if remote.available and fresh else remote.why if not remote.available else "it does not answer"
+            found[f"{group}/{version}"] = why or resources
+        return found
 
     # --- what is told of them -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Questions of the manager's own to the servers behind APIServices: what others measure, for autoscalers."""
+"""Requests of the manager's own to the servers behind APIServices: what others measure, and what they keep in a namespace."""
 
 from __future__ import annotations
 
@@ -18,19 +18,29 @@ from motet.api.users import CONTROLLERS
 from motet.base.errors import from_status
 
 _SECONDS = 10.0
+_GOOD = (200, 201, 202)
 _LARGEST = 16 * 1024 * 1024
 
 
-async def ask(connections: Connections, remote: Remote, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
-    """GET `path` (already quoted) as the manager's loops. Raises ApiError: the other server's own, or Unreachable."""
+async def ask(
+    connections: Connections,
+    remote: Remote,
+    path: str,
+    query: Mapping[str, str],
+    method: str = "GET",
+    body: Mapping[str, Any] | None = None,
+) -> Mapping[str, Any]:
+    """Ask for `path` (already quoted) as the manager's loops. Raises ApiError: the other server's own, or Unreachable."""
     if not remote.available:
         raise remote.unavailable(remote.why)
     try:
         async with (
             asyncio.timeout(_SECONDS),
-            connections.session.get(
+            connections.session.request(
+                method,
                 URL(remote.url + path, encoded=True).with_query(query),
                 headers=CIMultiDict([("Accept", "application/json"), *identity.told(CONTROLLERS)]),
+                json=body,
                 ssl=connections.context(remote),
                 allow_redirects=False,
             ) as answer,
@@ -41,6 +51,6 @@ async def ask(connections: Connections, remote: Remote, path: str, query: Mappin
         raise remote.unavailable(f"the answer ({status}) is no JSON object: {error}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise remote.unavailable(words(error)) from error
-    if status != 200:
+    if status not in _GOOD:
         raise from_status({"message": f"{path} was answered with {status}", **document, "code": status})
     return document
