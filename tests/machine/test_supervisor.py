@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -121,10 +120,3 @@ def test_children_end_with_the_supervisor_and_are_replaced_before(tmp_path: Path
     assert b"the one exited with -9; starting it again" in said
     assert not Path(f"/proc/{last}").exists()
     assert not pid_file.exists()
-
-
-def test_a_supervisor_is_small() -> None:
-    """It is there for good: whatever it imports, it holds."""
-    asked = "import sys, motet.machine.supervisor; print(*sys.modules)"
-    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"asyncio", "dataclasses", "logging", "pathlib", "msgspec", "click"} & set(found)

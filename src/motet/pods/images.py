@@ -15,8 +15,8 @@ import msgspec
 
 from motet.pods.sources import Sources
 from motet.pods.spec import ContainerSpec, Pod
-from motet.runtime.images import normalise
 from motet.runtime.interface import Image, ImageNotFound, Runtime, RuntimeFailure
+from motet.runtime.references import normalise
 
 _HUB = "docker.io"
 # Pulls at a time: more only makes each slower.

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from motet.base.clock import Clock, SystemClock
-from motet.runtime import images
+from motet.runtime import images, references
 from motet.runtime.interface import (
     Container,
     ContainerConfig,
@@ -88,7 +88,7 @@ class HollowRuntime:
         self._offsets = itertools.count(2)
         self._free: list[str] = []
         self._ids = itertools.count(1)
-        self._missing = {images.normalise(name) for name in missing_images}
+        self._missing = {references.normalise(name) for name in missing_images}
         self._sandboxes: dict[str, Sandbox] = {}
         self._attempts: dict[tuple[str, int], str] = {}
         self._members: dict[str, set[str]] = {}
@@ -292,13 +292,13 @@ class HollowRuntime:
     async def image(self, reference: str) -> Image | None:
         if reference.startswith("sha256:"):
             return next((image for image in self._images.values() if image.id == reference), None)
-        return self._images.get(images.normalise(reference))
+        return self._images.get(references.normalise(reference))
 
     async def images(self) -> list[Image]:
         return list({image.id: image for image in self._images.values()}.values())
 
     async def pull(self, reference: str, auth: dict[str, str] | None = None) -> str:
-        name = images.normalise(reference)
+        name = references.normalise(reference)
         await self._clock.sleep(self._latency.pull)
         if name in self._missing:
             raise ImageNotFound(f"cannot pull image {reference}: the registry does not have it", "ErrImagePull")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-import re
 import shutil
 import tarfile
 import tempfile
@@ -33,6 +32,7 @@ import msgspec
 from motet.runtime import channel as channels
 from motet.runtime import pause, wire
 from motet.runtime.interface import Image, RuntimeFailure
+from motet.runtime.references import normalise
 
 _CHUNK = 1024 * 1024
 _LARGEST_DOCUMENT = 8 * 1024 * 1024
@@ -51,28 +51,6 @@ _TAG_LABEL = "org.opencontainers.image.ref.name"
 # CRI lists an image only with this label.
 IMAGE_LABELS = {"io.cri-containerd.image": "managed"}
 PINNED = {"io.cri-containerd.pinned": "pinned"}
-
-
-def normalise(reference: str) -> str:
-    """The full name of an image reference: `web` is `docker.io/library/web:latest` (Docker's rule, spelled out).
-
-    Raises RuntimeFailure with reason InvalidImageName.
-    """
-    name, at, digest = reference.partition("@")
-    head, slash, _ = name.partition("/")
-    if not slash or not ("." in head or ":" in head or head == "localhost"):
-        name = f"docker.io/{name}" if slash else f"docker.io/library/{name}"
-    elif head in ("index.docker.io", "docker.io"):
-        rest = name.partition("/")[2]
-        name = f"docker.io/{rest}" if "/" in rest else f"docker.io/library/{rest}"
-    repository, colon, tag = name.partition("/")[2].partition(":")
-    if not re.fullmatch(r"[a-z0-9]+(?:(?:\.|__?|-+|/)[a-z0-9]+)*", repository):
-        raise RuntimeFailure(f"{reference!r} is not an image reference", "InvalidImageName")
-    if colon and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
-        raise RuntimeFailure(f"{reference!r} has a tag that cannot be", "InvalidImageName")
-    if at:
-        return f"{name}@{digest}"
-    return name if tag else f"{name}:latest"
 
 
 @dataclass(frozen=True, slots=True)

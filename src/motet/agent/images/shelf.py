@@ -9,9 +9,9 @@ from typing import Any
 from motet.base.clock import Clock
 from motet.base.errors import BadRequest, NotFound, Unavailable
 from motet.runtime.cri import CriRuntime
-from motet.runtime.images import normalise
 from motet.runtime.imagestore import Descriptor, ImageStore, Stored
 from motet.runtime.interface import Container, ContainerState, RuntimeFailure
+from motet.runtime.references import normalise
 
 Json = dict[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from motet.dialects.docker.errors import DockerError, bad
-from motet.runtime.images import normalise
 from motet.runtime.interface import RuntimeFailure
+from motet.runtime.references import normalise
 
 HUB = "docker.io"
 _LIBRARY = f"{HUB}/library/"
