@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from motet.agent.insides import Insides
 from motet.agent.sampling import Sampler
 from motet.agent.server import AgentServer
 from motet.base.clock import SystemClock
@@ -68,7 +69,8 @@ class Agent:
         )
         self.manager = Manager(client, self.tools)
         self.sampler = Sampler(self.manager, self.tools.cgroups, clock)
-        self.server = AgentServer(self.manager, runtime, clock, self.sampler, "n1", self._dial)
+        insides = Insides(self.manager, self.tools.cgroups, clock)
+        self.server = AgentServer(self.manager, runtime, clock, self.sampler, "n1", self._dial, insides=insides)
 
     async def _dial(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Into the node's network namespace, where its streaming server listens."""

@@ -88,6 +88,15 @@ def used() -> tuple[int, int]:
     return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), max(0, in_use - memory.get("SReclaimable", 0))
 
 
+def boot_time() -> float:
+    """When the machine was started, in epoch seconds (proc(5), stat)."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if name == "btime":
+            return float(value)
+    return 0.0
+
+
 def _meminfo() -> dict[str, int]:
     values = {}
     with open("/proc/meminfo", encoding="ascii") as table:

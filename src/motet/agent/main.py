@@ -23,6 +23,7 @@ from motet.agent.config import AgentConfig
 from motet.agent.images.routes import ImageRoutes
 from motet.agent.images.shelf import Shelf
 from motet.agent.images.transfer import Transfer
+from motet.agent.insides import Insides
 from motet.agent.local_volumes import LocalVolumes
 from motet.agent.node import NodeAgent, NotAMember
 from motet.agent.plugins import Plugins
@@ -185,6 +186,7 @@ async def _run_parts(
         clock,
         sampler,
         config.node_name,
+        insides=Insides(manager, tools.cgroups, clock),
         address=config.address,
         settings=tuning.shown(config),
         images=image_routes(config, runtime, clock),

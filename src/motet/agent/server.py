@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from motet.agent import machine, node_logs, stats, streams
+from motet.agent import insides, machine, node_logs, stats, streams
 from motet.agent.images.routes import ImageRoutes
+from motet.agent.insides import Insides
 from motet.agent.sampling import Look, Sampler
 from motet.agent.streams import Dial, Wanted
 from motet.base.clock import Clock
@@ -51,6 +52,7 @@ class AgentServer:
         node_name: str,
         dialer: Dial = streams.dial,
         *,
+        insides: Insides,
         address: str = "127.0.0.1",
         logs: Path = Path("/var/log"),
         settings: Mapping[str, Any] = {},
@@ -61,6 +63,7 @@ class AgentServer:
         self._clock = clock
         self._sampler = sampler
         self._node_name = node_name
+        self._insides = insides
         self._dial = dialer
         self._address = address
         self._node_logs = logs
@@ -117,6 +120,8 @@ class AgentServer:
                 return await self._logs(request, self._pod(namespace, name), container)
             case ["exec" | "attach" as verb, namespace, name, container]:
                 return await self._process(request, verb, self._pod(namespace, name), container)
+            case [verb, namespace, name, container] if verb in insides.VERBS:
+                return await self._insides.serve(request, verb, self._pod(namespace, name), container)
             case ["portForward", namespace, name]:
                 return await self._forward(request, self._pod(namespace, name))
             case ["connect", namespace, name, port]:
@@ -262,6 +267,7 @@ def _log_query(query: Mapping[str, str], clock: Clock) -> LogQuery:
         timestamps=_flag(query, "timestamps"),
         limit_bytes=limit,
         stream={"Stdout": "stdout", "Stderr": "stderr"}.get(stream, ""),
+        named=_flag(query, "named"),
     )
 
 

@@ -39,7 +39,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What of a log is wanted (core/v1 PodLogOptions). `stream` is empty for both."""
+    """What of a log is wanted (core/v1 PodLogOptions). `stream` is empty for both.
+
+    `named`: each line says first which stream it is of, for those who want to tell both apart in one log.
+    """
 
     follow: bool = False
     tail: int | None = None
@@ -47,6 +50,7 @@ class LogQuery:
     timestamps: bool = False
     limit_bytes: int | None = None
     stream: str = ""
+    named: bool = False
 
 
 def parse(line: bytes) -> Entry | None:
@@ -83,7 +87,9 @@ class _Output:
             return b""
         if query.since is not None and parse_time(entry.time) < query.since:
             return b""
-        stamp = f"{entry.time} ".encode() if query.timestamps and self._line_start else b""
+        marks = [entry.time] if query.timestamps else []
+        marks += [entry.stream] if query.named else []
+        stamp = "".join(f"{mark} " for mark in marks).encode() if self._line_start else b""
         self._line_start = not entry.partial
         text = stamp + entry.content + (b"" if entry.partial else b"\n")
         if self._left is not None:

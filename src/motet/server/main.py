@@ -50,6 +50,7 @@ from motet.client.local import LocalClient
 from motet.client.remote import RemoteClient
 from motet.controllers.run import ControllersConfig, run_all
 from motet.dialects.docker.call import Engine as DockerEngine
+from motet.dialects.docker.containers.reaper import Reaper
 from motet.dialects.docker.rollbacks import Rollbacks
 from motet.dialects.docker.server import DockerServer
 from motet.identity import tls
@@ -240,6 +241,7 @@ def _start_control_loops(
 ) -> None:
     controllers = LocalClient(registry)
     tasks.keep("controllers", lambda: run_all(controllers, clock, settings, catalogue=registry.catalogue))
+    tasks.keep("containers of docker", Reaper(controllers, clock).run)
     client = LocalClient(registry, _SCHEDULER)
     recorder = EventRecorder(client, clock, "default-scheduler")
     tasks.keep("scheduler", lambda: Scheduler(client, recorder, clock, known).run())

@@ -36,7 +36,7 @@ NODE = {
 }
 
 
-@pytest.mark.parametrize("name", ["secrets", "networks", "services", "swarm", "events"])
+@pytest.mark.parametrize("name", ["secrets", "networks", "services", "swarm", "events", "containers"])
 def test_the_conversation_is_the_one_written_down(name: str, docker: Path, manager: Manager, tmp_path: Path) -> None:
     manager.make((node_kind.KIND, NODE))
     transcript.check(docker, name, manager.host, tmp_path)

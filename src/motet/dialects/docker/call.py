@@ -16,6 +16,7 @@ from motet.client.interface import Client
 from motet.client.remote import RemoteClient
 from motet.dialects.docker.errors import bad
 from motet.dialects.docker.events.log import Event, EventLog
+from motet.dialects.docker.execs import Sessions
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.filters import Filters
 from motet.dialects.docker.versions import Version
@@ -51,6 +52,7 @@ class Engine:
     data_dir: Path = Path("/var/lib/motet")
     namespace: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
+    sessions: Sessions = field(default_factory=Sessions)
 
 
 class Voice(Protocol):

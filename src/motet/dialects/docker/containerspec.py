@@ -69,7 +69,7 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
         made["command"] = [literal(word) for word in command]
     if args := container.texts("Args"):
         made["args"] = [literal(word) for word in args]
-    if env := list(_environment(container)):
+    if env := list(environment(container)):
         made["env"] = env
     if folder := container.text("Dir"):
         made["workingDir"] = folder
@@ -123,7 +123,8 @@ def has_placeholders(task: Mapping[str, Any]) -> bool:
     return any(_PLACEHOLDER in text for text in texts)
 
 
-def _environment(container: Fields) -> Iterator[Json]:
+def environment(container: Fields) -> Iterator[Json]:
+    """The variables in `Env`. Raises DockerError."""
     for entry in container.texts("Env"):
         name, equals, value = entry.partition("=")
         # A name alone takes a variable away that the image sets; pods cannot do that.
@@ -238,7 +239,7 @@ def _mounts(container: Fields, made: Json, spec: Json, around: Surroundings) -> 
     mounts: list[Json] = []
     for index, mount in enumerate(container.each("Mounts")):
         name = f"mount-{index}"
-        volume, mounted = _mount(mount, around)
+        volume, mounted = mount_of(mount, around)
         volumes.append({"name": name, **volume})
         mounts.append({"name": name, **mounted})
     for what, member, key in (("Secrets", "secret", "secretName"), ("Configs", "configMap", "name")):
@@ -274,7 +275,7 @@ def _file(use: Fields, what: str) -> tuple[str, int, str]:
     return objects.object_name(source, word.lower()), mode & 0o777, target
 
 
-def _mount(mount: Fields, around: Surroundings) -> tuple[Json, Json]:
+def mount_of(mount: Fields, around: Surroundings) -> tuple[Json, Json]:
     """(volume, mount), without their name."""
     kind = mount.choice("Type", ("bind", "volume", "tmpfs", "npipe", "cluster", "image"), "volume")
     source, target = mount.text("Source"), mount.text("Target")

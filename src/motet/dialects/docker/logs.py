@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from aiohttp import web
@@ -27,26 +27,32 @@ from motet.store.document import Document
 
 Json = dict[str, Any]
 
-_STDOUT, _STDERR = 1, 2
+STDOUT, STDERR = 1, 2
+_STREAMS = {b"stdout": STDOUT, b"stderr": STDERR}
 _LOOK_EVERY = 1.0
 _LONGEST_LINE = 1 << 20
 
 
+def streams(query: Mapping[str, str]) -> frozenset[int]:
+    """Which streams are asked for."""
+    names = (("stdout", STDOUT), ("stderr", STDERR))
+    return frozenset(stream for name, stream in names if query.get(name, "").lower() in ("1", "true"))
+
+
 def options(query: Mapping[str, str]) -> dict[str, str]:
-    """The kernel's options for what Docker asks for (core/v1 PodLogOptions). Raises DockerError."""
+    """The kernel's options for what Docker asks for (core/v1 PodLogOptions, and each line's stream). Raises DockerError."""
     wanted = {name for name in ("stdout", "stderr") if query.get(name, "").lower() in ("1", "true")}
     if not wanted:
         raise bad("Bad parameters: you must choose at least one stream")
-    found = {"timestamps": "true"}
-    if len(wanted) == 1:
-        found["stream"] = wanted.pop().capitalize()
+    found = {"timestamps": "true", "named": "true"}
     tail = query.get("tail", "all")
-    if tail not in ("all", ""):
+    # Of the last lines, both streams' are counted.
+    if tail not in ("all", "", "-1"):
         if not tail.isdigit():
             raise bad(f"tail: {tail!r} is no number of lines")
         found["tailLines"] = tail
-        # Of the last lines, both streams' are counted.
-        found.pop("stream", None)
+    elif len(wanted) == 1:
+        found["stream"] = wanted.pop().capitalize()
     since = query.get("since", "")
     if since not in ("", "0"):
         found["sinceTime"] = moment(since)
@@ -63,14 +69,34 @@ def moment(text: str) -> str:
         raise bad(f"since: {text!r} is no time") from error
 
 
-def frame(line: bytes, details: str, *, timestamps: bool, stream: int = _STDOUT) -> bytes:
-    """One line of the kernel's log, which begins with its time, as a frame."""
-    time, _, text = line.partition(b" ")
-    parts = [time] if timestamps else []
-    if details:
-        parts.append(details.encode())
-    content = b" ".join([*parts, text]) + b"\n"
-    return bytes((stream, 0, 0, 0)) + len(content).to_bytes(4, "big") + content
+class Line(NamedTuple):
+    """One line of a container's, with its end; `time` is empty for what continues the one before."""
+
+    time: str
+    stream: int
+    text: bytes
+
+
+def parse(line: bytes, before: int = STDOUT) -> Line:
+    """A line of the kernel's log, as `options` has it written: time, stream, text."""
+    time, _, rest = line.partition(b" ")
+    name, _, text = rest.partition(b" ")
+    stream = _STREAMS.get(name)
+    return Line("", before, line) if stream is None else Line(time.decode(errors="replace"), stream, text)
+
+
+def frame(line: Line, details: str, *, timestamps: bool) -> bytes:
+    """A line as a frame, with what was asked for before its text."""
+    content = marked(line, details, timestamps=timestamps)
+    return bytes((line.stream, 0, 0, 0)) + len(content).to_bytes(4, "big") + content
+
+
+def marked(line: Line, details: str, *, timestamps: bool) -> bytes:
+    """The text of a line, with its time and whose it is before it."""
+    parts = [line.time] if timestamps and line.time else []
+    if details and line.time:
+        parts.append(details)
+    return "".join(f"{part} " for part in parts).encode() + line.text
 
 
 def details_of(task: Json) -> str:
@@ -83,18 +109,24 @@ def details_of(task: Json) -> str:
     return ",".join(f"{quote(key)}={quote(value)}" for key, value in facts.items())
 
 
-async def _lines(call: Call, pod: Document, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-    rest = b""
+async def lines(call: Call, pod: Document, query: Mapping[str, str]) -> AsyncIterator[Line]:
+    """The log of a pod's container, read with `options`. Raises ApiError, ConnectionError."""
+    rest, stream, continued = b"", STDOUT, False
     path = pod_kind.KIND.path(pod.namespace, pod.name, "log")
     async for chunk in call.client.stream(path, query):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line
+        *whole, rest = (rest + chunk).split(b"\n")
         if len(rest) > _LONGEST_LINE:
-            yield rest
-            rest = b""
+            whole, rest, ends = [*whole, rest], b"", False
+        else:
+            ends = True
+        for index, text in enumerate(whole):
+            last = index == len(whole) - 1
+            end = b"\n" if ends or not last else b""
+            line = Line("", stream, text + end) if continued else parse(text + end, stream)
+            stream, continued = line.stream, not end
+            yield line
     if rest:
-        yield rest
+        yield Line("", stream, rest) if continued else parse(rest, stream)
 
 
 class _Reading:
@@ -130,13 +162,12 @@ class _Reading:
     async def _read(self, shown: Json, pod: Document) -> None:
         query = {**self._query, **({"follow": "true"} if self._follow else {})}
         details = details_of(shown) if self._call.flag("details") else ""
-        stream = _STDERR if query.get("stream") == "Stderr" else _STDOUT
+        wanted = streams(self._call.query)
         # A task may end, and its node with it, while it is being read: what was read is what there is.
         with contextlib.suppress(ApiError, ConnectionError):
-            async for line in _lines(self._call, pod, query):
-                await self._response.write(
-                    frame(line, details, timestamps=self._call.flag("timestamps"), stream=stream)
-                )
+            async for line in lines(self._call, pod, query):
+                if line.stream in wanted:
+                    await self._response.write(frame(line, details, timestamps=self._call.flag("timestamps")))
 
 
 def _has_log(task: Json) -> bool:

@@ -32,7 +32,7 @@ _DRIVERS = {BRIDGE: BRIDGE, HOST: HOST, NONE: "null", INGRESS: OVERLAY}
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
-class _View(msgspec.Struct, gc=False, frozen=True):
+class View(msgspec.Struct, gc=False, frozen=True):
     spec: network_kind.NetworkSpec = network_kind.NetworkSpec()
 
 
@@ -107,7 +107,7 @@ def predefined_id(name: str) -> str:
 
 def translate(document: Document) -> Json:
     """A Network as Docker shows it."""
-    spec = document.view(_View).spec
+    spec = document.view(View).spec
     driver = (document.meta.annotations or {}).get(DRIVER, OVERLAY)
     return _shown(
         objects.name_of(document.meta),

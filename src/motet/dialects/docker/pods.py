@@ -44,7 +44,9 @@ class ContainerStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     image: str = ""
     image_id: str = msgspec.field(default="", name="imageID")
     container_id: str = msgspec.field(default="", name="containerID")
+    started: bool | None = None
     state: State = State()
+    last_state: State = State()
 
     @property
     def id(self) -> str:
@@ -58,12 +60,14 @@ class Container(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
     tty: bool = False
+    stdin: bool = False
     readiness_probe: dict[str, Any] | None = None
     ports: tuple[dict[str, Any], ...] | None = None
 
 
 class Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     node_name: str = ""
+    restart_policy: str = "Always"
     containers: tuple[Container, ...] = ()
 
 
@@ -104,6 +108,11 @@ async def on(call: Call, node: str) -> Sequence[Document]:
     """The pods of Docker's namespace on a node."""
     selector = FieldSelector((FieldTerm("spec.nodeName", node),))
     return await call.client.list(pod_kind.KIND, call.engine.namespace, fields=selector)
+
+
+async def everywhere_on(call: Call, node: str) -> Sequence[Document]:
+    """The pods of every namespace on a node."""
+    return await call.client.list(pod_kind.KIND, fields=FieldSelector((FieldTerm("spec.nodeName", node),)))
 
 
 async def states(call: Call, node: str) -> Mapping[str, int]:

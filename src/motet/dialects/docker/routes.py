@@ -16,6 +16,16 @@ from motet.dialects.docker import (
     transfers,
     volumes,
 )
+from motet.dialects.docker.containers import (
+    attach,
+    creating,
+    exec,
+    inside,
+    lifecycle,
+    listing,
+    output,
+    waiting,
+)
 from motet.dialects.docker.events import serve as events
 
 ROUTES = (
@@ -28,6 +38,14 @@ ROUTES = (
     *services.ROUTES,
     *tasks.ROUTES,
     *logs.ROUTES,
+    *listing.ROUTES,
+    *creating.ROUTES,
+    *lifecycle.ROUTES,
+    *waiting.ROUTES,
+    *output.ROUTES,
+    *attach.ROUTES,
+    *exec.ROUTES,
+    *inside.ROUTES,
     *transfers.ROUTES,
     *images.ROUTES,
     *diskusage.ROUTES,

@@ -110,6 +110,7 @@ class DockerServer:
         for server in (self._local, self._remote):
             server.pre_shutdown()
             await server.shutdown(_STOP_SECONDS)
+        await self._engine.sessions.close()
         for path in self._sockets:
             path.unlink(missing_ok=True)
         await self._recorder.stop()

@@ -42,7 +42,7 @@ class _VolumeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     local: _Path | None = None
 
 
-class _VolumeView(msgspec.Struct, gc=False, frozen=True):
+class VolumeView(msgspec.Struct, gc=False, frozen=True):
     spec: _VolumeSpec = _VolumeSpec()
 
     @property
@@ -54,7 +54,7 @@ class _ClaimSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     volume_name: str = ""
 
 
-class _ClaimView(msgspec.Struct, gc=False, frozen=True):
+class ClaimView(msgspec.Struct, gc=False, frozen=True):
     spec: _ClaimSpec = _ClaimSpec()
 
 
@@ -103,8 +103,8 @@ async def known(call: Voice) -> Sequence[Document]:
 
 
 async def shown(call: Call, documents: Sequence[Document]) -> list[Json]:
-    paths = {each.name: each.view(_VolumeView).path for each in await call.client.list(volume_kind.KIND)}
-    return [translate(each, paths.get(each.view(_ClaimView).spec.volume_name, "")) for each in documents]
+    paths = {each.name: each.view(VolumeView).path for each in await call.client.list(volume_kind.KIND)}
+    return [translate(each, paths.get(each.view(ClaimView).spec.volume_name, "")) for each in documents]
 
 
 async def find(call: Voice, name: str) -> Document:

@@ -1,0 +1,126 @@
+"""What a manager remembers while clients talk to processes: execs, and the terminals that can be resized.
+
+An exec is a few words between two requests, and what became of it for a while after. It is gone with the manager, as Docker's are
+gone with the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+_MOST = 4096
+
+
+class Terminal(Protocol):
+    """Somewhere a new size can be sent to."""
+
+    async def resize(self, columns: int, rows: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Exec:
+    """One command in a container. `exit_code` is None until it has ended; `terminal` is there while it runs with one."""
+
+    container: str
+    command: tuple[str, ...]
+    shown: dict[str, object]
+    tty: bool = False
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    started: bool = False
+    exit_code: int | None = None
+    size: tuple[int, int] | None = None
+    terminal: Terminal | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    @property
+    def running(self) -> bool:
+        return self.started and self.exit_code is None
+
+
+class Sessions:
+    """Of one manager. The oldest execs that do not run are forgotten first."""
+
+    def __init__(self) -> None:
+        self._execs: OrderedDict[str, Exec] = OrderedDict()
+        # Terminals attached to containers, by the container's identifier, and the last size that was asked for.
+        self._terminals: dict[str, set[Terminal]] = {}
+        self._sizes: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        # What goes on though no client waits for it.
+        self._kept: set[asyncio.Task[None]] = set()
+        # Who waits at a container for its start, by the container's identifier.
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    def keep(self, work: Coroutine[None, None, None]) -> None:
+        """Do it beside requests, to its end."""
+        task = asyncio.create_task(work)
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+
+    @contextlib.contextmanager
+    def waiting(self, container: str) -> Iterator[asyncio.Future[None]]:
+        """A future that is done when a start of this container has failed."""
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(container, set()).add(failed)
+        try:
+            yield failed
+        finally:
+            failed.cancel()
+            self._waiting[container].discard(failed)
+            if not self._waiting[container]:
+                del self._waiting[container]
+
+    def failed(self, container: str) -> None:
+        """Tell those who wait for this container's start that it has failed."""
+        for each in self._waiting.get(container, ()):
+            if not each.done():
+                each.set_result(None)
+
+    async def close(self) -> None:
+        """End what is still kept."""
+        for task in self._kept:
+            task.cancel()
+        await asyncio.gather(*self._kept, return_exceptions=True)
+
+    def add(self, made: Exec) -> None:
+        self._execs[made.id] = made
+        for known in list(self._execs.values()) if len(self._execs) > _MOST else ():
+            if not known.running:
+                del self._execs[known.id]
+            if len(self._execs) <= _MOST:
+                return
+
+    def exec(self, identifier: str) -> Exec | None:
+        return self._execs.get(identifier)
+
+    def of_container(self, container: str) -> list[str]:
+        """Execs that run in a container."""
+        return [each.id for each in self._execs.values() if each.container == container and each.running]
+
+    async def attach(self, container: str, terminal: Terminal) -> None:
+        """A terminal that follows the container's size from now on."""
+        self._terminals.setdefault(container, set()).add(terminal)
+        if (size := self._sizes.get(container)) is not None:
+            await terminal.resize(*size)
+
+    def detach(self, container: str, terminal: Terminal) -> None:
+        found = self._terminals.get(container, set())
+        found.discard(terminal)
+        if not found:
+            self._terminals.pop(container, None)
+
+    async def resize(self, container: str, columns: int, rows: int) -> None:
+        """Of a container's terminals, those to come included."""
+        self._sizes[container] = (columns, rows)
+        self._sizes.move_to_end(container)
+        while len(self._sizes) > _MOST:
+            self._sizes.popitem(last=False)
+        for terminal in tuple(self._terminals.get(container, ())):
+            await terminal.resize(columns, rows)

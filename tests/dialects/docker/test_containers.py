@@ -1,0 +1,273 @@
+"""Containers: what `docker run` asks for as a pod, and what a pod says as Docker shows it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from motet.dialects.docker.containers import channels, durations, images, known, reaper, request, shown, starting
+from motet.dialects.docker.containers.attach import HELD
+from motet.dialects.docker.containerspec import Surroundings
+from motet.dialects.docker.errors import DockerError
+from motet.dialects.docker.fields import Fields
+from motet.store.document import Document, encode
+
+Json = dict[str, Any]
+
+NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+UID = "00000000-0000-4000-8000-000000000001"
+
+
+def at(seconds: float) -> str:
+    return (NOW + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def made(host: Json | None = None, **body: Any) -> Json:
+    """The PodTemplate of a request."""
+    around = Surroundings("default", "/volumes", networks={"front": "front"}, host_network=frozenset({"host"}))
+    asked = {"Image": "busybox:1", **body, "HostConfig": host or {}}
+    return request.template("web_1", Fields(asked), around, "n1").document
+
+
+def spec(host: Json | None = None, **body: Any) -> Json:
+    found: Json = made(host, **body)["template"]["spec"]
+    return found
+
+
+def part(host: Json | None = None, **body: Any) -> Json:
+    found: Json = spec(host, **body)["containers"][0]
+    return found
+
+
+def template(**annotations: str) -> Document:
+    document = made()
+    meta = document["metadata"] | {"uid": UID, "creationTimestamp": at(-100)}
+    meta["annotations"] |= annotations
+    return Document.stored("core/podtemplates/default/web-1", encode({**document, "metadata": meta}), 1)
+
+
+def run(state: Json, phase: str = "Running", number: int = 1, **status: Any) -> Document:
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"web-1-{number}", "namespace": "default", "uid": f"{UID[:-1]}{number + 1}"},
+        "spec": {"nodeName": "n1", "containers": [part()], "restartPolicy": "Never"},
+        "status": {
+            "phase": phase,
+            "containerStatuses": [
+                {"name": "main", "containerID": "containerd://" + "c" * 64, "state": state, **status}
+            ],
+        },
+    }
+    return Document.stored(f"core/pods/default/web-1-{number}", encode(body), 1)
+
+
+RUNNING = {"running": {"startedAt": at(-30)}}
+FAILED = {"terminated": {"exitCode": 3, "startedAt": at(-30), "finishedAt": at(-10)}}
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------------
+
+
+def test_a_container_stays_on_its_node_whatever_becomes_of_that() -> None:
+    found = spec()
+    field = {"key": "metadata.name", "operator": "In", "values": ["n1"]}
+    required = found["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required == {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    assert found["tolerations"] == [{"operator": "Exists"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"), [("", "Never"), ("no", "Never"), ("unless-stopped", "Always"), ("on-failure", "OnFailure")]
+)
+def test_restart_policies_are_a_pods(name: str, policy: str) -> None:
+    assert spec({"RestartPolicy": {"Name": name}})["restartPolicy"] == policy
+
+
+def test_an_empty_entry_point_leaves_the_command_alone() -> None:
+    found = part(Entrypoint=[""], Cmd=["echo", "$(A)"])
+    assert (found["command"], "args" in found) == (["echo", "$$(A)"], False)
+
+
+def test_binds_are_paths_volumes_and_nothing_else() -> None:
+    found = spec({"Binds": ["/etc:/motet:ro", "data:/data"]})
+    assert [each.get("hostPath") for each in found["volumes"]] == [{"path": "/etc"}, None]
+    assert found["volumes"][1]["persistentVolumeClaim"] == {"claimName": "data"}
+    assert found["containers"][0]["volumeMounts"][0]["readOnly"] is True
+
+
+def test_ports_without_a_number_are_found_at_the_start_and_not_before() -> None:
+    bindings = {"80/tcp": [{"HostPort": "8080"}], "53/udp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+    assert part({"PortBindings": bindings})["ports"] == [{"containerPort": 80, "hostPort": 8080, "protocol": "TCP"}]
+    asked = Fields({"PortBindings": bindings})
+    assert list(request.published_ports(asked)) == [((80, "tcp"), "", 8080), ((53, "udp"), "127.0.0.1", 0)]
+
+
+def test_every_container_reserves_a_little_so_that_limits_can_change() -> None:
+    assert part()["resources"] == {"limits": {}, "requests": {"cpu": "1m"}}
+    limits = part({"Memory": 1 << 20, "CpuQuota": 50_000})["resources"]["limits"]
+    assert limits == {"memory": "1Mi", "cpu": "500m"}
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ({"Init": True}, "HostConfig.Init"),
+        ({"Ulimits": [{"Name": "nofile"}]}, "HostConfig.Ulimits"),
+        ({"RestartPolicy": {"MaximumRetryCount": 3}}, "HostConfig.RestartPolicy.MaximumRetryCount"),
+        ({"NetworkMode": "container:x"}, "HostConfig.NetworkMode"),
+        ({"SecurityOpt": ["label=disable"]}, "HostConfig.SecurityOpt"),
+        ({"BlkioWeight": 10}, "HostConfig.BlkioWeight"),
+        ({"VolumesFrom": ["x"]}, "HostConfig.VolumesFrom"),
+        ({"PortBindings": {"80/tcp": [{"HostPort": "80-90"}]}}, "HostConfig.PortBindings"),
+        ({"NoSuchField": 1}, "HostConfig.NoSuchField"),
+    ],
+)
+def test_what_a_pod_cannot_do_is_refused_by_its_path(host: Json, path: str) -> None:
+    with pytest.raises(DockerError) as error:
+        made(host)
+    assert error.value.code == 400
+    assert error.value.message.startswith(path)
+
+
+def test_what_a_request_leaves_open_is_the_images() -> None:
+    image = {"Entrypoint": ["/init"], "Cmd": ["serve"], "Env": ["A=1", "B=2"], "ExposedPorts": {"80/tcp": {}}}
+    joined = images.joined({"Env": ["A=3"]}, image)
+    assert (joined["Entrypoint"], joined["Cmd"], joined["Env"]) == (["/init"], ["serve"], ["B=2", "A=3"])
+    assert not images.joined({"Entrypoint": ["sh"]}, image).get("Cmd")
+
+
+def test_a_run_has_its_number_the_short_identifier_as_its_name_and_free_ports() -> None:
+    container = known.of_template(
+        template(**{known.REQUEST: '{"HostConfig": {"PortBindings": {"80/tcp": null}}}'}), [run(FAILED, "Failed")]
+    )
+    taken = frozenset(range(49153, 65534))
+    pod = starting.new_run(container, taken)
+    assert pod["metadata"]["name"] == "web-1-2"
+    assert pod["spec"]["hostname"] == container.id[:12]
+    assert pod["spec"]["containers"][0]["ports"] == [{"containerPort": 80, "hostPort": 65534, "protocol": "TCP"}]
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def test_identifiers_have_64_digits_and_stay() -> None:
+    one, other = known.of_template(template(), []), known.of_template(template(), [run(RUNNING)])
+    assert one.id == other.id
+    assert len(one.id) == 64
+    assert set(one.id) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("runs", "state", "text"),
+    [
+        ([], "created", "Created"),
+        ([run(RUNNING)], "running", "Up 30 seconds"),
+        ([run(FAILED, "Failed")], "exited", "Exited (3) 10 seconds ago"),
+        ([run(FAILED, "Failed"), run(RUNNING, number=2)], "running", "Up 30 seconds"),
+        ([run({"waiting": {}}, lastState=FAILED)], "restarting", "Restarting (3) 10 seconds ago"),
+        ([run({"waiting": {"reason": "ContainerCreating"}}, "Pending")], "created", "Created"),
+    ],
+)
+def test_states_are_the_newest_runs(runs: list[Document], state: str, text: str) -> None:
+    container = known.of_template(template(), runs)
+    assert (container.state, shown.status_text(container, NOW)) == (state, text)
+
+
+def test_an_inspection_has_the_exit_code_of_the_last_run() -> None:
+    state = shown.state(known.of_template(template(), [run(FAILED, "Failed")]), NOW)
+    assert (state["Status"], state["ExitCode"], state["FinishedAt"]) == ("exited", 3, at(-10))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "Less than a second"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "About a minute"),
+        (3599, "59 minutes"),
+        (3600, "About an hour"),
+        (47 * 3600, "47 hours"),
+        (3 * 86400, "3 days"),
+        (15 * 86400, "2 weeks"),
+        (70 * 86400, "2 months"),
+        (800 * 86400, "2 years"),
+    ],
+)
+def test_durations_have_one_unit(seconds: float, text: str) -> None:
+    assert durations.human(seconds) == text
+
+
+# --- what a start comes to --------------------------------------------------------------------------------------------
+
+
+def test_a_start_has_succeeded_when_there_was_a_process() -> None:
+    for state, phase in ((RUNNING, "Running"), (FAILED, "Failed")):
+        outcome = starting.outcome(run(state, phase))
+        assert outcome is not None
+        assert not outcome.error
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"waiting": {"reason": "CreateContainerError", "message": "no"}},
+        {"terminated": {"exitCode": 128, "reason": "StartError", "message": "no"}},
+    ],
+)
+def test_a_start_has_failed_when_there_can_be_none(state: Json) -> None:
+    outcome = starting.outcome(run(state, "Pending"))
+    assert outcome is not None
+    assert outcome.error == "no"
+
+
+def test_a_start_takes_its_time() -> None:
+    assert starting.outcome(run({"waiting": {"reason": "ContainerCreating"}}, "Pending")) is None
+
+
+# --- what removes itself ----------------------------------------------------------------------------------------------
+
+
+def test_a_container_goes_when_its_run_has_ended_and_nobody_reads_it_any_more() -> None:
+    ours = {known.REMOVE: "true"}
+    ended = [run(FAILED, "Failed")]
+    assert reaper.due_in(template(), ended, NOW) is None
+    assert reaper.due_in(template(**ours), [], NOW) is None
+    assert reaper.due_in(template(**ours), [run(RUNNING)], NOW) is None
+    assert reaper.due_in(template(**ours), ended, NOW) == 0
+    assert reaper.due_in(template(**ours, **{f"{HELD}a": at(20)}), ended, NOW) == 20
+    assert reaper.due_in(template(**ours, **{f"{HELD}a": at(-20)}), ended, NOW) == 0
+
+
+# --- what goes over connections ---------------------------------------------------------------------------------------
+
+
+def test_keys_are_those_of_a_terminal() -> None:
+    assert channels.keys_of("") == b"\x10\x11"
+    assert channels.keys_of("ctrl-a,d") == b"\x01d"
+    with pytest.raises(DockerError):
+        channels.keys_of("ctrl-")
+
+
+def test_the_keys_to_leave_by_are_found_wherever_they_are_split() -> None:
+    keys = channels.Keys(b"\x10\x11")
+    assert keys.see(b"ls\x10") == (b"ls", False)
+    assert keys.see(b"x") == (b"\x10x", False)
+    assert keys.see(b"a\x10\x11b") == (b"a", True)
+
+
+def test_a_log_ends_where_the_connection_begins() -> None:
+    assert channels.before(b"one\ntwo\n", b"two\nthree") == b"one\n"
+    assert channels.before(b"one\n", b"two\n") == b"one\n"
+    assert channels.before(b"", b"two\n") == b""
+
+
+def test_an_exit_code_comes_last() -> None:
+    status = {"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "4"}]}}
+    assert channels.outcome(encode(status)) == (4, "")
+    assert channels.outcome(b'{"status":"Success"}') == (0, "")
+    missing = b'{"status":"Failure","message":"exec: \\"x\\": executable file not found in $PATH"}'
+    assert channels.outcome(missing)[0] == 127
