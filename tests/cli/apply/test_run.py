@@ -11,6 +11,7 @@ from motet.base.clock import FakeClock
 from motet.base.errors import Forbidden
 from motet.cli.apply.journal import Change
 from motet.cli.apply.run import Outcome, Run, UpFailed
+from motet.cli.apply.states import Phase
 from motet.cli.compose.model import Project
 from motet.cli.compose.translate import documents
 from motet.cli.progress import Quiet
@@ -179,7 +180,7 @@ services:
     world.fate["init"] = "done"
     outcome = await up(world, compose(tmp_path, text))
     assert world.order == ["init", "web"]
-    assert outcome.states["init"].completed
+    assert outcome.states["init"].phase is Phase.COMPLETED
 
 
 async def test_a_service_is_believed_only_after_it_has_run_for_a_moment(world: World, tmp_path: Path) -> None:

@@ -91,15 +91,18 @@ def test_running_for_a_moment_is_believed_unless_a_check_says_so_at_once(
     assert state(pod(of=of, age=age, restarts=restarts), of=of).settled is settled
 
 
-def test_running_is_started_and_not_healthy() -> None:
-    found = state(pod("running"))
-    assert (found.meets("started"), found.meets("healthy"), found.meets("completed")) == (True, False, False)
+def test_running_is_not_ready_and_done_is_completed() -> None:
+    assert state(pod("running")).phase is Phase.STARTING
+    assert state(pod("done")).phase is Phase.COMPLETED
 
 
-def test_done_meets_started_and_completed() -> None:
-    found = state(pod("done"))
-    assert found.phase is Phase.COMPLETED
-    assert (found.meets("started"), found.meets("completed")) == (True, True)
+def test_what_the_cluster_holds_back_is_said() -> None:
+    held = {"type": "DependenciesMet", "status": "False", "message": "db is not healthy yet"}
+    body = app().decode()
+    body["status"]["conditions"] += [held]
+    of = Document.stored("motet.dev/apps/shop/web", encode(body), 1)
+    assert (state(of=of).phase, state(of=of).detail) == (Phase.WAITING, "waits: db is not healthy yet")
+    assert state(pod(of=of), of=of).phase is Phase.READY
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One run of `up` against a cluster: write in order, wait until everything works, or take everything back.
+"""One run of `up` against a cluster: write, wait until everything works, or take everything back.
 
 All that it needs comes in: a client, documents, a clock and somewhere to show progress.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, MotetError
 from motet.cli import waiting
-from motet.cli.apply import states, waves
+from motet.cli.apply import order, states
 from motet.cli.apply.journal import Change, Journal, Undone, Written
 from motet.cli.apply.states import Failure, ServiceState
 from motet.cli.compose.model import Project
@@ -78,6 +78,8 @@ class Run:
         try:
             for document in self._others:
                 await self.journal.apply(document)
+            for service in order.ordered(self._project.services):
+                self._written[service.name] = await self.journal.apply(self._apps[object_name(service.name)])
             found = await self._until_settled()
         except ApiError as error:
             raise UpFailed(f"the cluster refuses it: {error.message}") from error
@@ -95,9 +97,7 @@ class Run:
                 found = self._judge(apps, pods)
                 self._show(found)
                 self._refuse_failures(found)
-                if await self._release(found):
-                    continue
-                if len(found) == len(self._project.services) and all(state.settled for state in found.values()):
+                if all(state.settled for state in found.values()):
                     return found
                 if self._clock.monotonic() >= deadline:
                     raise self._late(found)
@@ -117,13 +117,6 @@ class Run:
             found[name] = states.undone(state, newest) if _differ(newest, written.document) else state
         return found
 
-    async def _release(self, found: Mapping[str, ServiceState]) -> bool:
-        """Write the Apps whose turn it is; whether there were any."""
-        turn = waves.releasable(self._project.services, found)
-        for service in turn:
-            self._written[service.name] = await self.journal.apply(self._apps[object_name(service.name)])
-        return bool(turn)
-
     def _refuse_failures(self, found: Mapping[str, ServiceState]) -> None:
         for name, state in found.items():
             if state.failure is not None:
@@ -131,19 +124,14 @@ class Run:
 
     def _late(self, found: Mapping[str, ServiceState]) -> UpFailed:
         slow = [name for name, state in found.items() if not state.settled]
-        name = slow[0] if slow else ""
-        why = found[name].detail if name else "its dependencies are not met"
-        missing = ", ".join(slow) or ", ".join(s.name for s in self._project.services if s.name not in found)
-        return UpFailed(f"not ready after {self._timeout:.0f} s: {missing} ({why})", name)
+        # What others wait for is the cause.
+        slow.sort(key=lambda name: found[name].phase is states.Phase.WAITING)
+        return UpFailed(f"not ready after {self._timeout:.0f} s: {', '.join(slow)} ({found[slow[0]].detail})", slow[0])
 
     def _show(self, found: Mapping[str, ServiceState]) -> None:
         lines = []
         for service in self._project.services:
-            state = found.get(service.name)
-            if state is None:
-                if held := waves.waits_for(service, found):
-                    lines.append(Line(service.name, "waiting", held))
-                continue
+            state = found[service.name]
             change = self._written[service.name].change
             note = " (unchanged)" if state.settled and change is Change.UNCHANGED else ""
             lines.append(Line(service.name, state.phase.value, state.detail + note))

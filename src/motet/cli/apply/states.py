@@ -50,31 +50,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """One service. `started`, `healthy` and `completed` are the conditions that others can wait for."""
+    """One service."""
 
     name: str
     phase: Phase
     detail: str = ""
     ready: int = 0
     wanted: int = 0
-    started: bool = False
-    completed: bool = False
     failure: Failure | None = None
-
-    @property
-    def healthy(self) -> bool:
-        return self.phase is Phase.READY
 
     @property
     def settled(self) -> bool:
         """There is nothing left to wait for."""
         return self.phase in (Phase.READY, Phase.COMPLETED)
-
-    def meets(self, condition: str) -> bool:
-        """Whether a dependant that asks for `started`, `healthy` or `completed` may go on."""
-        return {"started": self.started or self.completed, "healthy": self.healthy, "completed": self.completed}[
-            condition
-        ]
 
 
 class _Struct(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -255,6 +243,12 @@ class AppView(_Struct, frozen=True):
         return not any(item.type == "Progressing" and item.status == "False" for item in self.status.conditions or ())
 
 
+def _held(view: AppView) -> str:
+    """What the cluster waits for before it begins; empty when nothing holds it back."""
+    unmet = (each for each in view.status.conditions or () if each.type == "DependenciesMet")
+    return next((each.message for each in unmet if each.status == "False"), "")
+
+
 def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceState:
     """The state of the service whose App and pods (of any template) are given."""
     view = app.view(AppView)
@@ -267,16 +261,16 @@ def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceStat
     ready = sum(pod.ready for pod in current)
     ended = [pod for pod in current if pod.status.phase == "Succeeded"]
     wanted = max(view.wanted, 1) if view.everywhere else view.wanted
-    running = sum(pod.status.phase == "Running" for pod in current)
-    started = running + len(ended) >= wanted
     completed = view.says("Complete") is not None if view.is_job else bool(ended) and len(ended) >= wanted
     failure = view.given_up or _failure(view, current, ready + len(ended) >= wanted, now)
 
     def state(phase: Phase, detail: str) -> ServiceState:
-        return ServiceState(app.name, phase, detail, ready, wanted, started, completed, failure)
+        return ServiceState(app.name, phase, detail, ready, wanted, failure)
 
     if failure is not None:
         return state(Phase.FAILED, f"{failure.reason}: {failure.message}")
+    if wanted and not current and (held := _held(view)):
+        return state(Phase.WAITING, f"waits: {held}")
     if completed:
         return state(Phase.COMPLETED, "has done its work")
     if not view.is_job and ready + len(ended) >= wanted and not view.updating:
