@@ -67,6 +67,11 @@ def test_images_in_conversation(cluster: Cluster, docker: Path, archive: Path, t
         transcript.check(docker, "images", host(cluster), tmp_path, variables)
 
 
+def test_builds_and_archives_in_conversation(cluster: Cluster, docker: Path, archive: Path, tmp_path: Path):
+    with serving(cluster, archive) as name:
+        transcript.check(docker, "builds", host(cluster), tmp_path, {"REGISTRY": name})
+
+
 def test_a_service_keeps_the_digest_its_tag_had(cluster: Cluster, archive: Path, tmp_path: Path):
     docker = clients().get("new")
     if docker is None:

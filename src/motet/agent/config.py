@@ -77,6 +77,13 @@ class AgentConfig:
     # Files of pods that this node runs of its own accord; None: below `data_dir`.
     manifests_dir: Path | None = None
 
+    # Storage of the image builder; None: below `data_dir`.
+    builder_dir: Path | None = None
+
+    @property
+    def builder(self) -> Path:
+        return self.builder_dir or self.data_dir / "builder"
+
     @property
     def manifests(self) -> Path:
         return self.manifests_dir or self.data_dir / "manifests"

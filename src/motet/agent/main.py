@@ -20,6 +20,8 @@ import msgspec
 
 from motet.agent import machine, tuning
 from motet.agent.config import AgentConfig
+from motet.agent.images.building import Builder
+from motet.agent.images.incoming import Incoming
 from motet.agent.images.routes import ImageRoutes
 from motet.agent.images.shelf import Shelf
 from motet.agent.images.transfer import Transfer
@@ -275,7 +277,12 @@ def build_tools(
 def image_routes(config: AgentConfig, runtime: CriRuntime, clock: Clock) -> ImageRoutes:
     """What can be done with the images of this node."""
     shelf = Shelf(runtime, clock)
-    return ImageRoutes(shelf, Transfer(shelf, runtime, clock, config.containerd.registry_dir))
+    return ImageRoutes(
+        shelf,
+        Transfer(shelf, runtime, clock, config.containerd.registry_dir),
+        Builder(shelf, runtime, config.builder),
+        Incoming(config.data_dir / "incoming"),
+    )
 
 
 def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:

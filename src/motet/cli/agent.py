@@ -58,5 +58,6 @@ def command(data_dir: Path, verbose: bool) -> None:
         node_grace=settings.node_grace,
         encrypted=settings.encrypted,
         kubelet_dir=machine.kubelet_dir,
+        builder_dir=machine.builder,
     )
     uvloop.run(run_until_told(apply(config, data_dir / FILE)))

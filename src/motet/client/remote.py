@@ -267,7 +267,7 @@ class RemoteClient:
         *,
         query: Iterable[tuple[str, str]] = (),
         body: AsyncIterable[bytes] | bytes | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """A request that may be long, with an answer that may be long: the body of a success as it comes. Raises ApiError."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_SECONDS)
@@ -277,7 +277,7 @@ class RemoteClient:
                 self._server + path,
                 params=list(query),
                 data=body,
-                headers={"Accept": "*/*", "Content-Type": content_type},
+                headers={"Accept": "*/*", "Content-Type": "application/json", **(headers or {})},
                 timeout=timeout,
             )
             if response.status >= 400:

@@ -10,9 +10,13 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
+import subprocess
+import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
@@ -20,6 +24,7 @@ from motet.base.files import write_atomically
 Say = Callable[[str], None]
 
 _LAST_LINES = 25
+_LONGEST_LINE = 1024 * 1024
 # What a build writes must be readable by the image's users, however private the caller's own files are.
 _UMASK = 0o022
 _REGISTRIES = 'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "permissive"\n'
@@ -47,18 +52,42 @@ class Buildah:
         options: Sequence[str] = (),
         secrets: Mapping[str, bytes] | None = None,
     ) -> str:
-        """Build an image, reusing layers, and tag it; returns its id (64 hexadecimal digits). Raises BuildFailed.
+        """Build an image, reusing layers, and tag it unless `tag` is empty; returns its id (64 hexadecimal digits).
+
+        Raises BuildFailed.
 
         `options` are further ones of `buildah build`. `secrets` are what steps may mount, by the names they mount them by;
         they are neither in the command nor on the disk.
         """
-        command = ["build", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host", "--tag", tag]
-        command += options
+        command = ["build", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host"]
+        # The OCI's own format has no place for a HEALTHCHECK.
+        command += ["--format", "docker", *(["--tag", tag] if tag else ()), *options]
         hidden = {f"MOTET_SECRET_{index}": os.fsdecode(each) for index, each in enumerate((secrets or {}).values())}
         for name, variable in zip(secrets or {}, hidden, strict=True):
             command += ["--secret", f"id={name},env={variable}"]
-        await self.run([*command, str(context)], say, hidden)
-        return await self.image_id(tag)
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=self._directory, prefix="id-") as told:
+            await self.run([*command, "--iidfile", told.name, str(context)], say, hidden)
+            return Path(told.name).read_text().strip().removeprefix("sha256:")
+
+    async def load(self, archive: Path, name: str) -> None:
+        """Take the image of a docker archive, and call it `name`. Raises BuildFailed."""
+        loaded = (await self.run(["pull", "--quiet", f"docker-archive:{archive}"])).strip()
+        await self.run(["tag", loaded.rpartition("\n")[2], name])
+
+    async def forget(self, *, everything: bool) -> list[str]:
+        """Remove all images, or those without a name that nothing is built on; returns their ids. Raises BuildFailed."""
+        before = await self._ids()
+        if before:
+            await self.run(["rmi", "--all", "--force"] if everything else ["rmi", "--prune"])
+        after = set(await self._ids())
+        return [image for image in before if image not in after]
+
+    async def _ids(self) -> list[str]:
+        if not self._directory.exists():
+            return []
+        told = await self.run(["images", "--all", "--no-trunc", "--quiet"])
+        return list(dict.fromkeys(line.strip() for line in told.splitlines() if line.strip()))
 
     async def image_id(self, tag: str) -> str:
         """The id of an image of the storage, or an empty string."""
@@ -69,12 +98,12 @@ class Buildah:
 
     @contextlib.asynccontextmanager
     async def archive(self, image: str, name: str) -> AsyncIterator[Path]:
-        """The image as a docker archive that says it is called `name`, for as long as the block lasts."""
+        """The image as a docker archive that says it is called `name` (which may be empty), for as long as the block lasts."""
         path = self._directory / "archives" / f"{image[:12]}.tar"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.unlink(missing_ok=True)
         try:
-            await self.run(["push", "--quiet", image, f"docker-archive:{path}:{name}"])
+            await self.run(["push", "--quiet", image, f"docker-archive:{path}" + (f":{name}" if name else "")])
             yield path
         finally:
             path.unlink(missing_ok=True)
@@ -97,29 +126,28 @@ class Buildah:
         if shutil.which("buildah") is None:
             raise BuildFailed("building images needs buildah; install it with: motet doctor --fix")
         settings = self._settings()
-        process = await asyncio.create_subprocess_exec(
-            "buildah",
-            "--root",
-            str(self._directory / "storage"),
-            "--runroot",
-            str(self._directory / "run"),
-            *arguments,
-            env={**os.environ, **settings, **(environment or {})},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            umask=_UMASK,
+        storage = ["--root", str(self._directory / "storage"), "--runroot", str(self._directory / "run")]
+        # Not asyncio's own way: uvloop forks, and gRPC does not survive a fork in the child. This does not (vfork).
+        process = await asyncio.to_thread(
+            lambda: subprocess.Popen(
+                ["buildah", *storage, *arguments],
+                env={**os.environ, **settings, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                umask=_UMASK,
+                start_new_session=True,
+            )
         )
-        assert process.stdout is not None
-        assert process.stderr is not None
         heard: deque[str] = deque(maxlen=_LAST_LINES)
         try:
             output, _ = await asyncio.gather(_listen(process.stdout, heard, say), _listen(process.stderr, heard, say))
-            code = await process.wait()
+            code = await asyncio.to_thread(process.wait)
         except BaseException:
+            # What a step runs is buildah's child and goes with it.
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             raise
         if code != 0:
             raise BuildFailed("\n".join(heard) or f"buildah {arguments[0]} ended with code {code}")
@@ -133,13 +161,20 @@ class Buildah:
         return {"CONTAINERS_REGISTRIES_CONF": str(registries), "BUILDAH_ISOLATION": "chroot"}
 
 
-async def _listen(stream: asyncio.StreamReader, heard: deque[str], say: Say | None) -> str:
+async def _listen(pipe: IO[bytes] | None, heard: deque[str], say: Say | None) -> str:
+    stream = asyncio.StreamReader(limit=_LONGEST_LINE)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), pipe
+    )
     lines = []
-    while line := await stream.readline():
-        text = line.decode(errors="replace").rstrip("\n")
-        lines.append(text)
-        if text.strip():
-            heard.append(text)
-            if say is not None:
-                say(text)
+    try:
+        while line := await stream.readline():
+            text = line.decode(errors="replace").rstrip("\n")
+            lines.append(text)
+            if text.strip():
+                heard.append(text)
+                if say is not None:
+                    say(text)
+    finally:
+        transport.close()
     return "\n".join(lines)

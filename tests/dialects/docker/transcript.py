@@ -51,8 +51,6 @@ def run(client: Path, command: str, host: str, home: Path, variables: Mapping[st
         "HOME": str(home),
         "DOCKER_HOST": host,
         "DOCKER_CLI_HINTS": "false",
-        # No terminal, so what is built is told plainly.
-        "DOCKER_BUILDKIT": "0",
         **variables,
     }
     alias = home / "bin" / "docker"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from motet.base.clock import Clock
@@ -53,6 +54,19 @@ class Shelf:
         await self.store.untag(names)
         for name in names:
             await self._until(name, "")
+
+    async def load(self, archive: Path) -> list[tuple[str, str]]:
+        """Take the images of a tar file; (name, id) of each, the name empty for those that have none."""
+        try:
+            names = await self._runtime.import_image(str(archive))
+        except RuntimeFailure as failure:
+            # Where it lies here says nothing to whoever sent it.
+            raise RuntimeFailure(str(failure).removeprefix(f"{archive}: "), failure.reason) from failure
+        loaded = []
+        for name in names:
+            found = await self._runtime.image(name)
+            loaded.append(("" if "@" in name else name, found.id if found is not None else ""))
+        return loaded
 
     async def _until(self, name: str, image_id: str) -> None:
         for _ in range(_LOOKS):

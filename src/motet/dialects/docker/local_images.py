@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -109,10 +109,11 @@ async def exchange(
     *,
     query: Iterable[tuple[str, str]] = (),
     body: AsyncIterable[bytes] | bytes | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """A long request to the agent's images: the answer as it comes. Raises DockerError, ApiError."""
     path = await _path(call, f"/{rest}")
-    async with call.client.exchange(method, path, query=query, body=body) as pieces:
+    async with call.client.exchange(method, path, query=query, body=body, headers=headers) as pieces:
         yield pieces
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from motet.dialects.docker import (
+    archives,
+    builds,
     diskusage,
     images,
     logs,
@@ -47,6 +49,8 @@ ROUTES = (
     *exec.ROUTES,
     *inside.ROUTES,
     *transfers.ROUTES,
+    *archives.ROUTES,
+    *builds.ROUTES,
     *images.ROUTES,
     *diskusage.ROUTES,
     *events.ROUTES,

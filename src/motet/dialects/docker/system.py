@@ -10,7 +10,6 @@ from aiohttp import web
 from motet.base import release
 from motet.dialects.docker import nodes, objects, pods, swarm, versions
 from motet.dialects.docker.call import Call, answer
-from motet.dialects.docker.errors import DockerError
 from motet.dialects.docker.router import Route
 
 Json = dict[str, Any]
@@ -139,15 +138,8 @@ def swarm_id(cluster: Json) -> str:
     return str(cluster["ID"])
 
 
-async def session(call: Call) -> web.Response:
-    raise DockerError(
-        501, "BuildKit's sessions are not supported by Motet: build with DOCKER_BUILDKIT=0, or motet image build"
-    )
-
-
 ROUTES = (
     Route("GET", "/_ping", ping),
     Route("GET", "/version", version),
     Route("GET", "/info", info),
-    Route("POST", "/session", session),
 )
