@@ -186,7 +186,7 @@ async def unpack(call: Call) -> web.Response:
     asked += [(name, "1") for name in ("noOverwriteDirNonDir", "copyUIDGID") if call.flag(name)]
     body = call.request.content.iter_chunked(64 * 1024)
     async with call.client.exchange(
-        "PUT", path_to(container, "files"), query=asked, body=body, content_type="application/x-tar"
+        "PUT", path_to(container, "files"), query=asked, body=body, headers={"Content-Type": "application/x-tar"}
     ):
         return web.Response()
 
