@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from tests.controllers.test_app import apps, crashing_kubelet
+from tests.controllers.test_daemonset import daemonsets
+from tests.controllers.test_statefulset import statefulsets
 from tests.controllers.test_workloads import deployments, replicasets
 from tests.controllers.world import World, world
 
@@ -16,8 +18,8 @@ from motet.cli.rollout import pause, restart, resume, revisions, targets, undo
 from motet.cli.rollout.judge import Phase, Verdict
 from motet.cli.rollout.revisions import Revision
 from motet.cli.rollout.status import followed
-from motet.cli.rollout.targets import APP, DEPLOYMENT, STATEFULSET, Target
-from motet.kinds import app, deployment
+from motet.cli.rollout.targets import APP, DAEMONSET, DEPLOYMENT, STATEFULSET, Target
+from motet.kinds import app, deployment, node
 from motet.store.document import Document
 
 WEB = Target(APP, "web")
@@ -190,3 +192,52 @@ def test_changes_are_named_by_where_they_are() -> None:
     after = spec("b", ("X", "3"), ("Z", "4"))
     said = ["+env.Z=4", "-env.Y", "-hostNetwork", "env.X 1 -> 3", "image a -> b"]
     assert sorted(revisions.changes(before, after)) == said
+
+
+DB = Target(STATEFULSET, "db")
+LOGS = Target(DAEMONSET, "logs")
+
+
+def workload(name: str, image: str, **spec: Any) -> dict[str, Any]:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}}
+    return {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": labels}, "template": template, **spec}}
+
+
+@pytest.mark.parametrize("target", [DB, LOGS], ids=str)
+async def test_stateful_sets_and_daemon_sets_too_but_for_pauses(target: Target, tmp_path: Path) -> None:
+    async with world(tmp_path, statefulsets, daemonsets, crashing_kubelet) as it:
+        await it.create(node.KIND, {"metadata": {"name": "n1"}})
+        await it.create(target.kind, workload(target.name, "v1"))
+        assert (await verdict(it, target)).phase is Phase.DONE
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "v2"}]}}}}
+        await it.client.patch(target.kind, target.name, patch, "default")
+        assert (await verdict(it, target)).phase is Phase.DONE
+        assert [(each.number, each.changes) for each in await history(it, target)] == [(1, []), (2, ["image v1 -> v2"])]
+        assert await undo.undo(it.client, target, await document(it, target), 0) == "goes back to revision 1"
+        assert (await verdict(it, target)).phase is Phase.DONE
+        assert image_of(it, target) == "v1"
+        await restart.restart(it.client, target, await document(it, target))
+        assert (await verdict(it, target)).phase is Phase.DONE
+        with pytest.raises(MotetError, match="only Apps and Deployments can"):
+            await pause.pause(it.client, target, await document(it, target))
+
+
+async def test_what_is_not_rolled_out_by_itself_is_said(tmp_path: Path) -> None:
+    async with world(tmp_path, statefulsets, crashing_kubelet) as it:
+        await it.create(DB.kind, workload("db", "v1", updateStrategy={"type": "OnDelete"}))
+        found = await verdict(it, DB)
+        assert (found.phase, found.told) == (Phase.FAILED, "its updateStrategy is OnDelete, so nothing rolls out")
+
+
+async def test_what_waits_for_others_and_what_runs_by_the_clock_is_said(tmp_path: Path) -> None:
+    async with world(tmp_path, apps, crashing_kubelet) as it:
+        await it.create(app.KIND, web("v1", dependsOn=[{"name": "db"}]))
+        found = await verdict(it, timeout=0.5)
+        assert (found.phase, found.told) == (Phase.WAITING, "waits: there is no App db yet")
+        body = web("done", mode={"replicatedJob": {}}, schedule={"cron": "0 0 1 1 *"})
+        del body["spec"]["update"]
+        await it.create(app.KIND, {**body, "metadata": {"name": "job"}})
+        found = await verdict(it, Target(APP, "job"))
+        assert (found.phase, found.told[:13]) == (Phase.DONE, "runs first at")
+        await pause.pause(it.client, Target(APP, "job"), await document(it, Target(APP, "job")))
