@@ -51,6 +51,22 @@ def test_what_is_missing_is_said() -> None:
     assert appdepends.decide(waiting(), "new", 0, lambda name: None).waits == ("there is no App db yet",)
 
 
+def test_a_circle_is_named() -> None:
+    apps = {
+        "db": an_app(dependsOn=[{"name": "cache"}]),
+        "cache": an_app(dependsOn=[{"name": "log"}, {"name": "web"}]),
+        "log": an_app(dependsOn=[{"name": "log2"}]),
+    }
+
+    def other(name: str) -> tuple[AppView, list[TaskPod]] | None:
+        return (apps[name], []) if name in apps else None
+
+    waits = appdepends.decide(waiting(), "new", 0, other).waits
+    assert waits == ("db is not healthy yet", "they wait for each other: web -> db -> cache -> web")
+    del apps["cache"]
+    assert appdepends.decide(waiting(), "new", 0, other).waits == ("db is not healthy yet",)
+
+
 def test_a_status_about_something_else_meets_nothing() -> None:
     assert not gate("started", task(1), task(2), status={**CURRENT, "observedGeneration": 0}).open
 

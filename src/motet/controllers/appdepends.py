@@ -74,6 +74,8 @@ def decide(app: AppView, version: str, iteration: int, other: Other) -> Gate:
     if known == subject or approllout.is_rollback(app, version):
         return Gate(subject)
     waits = tuple(word for each in app.spec.depends_on if (word := _lacks(each, other)))
+    if waits and (circle := _circle(app, other)):
+        waits = (*waits, f"they wait for each other: {' -> '.join(circle)}")
     return Gate(known if waits else subject, waits)
 
 
@@ -86,6 +88,21 @@ def _lacks(dependency: Dependency, other: Other) -> str:
     if reached is not None and reached.meets(dependency.condition):
         return ""
     return f"{dependency.name} is not {dependency.condition} yet"
+
+
+def _circle(app: AppView, other: Other) -> list[str]:
+    """The way from an App over those that it waits for back to itself; empty when there is none."""
+    start, seen = app.metadata.name, set[str]()
+    ways = [[start, each.name] for each in app.spec.depends_on or ()]
+    while ways:
+        way = ways.pop()
+        if way[-1] == start:
+            return way
+        found = None if way[-1] in seen else other(way[-1])
+        seen.add(way[-1])
+        if found is not None:
+            ways += [[*way, each.name] for each in found[0].spec.depends_on or ()]
+    return []
 
 
 class Dependants:

@@ -168,7 +168,7 @@ def _app(document: Document, pods: Iterable[Document], now: datetime) -> Verdict
     if state in ("paused", "rollback_paused"):
         return verdict(Phase.FAILED, message)
     if state in ("updating", "rollback_started"):
-        return verdict(Phase.WAITING, f"{'rolling back' if state == 'rollback_started' else 'updating'}: {far}")
+        return verdict(Phase.WAITING, f"{'rolling back: ' if state == 'rollback_started' else ''}{far}")
     settled = any(each.type == "Progressing" and each.status == "False" for each in status.conditions)
     if not settled:
         mine = [pod for pod in pods if (pod.meta.labels or {}).get(TEMPLATE_LABEL) == status.version]
