@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+
 from motet.agent import stats
 from motet.agent.machine import Disk, Load
 from motet.agent.sampling import NODE, Look, Owner, Reading, rate
+from motet.agent.volumestats import VolumeStats
+from motet.base.clock import FakeClock
+from motet.pods.csi.volumes import VolumeUsage
+from motet.pods.spec import Pod
+from motet.runtime.csi import Usage
 
 NANO = 1_000_000_000
 WEB = Owner("default", "web", "u1")
@@ -67,3 +78,70 @@ def test_the_resource_metrics_are_prometheus_text():
     assert "node_cpu_usage_seconds_total 60 30000" in lines
     assert "resource_scrape_error 0" in lines
     assert NODE == ""
+
+
+def test_the_summary_tells_of_networks_and_volumes():
+    counters = {"rx_bytes": 10, "rx_errors": 1, "tx_bytes": 20, "tx_errors": 0}
+    now = replace(look(30, 6), networks={"u1": {"eth0": counters}, NODE: {"bond0": counters, "eth1": counters}})
+    volumes = {"u1": [{"name": "data", "usedBytes": 5, "pvcRef": {"name": "c", "namespace": "default"}}]}
+    found = stats.summary("n1", now, None, Load(2 << 30, 4 << 30, 100, 32768), Disk(5, 10, 6, 20), volumes)
+    network = found["pods"][0]["network"]
+    assert (network["name"], network["rxBytes"], network["txErrors"]) == ("eth0", 10, 0)
+    assert [each["name"] for each in network["interfaces"]] == ["eth0"]
+    assert "rxBytes" not in found["node"]["network"]  # which of the two everything goes by is not known
+    assert [each["name"] for each in found["node"]["network"]["interfaces"]] == ["bond0", "eth1"]
+    [volume] = found["pods"][0]["volume"]
+    assert (volume["name"], volume["usedBytes"], volume["time"]) == ("data", 5, found["node"]["fs"]["time"])
+
+
+def pod(**volumes: object) -> Pod:
+    body = {
+        "metadata": {"name": "web", "namespace": "default", "uid": "u1"},
+        "spec": {"containers": [], "volumes": [{"name": name, **source} for name, source in volumes.items()]},
+    }
+    return msgspec.convert(body, Pod)
+
+
+class Volumes:
+    """Directories below one, and a driver that knows of one volume."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.looked = 0
+
+    def at(self, pod: Pod, name: str) -> Path:
+        return self.root / name
+
+    async def usage(self, uid: str) -> list[VolumeUsage]:
+        self.looked += 1
+        return [VolumeUsage("disk", "claim", Usage(total_bytes=100, used_bytes=40, available_bytes=None))]
+
+
+async def test_volumes_are_looked_at_once_a_minute(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "x").write_bytes(b"x" * 10_000)
+    volumes, clock = Volumes(tmp_path), FakeClock()
+    figures = VolumeStats(SimpleNamespace(volumes=volumes), clock)  # type: ignore[arg-type]
+    web = pod(
+        scratch={"emptyDir": {}},
+        disk={"persistentVolumeClaim": {"claimName": "claim"}},
+        gone={"configMap": {"name": "m"}},
+        host={"hostPath": {"path": "/"}},
+    )
+    found = {each["name"]: each for each in (await figures.of([web]))["u1"]}
+    assert set(found) == {"scratch", "disk"}
+    assert found["disk"] == {
+        "name": "disk",
+        "capacityBytes": 100,
+        "usedBytes": 40,
+        "pvcRef": {"name": "claim", "namespace": "default"},
+    }
+    assert found["scratch"]["usedBytes"] >= 10_000
+    assert found["scratch"]["inodesUsed"] == 2
+    assert found["scratch"]["capacityBytes"] > found["scratch"]["availableBytes"]
+    await figures.of([web])
+    assert volumes.looked == 1
+    await clock.advance(61)
+    await figures.of([web])
+    assert volumes.looked == 2
+    assert not await figures.of([])

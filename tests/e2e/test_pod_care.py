@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from e2e.cluster import IMAGE, until
 from e2e.space import WEB, Space, pod, service, shell, state
 
@@ -62,7 +64,11 @@ def test_the_api_passes_requests_on_to_pods_services_and_nodes(space: Space):
     for path in (f"{root}/pods/web:8080/proxy/", f"{root}/services/web:http/proxy/"):
         until(lambda path=path: space.kubectl("get", "--raw", path).startswith("v1 "), what=f"nobody answers at {path}")
     node = space.get("pods", "web")["spec"]["nodeName"]
-    assert '"podRef"' in space.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary")
+    told = json.loads(space.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+    web = next(each for each in told["pods"] if each["podRef"]["namespace"] == space.namespace)
+    assert (web["network"]["name"], web["network"]["rxBytes"] > 0) == ("eth0", True)
+    assert web["volume"][0]["name"].startswith("kube-api-access-")
+    assert told["node"]["network"]["interfaces"]
     figures = space.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource")
     assert f'namespace="{space.namespace}",pod="web"' in figures
 

@@ -17,6 +17,7 @@ from typing import Any
 from motet.agent.insides import Insides
 from motet.agent.sampling import Sampler
 from motet.agent.server import AgentServer
+from motet.agent.volumestats import VolumeStats
 from motet.base.clock import SystemClock
 from motet.client.events import EventRecorder
 from motet.identity import tls
@@ -70,7 +71,16 @@ class Agent:
         self.manager = Manager(client, self.tools)
         self.sampler = Sampler(self.manager, self.tools.cgroups, clock)
         insides = Insides(self.manager, self.tools.cgroups, clock)
-        self.server = AgentServer(self.manager, runtime, clock, self.sampler, "n1", self._dial, insides=insides)
+        self.server = AgentServer(
+            self.manager,
+            runtime,
+            clock,
+            self.sampler,
+            "n1",
+            self._dial,
+            insides=insides,
+            volumes=VolumeStats(self.tools, clock),
+        )
 
     async def _dial(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Into the node's network namespace, where its streaming server listens."""

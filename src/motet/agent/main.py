@@ -33,6 +33,7 @@ from motet.agent.renewal import Renewal
 from motet.agent.sampling import Sampler
 from motet.agent.server import AgentServer
 from motet.agent.tidy import Tidy
+from motet.agent.volumestats import VolumeStats
 from motet.base import files, jitter
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError
@@ -189,6 +190,7 @@ async def _run_parts(
         sampler,
         config.node_name,
         insides=Insides(manager, tools.cgroups, clock),
+        volumes=VolumeStats(tools, clock),
         address=config.address,
         settings=tuning.shown(config),
         images=image_routes(config, runtime, clock),

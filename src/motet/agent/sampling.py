@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from motet.agent import machine
+from motet.agent import machine, processes
 from motet.base.clock import Clock
 from motet.pods.execute import cgroup_of
 from motet.pods.manager import Manager
@@ -53,6 +55,8 @@ class Look:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     owners: Mapping[str, Owner] = field(default_factory=dict)
     started: Mapping[str, float] = field(default_factory=dict)
+    # Counters of each interface (`processes.interfaces`): of the machine (NODE), and by uid of pods with a network of their own.
+    networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class Sampler:
         readings: dict[str, Reading] = {}
         owners: dict[str, Owner] = {}
         started: dict[str, float] = {}
+        networks = {NODE: self._interfaces("self")}
         for pod in pods:
             meta = pod.metadata
             group = cgroup_of(self._manager.config, pod)
@@ -132,5 +137,17 @@ class Sampler:
                     readings[container.id] = Reading(*used)
                     owners[container.id] = Owner(meta.namespace, meta.name, meta.uid, container.name)
                     started[container.id] = seconds(container.started_at)
+                    if meta.uid not in networks and not pod.spec.host_network:
+                        pids = self._cgroups.processes(f"{group}/{container.id}")
+                        if pids and (found := self._interfaces(str(min(pids)))):
+                            networks[meta.uid] = found
         cpu, memory = machine.used()
-        return Look(self._clock.now().timestamp(), Reading(cpu, memory), readings, owners, started)
+        return Look(self._clock.now().timestamp(), Reading(cpu, memory), readings, owners, started, networks)
+
+    @staticmethod
+    def _interfaces(process: str) -> dict[str, Any]:
+        """As a process sees them; none of one that has just ended."""
+        try:
+            return processes.interfaces(Path("/proc", process, "net", "dev").read_text())
+        except OSError:
+            return {}

@@ -22,6 +22,7 @@ from motet.agent.images.routes import ImageRoutes
 from motet.agent.insides import Insides
 from motet.agent.sampling import Look, Sampler
 from motet.agent.streams import Dial, Wanted
+from motet.agent.volumestats import VolumeStats
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
 from motet.base.timestamps import parse_time
@@ -53,6 +54,7 @@ class AgentServer:
         dialer: Dial = streams.dial,
         *,
         insides: Insides,
+        volumes: VolumeStats,
         address: str = "127.0.0.1",
         logs: Path = Path("/var/log"),
         settings: Mapping[str, Any] = {},
@@ -64,6 +66,7 @@ class AgentServer:
         self._sampler = sampler
         self._node_name = node_name
         self._insides = insides
+        self._volumes = volumes
         self._dial = dialer
         self._address = address
         self._node_logs = logs
@@ -150,7 +153,8 @@ class AgentServer:
     async def _summary(self) -> dict[str, Any]:
         now, before = await self._looks()
         disk = await asyncio.to_thread(machine.disk, self._manager.config.pods_directory)
-        return stats.summary(self._node_name, now, before, machine.load(), disk)
+        volumes = await self._volumes.of(self._manager.pods())
+        return stats.summary(self._node_name, now, before, machine.load(), disk, volumes)
 
     # --- logs ---------------------------------------------------------------------------------------------------------
 

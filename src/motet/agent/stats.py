@@ -5,7 +5,7 @@ All are computed from looks (`sampling`), purely.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,8 +38,10 @@ def _rate(used: Rate) -> Json:
 # --- the kubelet's summary --------------------------------------------------------------------------------------------
 
 
-def summary(node_name: str, now: Look, before: Look | None, load: Load, disk: Disk) -> Json:
-    """The kubelet's `/stats/summary`, as far as control groups and file systems say it."""
+def summary(
+    node_name: str, now: Look, before: Look | None, load: Load, disk: Disk, volumes: Mapping[str, Iterable[Json]] = {}
+) -> Json:
+    """The kubelet's `/stats/summary`, as far as the kernel says it. `volumes` by the pods' uids (`volumestats`)."""
     node: Json = {
         "nodeName": node_name,
         **_figures(NODE, now, before),
@@ -54,12 +56,16 @@ def summary(node_name: str, now: Look, before: Look | None, load: Load, disk: Di
         },
         "rlimit": {"time": _time(now.at), "maxpid": load.pids_limit, "curproc": load.pids},
     }
+    node |= _network(NODE, now)
     node["memory"]["availableBytes"] = load.memory_available
     pods: dict[str, Json] = {}
     for key, owner in now.owners.items():
         if not owner.container:
             reference = {"name": owner.pod, "namespace": owner.namespace, "uid": owner.uid}
-            pods[owner.uid] = {"podRef": reference, "containers": [], **_figures(key, now, before)}
+            found: Json = {"podRef": reference, "containers": [], **_figures(key, now, before), **_network(key, now)}
+            if told := [{"time": _time(now.at), **each} for each in volumes.get(owner.uid, ())]:
+                found["volume"] = told
+            pods[owner.uid] = found
     for key, owner in now.owners.items():
         if owner.container and owner.uid in pods:
             started = {"startTime": _time(now.started[key])} if key in now.started else {}
@@ -74,6 +80,22 @@ def _figures(key: str, now: Look, before: Look | None) -> Json:
     if (used := rate(key, now, before)) is not None:
         cpu["usageNanoCores"] = used.cpu
     return {"cpu": cpu, "memory": {"time": stamp, "workingSetBytes": reading.memory}}
+
+
+_COUNTERS = {"rxBytes": "rx_bytes", "rxErrors": "rx_errors", "txBytes": "tx_bytes", "txErrors": "tx_errors"}
+_DEFAULT_INTERFACE = "eth0"
+
+
+def _network(key: str, now: Look) -> Json:
+    """Every interface, and again the one by which everything goes."""
+    interfaces = [
+        {"name": name, **{shown: counters[held] for shown, held in _COUNTERS.items()}}
+        for name, counters in now.networks.get(key, {}).items()
+    ]
+    if not interfaces:
+        return {}
+    default = next((each for each in interfaces if each["name"] == _DEFAULT_INTERFACE), {})
+    return {"network": {"time": _time(now.at), **default, "interfaces": interfaces}}
 
 
 def _time(instant: float) -> str:
