@@ -98,3 +98,24 @@ async def test_an_answer_names_its_event(api: tuple[Api, Kept]) -> None:
         assert answer.headers["Audit-Id"] == "mine-1"
     async with running.session() as session, session.get(CONFIGS, headers={"Audit-Id": "not\tmine"}) as answer:
         assert answer.headers["Audit-Id"] == kept.events[1]["auditID"] != "not\tmine"
+
+
+async def test_what_policies_note_is_in_the_event_of_the_request(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
+    rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": "has(object.data)", "message": "no data"}],
+        "auditAnnotations": [{"key": "size", "valueExpression": "string(size(object.data))"}],
+    }
+    await running.ask("POST", f"{policies}ies", {"metadata": {"name": "p"}, "spec": spec})
+    binding = {"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Audit"]}}
+    await running.ask("POST", f"{policies}ybindings", binding)
+    await running.ask("POST", CONFIGS, {"metadata": {"name": "c"}, "data": {"a": "b"}})
+    assert kept.events[-1]["annotations"]["p/size"] == "1"
+    await running.ask("POST", CONFIGS, {"metadata": {"name": "d"}})
+    failures = json.loads(kept.events[-1]["annotations"]["validation.policy.admission.k8s.io/validation_failure"])
+    assert failures[0]["policy"] == "p"
+    assert failures[0]["message"] == "no data"
