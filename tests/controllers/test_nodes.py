@@ -289,3 +289,21 @@ async def test_every_node_has_a_block_of_its_own(tmp_path: Path) -> None:
             )
         )
         assert blocks == {f"10.42.{number}.0/24" for number in range(5)}
+
+
+async def test_in_a_dual_stack_cluster_every_node_has_a_block_of_either_family(tmp_path: Path) -> None:
+    async def cidrs(it: World) -> None:
+        await PodCidrs(it.client, it.clock, it.events, ("10.42.0.0/16", "fd00:42::/56")).run()
+
+    async with world(tmp_path, cidrs) as it:
+        for number in range(3):
+            await it.create(node.KIND, {"metadata": {"name": f"n{number}"}})
+        blocks = await it.until(
+            lambda: (
+                (found := {tuple(each.get("spec", {}).get("podCIDRs", ())) for each in it.all(node.KIND)})
+                and () not in found
+                and found
+            )
+        )
+        seconds = ("fd00:42::/64", "fd00:42:0:1::/64", "fd00:42:0:2::/64")
+        assert blocks == {(f"10.42.{number}.0/24", second) for number, second in enumerate(seconds)}

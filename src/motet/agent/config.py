@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 from motet.identity.messages import NODE_GRACE
@@ -47,6 +47,11 @@ class AgentConfig:
     all_pods: IPv4Network = IPv4Network("10.42.0.0/16")
     services: IPv4Network = IPv4Network("10.43.0.0/16")
     dns_address: IPv4Address = IPv4Address("10.43.0.10")
+    # Of a dual-stack cluster; None in one of IPv4 alone.
+    all_pods_six: IPv6Network | None = None
+    services_six: IPv6Network | None = None
+    # Of the node itself in such a cluster; empty if it has none.
+    address_six: str = ""
     domain: str = "cluster.local"
     # Of the cluster: whether what is sent to pods of other nodes is encrypted.
     encrypted: bool = False
@@ -115,6 +120,11 @@ class AgentConfig:
     @property
     def pods_dir(self) -> Path:
         return self.data_dir / "pods"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """InternalIPs of the node, IPv4 first."""
+        return (self.address, self.address_six) if self.address_six else (self.address,)
 
     @property
     def url(self) -> str:

@@ -12,7 +12,7 @@ import signal
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +37,7 @@ from motet.agent.volumestats import VolumeStats
 from motet.base import files, jitter
 from motet.base.clock import Clock, SystemClock
 from motet.base.errors import NOT_A_MEMBER, ApiError, MotetError
+from motet.base.ip import pair
 from motet.base.supervise import forever
 from motet.client.events import EventRecorder
 from motet.client.interface import Client
@@ -45,7 +46,7 @@ from motet.client.remote import RemoteClient
 from motet.identity import tls
 from motet.identity.node_files import NodeFiles
 from motet.kinds import node as node_kind
-from motet.network.config import NetworkConfig
+from motet.network.config import NetworkConfig, SixConfig
 from motet.network.node import NodeNetwork
 from motet.pods.actions import Actions
 from motet.pods.config import PodsConfig
@@ -91,12 +92,13 @@ class Network(Protocol):
 NetworkMaker = Callable[[Client, NetworkConfig], Network]
 
 
-class _NodeSpec(msgspec.Struct, gc=False, frozen=True):
+class NodeSpec(msgspec.Struct, gc=False, frozen=True):
     pod_cidr: str = msgspec.field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
 
 
 class NodeView(msgspec.Struct, gc=False, frozen=True):
-    spec: _NodeSpec = _NodeSpec()
+    spec: NodeSpec = NodeSpec()
 
 
 async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork) -> None:
@@ -116,8 +118,8 @@ async def run_agent(config: AgentConfig, *, network: NetworkMaker = NodeNetwork)
         async with asyncio.TaskGroup() as group:
             if containerd is not None:
                 group.create_task(containerd.run())
-            cidr = await _until_registered(config, node, client, clock)
-            net = network(client, network_config(config, cidr))
+            pods = await _until_registered(config, node, client, clock)
+            net = network(client, network_config(config, pods))
             await asyncio.to_thread(net.prepare)
             await _recall(config, runtime, net)
             await _run_parts(config, client, context, runtime, node, net, clock)
@@ -241,7 +243,7 @@ def build_tools(
     found = machine.look(config.data_dir)
     place = Place(
         config.node_name,
-        (config.address,),
+        config.addresses,
         found.cpus * 1000 - config.reserved_cpu_millis,
         # As the Node's allocatable says them.
         max(0, found.memory - config.reserved_memory) // 1024 * 1024,
@@ -287,10 +289,19 @@ def image_routes(config: AgentConfig, runtime: CriRuntime, clock: Clock) -> Imag
     )
 
 
-def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:
+# Of this node: pod networks of IPv4 and, in a dual-stack cluster, of IPv6.
+PodNetworks = tuple[IPv4Network, IPv6Network | None]
+
+
+def network_config(config: AgentConfig, pods: PodNetworks) -> NetworkConfig:
+    own, own_six = pods
+    six = None
+    if own_six is not None and config.all_pods_six is not None and config.services_six is not None:
+        six = SixConfig(own_six, config.all_pods_six, config.services_six)
     return NetworkConfig(
         node_name=config.node_name,
-        pods=cidr,
+        pods=own,
+        six=six,
         all_pods=config.all_pods,
         services=config.services,
         dns_address=config.dns_address,
@@ -306,28 +317,36 @@ def network_config(config: AgentConfig, cidr: IPv4Network) -> NetworkConfig:
     )
 
 
-async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client, clock: Clock) -> IPv4Network:
-    """The node's pod network, once the node is known to the API; the one of last time if the API is away."""
+async def _until_registered(config: AgentConfig, node: NodeAgent, client: Client, clock: Clock) -> PodNetworks:
+    """The node's pod networks, once the node is known to the API; the one of last time if the API is away."""
     remembered = config.data_dir / "pod-cidr"
     told, delay = "", _RETRY_FIRST
     while True:
         try:
             document = await node.register()
-            while not (cidr := document.view(NodeView).spec.pod_cidr):
+            while not (cidrs := _pod_networks(config, document.view(NodeView).spec)):
                 told = _say_once(told, "waiting for the cluster to give this node a pod network")
                 await clock.sleep(jitter.around(_RETRY))
                 document = await client.get(node_kind.KIND, config.node_name)
-            _remember(remembered, cidr)
-            return IPv4Network(cidr)
+            _remember(remembered, cidrs)
+            return pair(cidrs)
         except ApiError as error:
             if error.reason == NOT_A_MEMBER:
                 raise NotAMember(error.message) from error
             if remembered.exists():
                 _log.warning("the API is away (%s): starting with what is known", error)
-                return IPv4Network(remembered.read_text())
+                return pair(remembered.read_text())
             told = _say_once(told, f"cannot register yet: {error}")
             await clock.sleep(jitter.around(delay))
             delay = min(delay * 2, _RETRY_LONGEST)
+
+
+def _pod_networks(config: AgentConfig, spec: NodeSpec) -> str:
+    """The node's own, separated by commas; empty as long as not all of them are given out."""
+    cidrs = [each for each in spec.pod_cidrs or (spec.pod_cidr,) if each]
+    if config.all_pods_six is None:
+        return next((each for each in cidrs if ":" not in each), "")
+    return ",".join(sorted(cidrs, key=lambda each: ":" in each)) if len(cidrs) > 1 else ""
 
 
 def _remember(path: Path, cidr: str) -> None:

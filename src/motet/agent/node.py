@@ -72,7 +72,7 @@ def status_of(config: AgentConfig, facts: Facts, previous: Sequence[Json], now: 
             **facts.extended,
         },
         "addresses": [
-            {"type": "InternalIP", "address": config.address},
+            *({"type": "InternalIP", "address": address} for address in config.addresses),
             {"type": "Hostname", "address": config.node_name},
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},

@@ -10,14 +10,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import NamedTuple
 
 import msgspec
 
+from motet.api import families
 from motet.base.errors import FieldError, InternalError, invalid, invalid_object
+from motet.base.ip import Network, family_of, parse_address, parse_network
 from motet.kinds.kind import Json
-from motet.kinds.service import needs_cluster_ip, needs_health_check, needs_node_ports
+from motet.kinds.service import HEADLESS, needs_cluster_ip, needs_health_check, needs_node_ports
 from motet.store.document import Document
 from motet.store.table import Table
 
@@ -26,9 +27,12 @@ SERVICES = "core/services"
 
 @dataclass(frozen=True, slots=True)
 class ServiceNumbers:
-    """Where Services' addresses and node ports come from. `reserved` addresses are given only to who asks by name."""
+    """Where Services' addresses and node ports come from. `reserved` addresses are given only to who asks by name.
 
-    network: str = "10.43.0.0/16"
+    `networks` are one for each family of addresses that the cluster has, the default first.
+    """
+
+    networks: tuple[str, ...] = ("10.43.0.0/16",)
     first_port: int = 30000
     last_port: int = 32767
     reserved: tuple[str, ...] = ("10.43.0.1", "10.43.0.10")
@@ -42,6 +46,7 @@ class _Port(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 
 class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
     ports: tuple[_Port, ...] | None = None
     health_check_node_port: int = 0
 
@@ -71,7 +76,8 @@ class ServiceAllocator:
     """Gives Services their numbers. One per manager; `close` stops following the table."""
 
     def __init__(self, table: Table, numbers: ServiceNumbers = ServiceNumbers()) -> None:
-        self._network = IPv4Network(numbers.network)
+        networks = [parse_network(each) for each in numbers.networks]
+        self._networks: dict[str, Network] = {family_of(each): each for each in networks}
         self._numbers = numbers
         self._addresses: dict[str, _Holder] = {}
         self._ports: dict[tuple[int, str], _Holder] = {}
@@ -96,57 +102,62 @@ class ServiceAllocator:
             self._on_the_way.ports -= held.ports
 
     def _address(self, service: Json, old: Json | None, held: Held, errors: list[FieldError]) -> None:
-        spec = service["spec"]
+        spec, was = service["spec"], (old or {}).get("spec") or {}
         if not needs_cluster_ip(spec):
             return
-        wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
-        if wanted == "None":
-            spec["clusterIP"], spec["clusterIPs"] = "None", ["None"]
-        elif wanted and old is not None and wanted == old["spec"].get("clusterIP"):
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
+        errors += families.settle(spec, was if needs_cluster_ip(was) and was else None, tuple(self._networks))
+        if errors:
             return
-        elif wanted:
-            problem = self._take(wanted, held)
-            if problem:
-                errors.append(invalid("spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {problem}"))
-        else:
-            wanted = self._next_address(service["metadata"])
-            self._take(wanted, held)
-        if not errors and wanted:
-            spec["clusterIP"] = wanted
-            spec["clusterIPs"] = [wanted]
+        wanted = spec.get("clusterIPs") or []
+        if wanted[:1] == [HEADLESS]:
+            spec["clusterIP"], spec["clusterIPs"] = HEADLESS, [HEADLESS]
+            return
+        kept = was.get("clusterIPs") or [was.get("clusterIP")]
+        found = []
+        for index, family in enumerate(spec["ipFamilies"]):
+            address = wanted[index] if index < len(wanted) else ""
+            if not address:
+                address = self._next_address(service["metadata"], family)
+                self._take(address, family, held)
+            elif address not in kept and (problem := self._take(address, family, held)):
+                errors.append(invalid("spec.clusterIPs", wanted, f"failed to allocate IP {address}: {problem}"))
+            found.append(address)
         if not errors:
-            spec.setdefault("ipFamilies", ["IPv4"])
-            spec.setdefault("ipFamilyPolicy", "SingleStack")
+            spec["clusterIP"], spec["clusterIPs"] = found[0], found
 
-    def _take(self, address: str, held: Held) -> str:
+    def _take(self, address: str, family: str, held: Held) -> str:
         """Hold an address; why not, or an empty string."""
+        network = self._networks[family]
         try:
-            parsed = ip_address(address)
+            parsed = parse_address(address)
         except ValueError:
             return "not a valid IP address"
-        if parsed not in self._network:
-            return f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self._network}"
-        if address in self._addresses:
-            return f"provided IP is already allocated to Service {self._addresses[address].name}"
-        if address in self._on_the_way.addresses:
+        if parsed not in network:
+            return f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
+        key = str(parsed)
+        if key in self._addresses:
+            return f"provided IP is already allocated to Service {self._addresses[key].name}"
+        if key in self._on_the_way.addresses:
             return "provided IP is already allocated"
-        self._on_the_way.addresses.add(address)
-        held.addresses.add(address)
+        self._on_the_way.addresses.add(key)
+        held.addresses.add(key)
         return ""
 
-    def _next_address(self, metadata: Json) -> str:
+    def _next_address(self, metadata: Json, family: str) -> str:
         """A free address, the same for the same name as long as it is free; the lowest ones are left to explicit requests."""
-        size = self._network.num_addresses - 2
+        network = self._networks[family]
+        size = network.num_addresses - 2
         low = min(max(16, size // 16), 256)
         start = zlib.crc32(f"{metadata.get('namespace')}/{metadata.get('name')}".encode())
-        base = int(self._network.network_address) + 1
         for step in range(size):
             offset = low + (start + step) % (size - low) if step < size - low else step - (size - low)
-            address = str(IPv4Address(base + offset))
+            address = str(network[1 + offset])
             taken = address in self._addresses or address in self._on_the_way.addresses
             if not taken and address not in self._numbers.reserved:
                 return address
-        raise InternalError(f"failed to allocate a serviceIP: the range {self._network} is full")
+        raise InternalError(f"failed to allocate a serviceIP: the range {network} is full")
 
     def _node_ports(self, service: Json, old: Json | None, held: Held, errors: list[FieldError]) -> None:
         spec = service["spec"]
@@ -201,29 +212,31 @@ class ServiceAllocator:
 
     def _follow(self, old: Document | None, new: Document | None) -> None:
         if old is not None:
-            address, ports = _numbers_of(old)
+            addresses, ports = _numbers_of(old)
             holder = _Holder.of(old)
-            if self._addresses.get(address) == holder:
-                del self._addresses[address]
+            for address in addresses:
+                if self._addresses.get(address) == holder:
+                    del self._addresses[address]
             for port in ports:
                 if self._ports.get(port) == holder:
                     del self._ports[port]
         if new is not None:
-            address, ports = _numbers_of(new)
-            if address and address != "None":
-                self._addresses[address] = _Holder.of(new)
+            addresses, ports = _numbers_of(new)
+            self._addresses.update(dict.fromkeys(addresses, _Holder.of(new)))
             self._ports.update(dict.fromkeys(ports, _Holder.of(new)))
 
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
-def _numbers_of(document: Document) -> tuple[str, list[tuple[int, str]]]:
+def _numbers_of(document: Document) -> tuple[list[str], list[tuple[int, str]]]:
     spec = document.view(_ServiceView).spec
     ports = [(port.node_port, port.protocol) for port in spec.ports or () if port.node_port]
     if spec.health_check_node_port:
         ports.append((spec.health_check_node_port, "TCP"))
-    return spec.cluster_ip, ports
+    addresses = [each for each in spec.cluster_ips or (spec.cluster_ip,) if each not in ("", HEADLESS)]
+    # In their one form, since IPv6 has several for each.
+    return [str(parse_address(each)) if ":" in each else each for each in addresses], ports
 
 
 def _ports_of(service: Json | None) -> set[tuple[int, str]]:

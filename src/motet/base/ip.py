@@ -32,6 +32,19 @@ def parse_network(text: str) -> Network:
     return ip_network(text)
 
 
+def pair(text: str) -> tuple[IPv4Network, IPv6Network | None]:
+    """`10.42.0.0/16` or `10.42.0.0/16,fd00:42::/56`. Raises ValueError."""
+    networks = [parse_network(each.strip()) for each in text.split(",")]
+    first, second = networks[0], networks[1] if len(networks) > 1 else None
+    if (
+        not isinstance(first, IPv4Network)
+        or len(networks) > 2
+        or not (second is None or isinstance(second, IPv6Network))
+    ):
+        raise ValueError(f"{text!r} is not one range of IPv4, or one of IPv4 and one of IPv6")
+    return first, second
+
+
 def within(inner: Network, outer: Network) -> bool:
     """Whether all of `inner` is in `outer`; never so between families."""
     if isinstance(inner, IPv4Network) and isinstance(outer, IPv4Network):

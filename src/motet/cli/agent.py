@@ -11,7 +11,7 @@ import uvloop
 
 from motet.base.errors import MotetError
 from motet.cli.options import data_dir_option
-from motet.machine.layout import Machine, networks
+from motet.machine.layout import Machine, networks, networks_six
 from motet.machine.lifecycle import require_root
 
 
@@ -24,6 +24,7 @@ def command(data_dir: Path, verbose: bool) -> None:
     from motet.agent.main import run_until_told
     from motet.agent.tuning import FILE, apply
     from motet.machine import belonging
+    from motet.network.ipv6 import second_address
 
     require_root()
     logging.basicConfig(
@@ -36,6 +37,7 @@ def command(data_dir: Path, verbose: bool) -> None:
     if settings is None or not (machine.node_pki / "node.pem").exists():
         raise MotetError(f"{data_dir} is not the data directory of a node yet; start with: motet up FILE")
     pods, services, dns_address = networks(settings)
+    pods_six, services_six = networks_six(settings)
     config = AgentConfig(
         server=machine.url(settings),
         ca=machine.node_pki / "ca.crt",
@@ -52,6 +54,9 @@ def command(data_dir: Path, verbose: bool) -> None:
         all_pods=pods,
         services=services,
         dns_address=dns_address,
+        all_pods_six=pods_six,
+        services_six=services_six,
+        address_six=second_address(settings.address) if pods_six is not None else "",
         domain=settings.domain,
         bridge=settings.bridge,
         table=settings.table,

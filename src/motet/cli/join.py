@@ -17,6 +17,7 @@ from motet.cli.progress import Progress, chosen
 from motet.identity.tokens import Token
 from motet.machine import joining, lifecycle
 from motet.machine.layout import Machine, Settings, first_settings, primary_address
+from motet.network.ipv6 import without_ipv6
 
 _MOST_WAITS = 5
 
@@ -110,7 +111,11 @@ async def _join(
         domain=cluster.domain,
         node_grace=cluster.node_grace,
         encrypted=cluster.encrypted,
+        pods_six=cluster.pods_six,
+        services_six=cluster.services_six,
     )
+    if settings.pods_six and (problem := without_ipv6()):
+        raise MotetError(f"this is a dual-stack cluster, and {problem} on this machine")
     machine.remember(settings)
     if settings.encrypted:
         # Known only now, and as good as anything else that a machine may lack.

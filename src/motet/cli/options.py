@@ -35,6 +35,13 @@ def node_grace_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def dual_stack_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--dual-stack`."""
+    return click.option(
+        "--dual-stack", is_flag=True, help="Give pods and services IPv6 addresses beside those of IPv4."
+    )(function)
+
+
 def encrypt_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--encrypt`."""
     return click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ import uvloop
 
 from motet.base import handles
 from motet.base.errors import MotetError
+from motet.base.ip import pair
 from motet.cli.options import data_dir_option, node_grace_option
 from motet.identity.messages import NODE_GRACE
 
@@ -35,9 +36,15 @@ SERVER_DIR = "server"
     help="full: a write is on the disk before it is answered. normal: faster, a power cut may take the last ones back.",
 )
 @click.option("--volumes-dir", type=click.Path(path_type=Path), help="Where nodes keep local volumes.")
-@click.option("--pod-network", default="10.42.0.0/16", show_default=True, metavar="CIDR", help="Addresses of all pods.")
 @click.option(
-    "--service-network", default="10.43.0.0/16", show_default=True, metavar="CIDR", help="Addresses of services."
+    "--pod-network",
+    default="10.42.0.0/16",
+    show_default=True,
+    metavar="CIDR[,CIDR]",
+    help="Addresses of all pods; of IPv6, too, in a dual-stack cluster.",
+)
+@click.option(
+    "--service-network", default="10.43.0.0/16", show_default=True, metavar="CIDR[,CIDR]", help="Addresses of services."
 )
 @click.option(
     "--dns-address", default="10.43.0.10", show_default=True, metavar="ADDR", help="Of every node's name server."
@@ -97,10 +104,12 @@ def command(
     )
     host, port = parse_listen(listen)
     try:
-        pods, services = IPv4Network(pod_network), IPv4Network(service_network)
+        (pods, pods_six), (services, services_six) = pair(pod_network), pair(service_network)
         names = IPv4Address(dns_address)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+    if (pods_six is None) != (services_six is None):
+        raise click.BadParameter("IPv6 takes a range of both: --pod-network and --service-network")
     if names not in services:
         raise click.BadParameter(f"{names} does not lie in --service-network {services}", param_hint="--dns-address")
     synchronous: Literal["FULL", "NORMAL"] = "FULL" if durability == "full" else "NORMAL"
@@ -112,6 +121,8 @@ def command(
         volumes_dir=volumes_dir or data_dir / "volumes",
         pods=pods,
         services=services,
+        pods_six=pods_six,
+        services_six=services_six,
         dns_address=names,
         encrypted=encrypted,
         synchronous=synchronous,

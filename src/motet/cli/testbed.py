@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from motet.base.errors import ApiError
-from motet.cli.options import encrypt_option, node_grace_option
+from motet.cli.options import dual_stack_option, encrypt_option, node_grace_option
 from motet.machine import lifecycle
 
 _DIRECTORY = Path("/var/lib/motet-testbed")
@@ -61,11 +61,22 @@ def command() -> None:
     help="For a cluster that is begun now: give every service account a Secret with a token, as before Kubernetes 1.24.",
 )
 @encrypt_option
+@dual_stack_option
 @_directory
-def up(nodes: int, managers: int, node_grace: float, legacy_tokens: bool, encrypted: bool, directory: Path) -> None:
+def up(
+    nodes: int,
+    managers: int,
+    node_grace: float,
+    legacy_tokens: bool,
+    encrypted: bool,
+    dual_stack: bool,
+    directory: Path,
+) -> None:
     """Start a testbed, add nodes to it, or turn on those that are off."""
     testbed = _open(directory)
-    asyncio.run(testbed.up(nodes, managers, node_grace, legacy_tokens=legacy_tokens, encrypted=encrypted))
+    asyncio.run(
+        testbed.up(nodes, managers, node_grace, legacy_tokens=legacy_tokens, encrypted=encrypted, dual_stack=dual_stack)
+    )
     click.echo("The testbed is up. To use it: motet testbed kubeconfig > testbed.yaml")
 
 

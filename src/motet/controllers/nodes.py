@@ -60,6 +60,7 @@ class NodeSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     taints: tuple[Taint, ...] | None = None
     unschedulable: bool = False
     pod_cidr: str = msgspec.field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
 
 
 class NodeStatus(msgspec.Struct, gc=False, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from motet.base.clock import Clock
 from motet.client.events import WARNING, About, EventRecorder
@@ -14,6 +14,8 @@ from motet.controllers.nodes import NodeView
 from motet.kinds import node as node_kind
 from motet.store.table import Table
 
+# How large a node's block is, by version of IP.
+_PREFIXES = {4: 24, 6: 64}
 _log = logging.getLogger("motet.controllers.podcidr")
 
 
@@ -35,13 +37,16 @@ class PodCidrs:
     """The loop over nodes without a block. One at a time, so that no block is given twice."""
 
     def __init__(
-        self, client: Client, clock: Clock, events: EventRecorder, network: str = "10.42.0.0/16", prefix: int = 24
+        self,
+        client: Client,
+        clock: Clock,
+        events: EventRecorder,
+        networks: tuple[str, ...] = ("10.42.0.0/16",),
     ) -> None:
         self._client = client
         self._clock = clock
         self._events = events
-        self._network = network
-        self._prefix = prefix
+        self._networks = networks
         self._nodes: Table
 
     async def run(self) -> None:
@@ -56,15 +61,26 @@ class PodCidrs:
         document = self._nodes.get(name)
         if document is None or document.view(NodeView).spec.pod_cidr:
             return
-        taken = (each.view(NodeView).spec.pod_cidr for each in self._nodes)
-        block = next_block(self._network, self._prefix, (each for each in taken if each))
-        if not block:
-            message = f"Node {name} status is now: CIDRNotAvailable"
-            self._events.event(About.document(document, "v1", "Node"), WARNING, "CIDRNotAvailable", message)
-            raise TryAgain(f"no /{self._prefix} left in {self._network}")
+        blocks = []
+        for network in self._networks:
+            prefix = _PREFIXES[ipaddress.ip_network(network).version]
+            block = next_block(network, prefix, self._taken(network))
+            if not block:
+                message = f"Node {name} status is now: CIDRNotAvailable"
+                self._events.event(About.document(document, "v1", "Node"), WARNING, "CIDRNotAvailable", message)
+                raise TryAgain(f"no /{prefix} left in {network}")
+            blocks.append(block)
         patch = {
             "metadata": {"resourceVersion": document.meta.resource_version},
-            "spec": {"podCIDR": block, "podCIDRs": [block]},
+            "spec": {"podCIDR": blocks[0], "podCIDRs": blocks},
         }
         await self._client.patch(node_kind.KIND, name, patch)
-        _log.info("node %s has the pod addresses %s", name, block)
+        _log.info("node %s has the pod addresses %s", name, " and ".join(blocks))
+
+    def _taken(self, network: str) -> Iterator[str]:
+        """The blocks that nodes have of the family of `network`."""
+        for node in self._nodes:
+            spec = node.view(NodeView).spec
+            for block in spec.pod_cidrs or (spec.pod_cidr,):
+                if block and (":" in block) == (":" in network):
+                    yield block

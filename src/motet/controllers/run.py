@@ -72,8 +72,8 @@ class ControllersConfig:
     may: Callable[[User, Attributes], bool] = lambda user, asked: False
     # What is used of quotas; without it their status is not written.
     quotas: QuotaBook | None = None
-    pod_network: str = "10.42.0.0/16"
-    pod_prefix: int = 24
+    # One for each family of addresses, IPv4 first.
+    pod_networks: tuple[str, ...] = ("10.42.0.0/16",)
     volumes_directory: str = "/var/lib/motet/volumes"
     node_grace: float = 40.0
     pod_gc: PodGcConfig = PodGcConfig()
@@ -140,7 +140,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "ephemeral-volume": EphemeralVolumes(client, clock, events("ephemeral-volume-controller")).run,
         "ingress": Ingresses(client, clock).run,
         "load-balancer": LoadBalancers(client, clock, events("service-controller")).run,
-        "pod-cidr": PodCidrs(client, clock, node_events, config.pod_network, config.pod_prefix).run,
+        "pod-cidr": PodCidrs(client, clock, node_events, config.pod_networks).run,
     }
     if config.account_tokens is not None:
         loops["account-tokens"] = AccountTokens(

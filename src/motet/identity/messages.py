@@ -20,7 +20,8 @@ NODE_GRACE = 40.0
 
 
 class Cluster(msgspec.Struct, frozen=True, rename="camel"):
-    """What a new node has to know of the cluster. Networks are IPv4 CIDRs; `managers` are HOST:PORT, the best first.
+    """What a new node has to know of the cluster. `managers` are HOST:PORT, the best first. Networks are CIDRs, those called
+    `six` of IPv6, and empty in a cluster of one family.
 
     `encrypted`: whether all that is sent to pods of other nodes is.
     """
@@ -32,6 +33,8 @@ class Cluster(msgspec.Struct, frozen=True, rename="camel"):
     domain: str
     node_grace: float = NODE_GRACE
     encrypted: bool = False
+    pods_six: str = ""
+    services_six: str = ""
 
 
 class Roots(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 from motet.base import names
 from motet.base.errors import FieldError, duplicate, forbidden, invalid, required
+from motet.base.ip import IPV4, IPV6, family_of_text
 from motet.kinds import checks
 from motet.kinds.columns import AGE, NAME, NONE, column, plain_labels, text_at
 from motet.kinds.kind import PROXY_VERBS, Json, Kind
@@ -20,7 +21,7 @@ DEFAULT_AFFINITY_SECONDS = 10800
 MAX_AFFINITY_SECONDS = 86400
 HEADLESS = "None"
 _POLICIES = ("Cluster", "Local")
-_FAMILIES = ("IPv4", "IPv6")
+_FAMILIES = (IPV4, IPV6)
 
 
 def needs_cluster_ip(spec: Json) -> bool:
@@ -224,8 +225,28 @@ def _source_ranges(spec: Json) -> list[FieldError]:
 
 
 def _addresses(spec: Json) -> list[FieldError]:
+    errors = _cluster_addresses(spec)
+    families = strings(spec, "ipFamilies")
+    for index, family in enumerate(families):
+        errors += checks.one_of(f"spec.ipFamilies[{index}]", family, _FAMILIES)
+        if family in families[:index]:
+            errors.append(duplicate(f"spec.ipFamilies[{index}]", family))
+    errors += checks.one_of(
+        "spec.ipFamilyPolicy",
+        text(spec, "ipFamilyPolicy"),
+        ("PreferDualStack", "RequireDualStack", "SingleStack"),
+        needed=False,
+    )
+    for index, address in enumerate(strings(spec, "externalIPs")):
+        errors += checks.reachable_ip(f"spec.externalIPs[{index}]", address)
+    if text(spec, "loadBalancerIP"):
+        errors += checks.ip("spec.loadBalancerIP", text(spec, "loadBalancerIP"))
+    return errors
+
+
+def _cluster_addresses(spec: Json) -> list[FieldError]:
+    first, several, families = text(spec, "clusterIP"), strings(spec, "clusterIPs"), strings(spec, "ipFamilies")
     errors = []
-    first, several = text(spec, "clusterIP"), strings(spec, "clusterIPs")
     if first not in ("", HEADLESS):
         errors += checks.ip("spec.clusterIPs[0]", first)
     if several and several[0] != first:
@@ -237,25 +258,15 @@ def _addresses(spec: Json) -> list[FieldError]:
             errors.append(invalid(f"spec.clusterIPs[{index}]", address, "'None' must be the first and only value"))
         elif index and address != HEADLESS:
             errors += checks.ip(f"spec.clusterIPs[{index}]", address)
-    # Addresses are IPv4. Whoever writes the endpoints of a headless service by hand may write what he likes.
-    given_out = first != HEADLESS or bool(mapping(spec, "selector"))
-    for index, family in enumerate(strings(spec, "ipFamilies")):
-        errors += checks.one_of(f"spec.ipFamilies[{index}]", family, _FAMILIES)
-        if family == "IPv6" and given_out:
-            errors.append(invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
-    policy = text(spec, "ipFamilyPolicy")
-    if policy == "RequireDualStack" and given_out:
-        errors.append(invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services"))
-    errors += checks.one_of(
-        "spec.ipFamilyPolicy",
-        policy,
-        ("PreferDualStack", "RequireDualStack", "SingleStack"),
-        needed=False,
-    )
-    for index, address in enumerate(strings(spec, "externalIPs")):
-        errors += checks.reachable_ip(f"spec.externalIPs[{index}]", address)
-    if text(spec, "loadBalancerIP"):
-        errors += checks.ip("spec.loadBalancerIP", text(spec, "loadBalancerIP"))
+    if errors or first == HEADLESS:
+        return errors
+    own = [family_of_text(address) for address in several]
+    if len(set(own)) != len(own):
+        return [invalid("spec.clusterIPs", several, "may specify no more than one IP for each IP family")]
+    for index, (family, named) in enumerate(zip(own, families, strict=False)):
+        if family != named and named in _FAMILIES:
+            detail = f"expected an {named} value as indicated by `ipFamilies[{index}]`"
+            errors.append(invalid(f"spec.clusterIPs[{index}]", several[index], detail))
     return errors
 
 
@@ -283,11 +294,26 @@ def _policies(spec: Json) -> list[FieldError]:
 
 
 def _kept(spec: Json, was: Json) -> list[FieldError]:
-    before = text(was, "clusterIP")
-    if before and needs_cluster_ip(spec) and needs_cluster_ip(was) and text(spec, "clusterIP") != before:
-        shown = strings(spec, "clusterIPs") or [text(spec, "clusterIP")]
+    """What is first stays so. A second address or family may come; it goes with the policy that asks for one only."""
+    if not needs_cluster_ip(spec) or not needs_cluster_ip(was):
+        return []
+    before, now = text(was, "clusterIP"), text(spec, "clusterIP")
+    shown = strings(spec, "clusterIPs") or [now]
+    if before and now != before:
         return [invalid("spec.clusterIPs[0]", shown, "may not change once set")]
-    return []
+    errors = []
+    if before != HEADLESS:
+        errors += _changed("clusterIPs", strings(was, "clusterIPs"), shown)
+        errors += _changed("ipFamilies", strings(was, "ipFamilies"), strings(spec, "ipFamilies"))
+    return errors
+
+
+def _changed(key: str, before: list[str], now: list[str]) -> list[FieldError]:
+    return [
+        invalid(f"spec.{key}[{index}]", now, "may not change once set")
+        for index, (old, new) in enumerate(zip(before, now, strict=False))
+        if old != new
+    ]
 
 
 def _external(document: Json) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from motet.base import names
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
 from motet.identity.messages import NODE_GRACE
+from motet.machine.ranges import Ranges
 
 DATA_DIR = Path("/var/lib/motet")
 KUBELET_DIR = Path("/var/lib/kubelet")
@@ -38,6 +39,9 @@ class Settings(msgspec.Struct, frozen=True):
     pods: str = "10.42.0.0/16"
     services: str = "10.43.0.0/16"
     dns_address: str = "10.43.0.10"
+    # Of a dual-stack cluster; empty in one of IPv4 alone.
+    pods_six: str = ""
+    services_six: str = ""
     domain: str = "cluster.local"
     # How long a node may be silent before it counts as lost.
     node_grace: float = NODE_GRACE
@@ -202,9 +206,16 @@ class Machine:
         return f"https://127.0.0.1:{settings.port}"
 
 
-def first_settings(*, address: str = "", node_name: str = "", encrypted: bool = False) -> Settings:
+def first_settings(
+    *, address: str = "", node_name: str = "", encrypted: bool = False, ranges: Ranges | None = None
+) -> Settings:
     """Settings for a machine that has none yet. Raises MotetError when it has no address, or a name no node can have."""
-    return Settings(node_name=_node_name(node_name), address=address or primary_address(), encrypted=encrypted)
+    return Settings(
+        node_name=_node_name(node_name),
+        address=address or primary_address(),
+        encrypted=encrypted,
+        **(ranges._asdict() if ranges is not None else {}),
+    )
 
 
 def _node_name(wanted: str = "") -> str:
@@ -235,3 +246,9 @@ def primary_address(towards: str = "198.51.100.1") -> str:
 def networks(settings: Settings) -> tuple[IPv4Network, IPv4Network, IPv4Address]:
     """Pods, services, name server."""
     return IPv4Network(settings.pods), IPv4Network(settings.services), IPv4Address(settings.dns_address)
+
+
+def networks_six(settings: Settings) -> tuple[IPv6Network | None, IPv6Network | None]:
+    """Pods and services of IPv6; None where there are none."""
+    pods, services = (IPv6Network(text) if text else None for text in (settings.pods_six, settings.services_six))
+    return pods, services

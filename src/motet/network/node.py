@@ -21,6 +21,7 @@ from motet.network.config import NetworkConfig
 from motet.network.dns.loop import Dns
 from motet.network.ingress import engine as ingress_engine
 from motet.network.ingress.loop import Ingresses
+from motet.network.ipv6 import without_ipv6
 from motet.network.overlay import kernel
 from motet.network.overlay.decide import OVERHEAD
 from motet.network.overlay.loop import Overlay
@@ -53,6 +54,8 @@ class NodeNetwork:
 
     def prepare(self) -> None:
         """What must be there before the first pod. Raises NetworkError."""
+        if self._config.six is not None and (problem := without_ipv6()):
+            raise NetworkError(f"this is a dual-stack cluster, and {problem} on this machine")
         if self._config.encrypted:
             if self._config.wireguard is None:
                 raise NetworkError("the node has nowhere to keep its WireGuard keys")

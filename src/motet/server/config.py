@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,9 @@ class ServerConfig:
     services: IPv4Network = IPv4Network("10.43.0.0/16")
     dns_address: IPv4Address = IPv4Address("10.43.0.10")
     pods: IPv4Network = IPv4Network("10.42.0.0/16")
+    # Of a dual-stack cluster; None in one of IPv4 alone.
+    pods_six: IPv6Network | None = None
+    services_six: IPv6Network | None = None
     domain: str = "cluster.local"
     # Whether nodes encrypt what they send to pods of other nodes.
     encrypted: bool = False

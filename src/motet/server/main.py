@@ -99,7 +99,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
         await cache.start()
         stack.push_async_callback(cache.close)
         numbers = ServiceNumbers(
-            network=str(config.services), reserved=(str(config.service_address), str(config.dns_address))
+            networks=(str(config.services), *((str(config.services_six),) if config.services_six else ())),
+            reserved=(str(config.service_address), str(config.dns_address)),
         )
         rbac = RbacIndex(cache.table)
         authorizer = Roles(NodeGraph(cache), rbac)
@@ -230,7 +231,7 @@ def _controllers(
         authority=CurrentAuthority(config.pki),
         may=lambda user, asked: authorizer.decide(user, asked).allowed,
         quotas=quotas,
-        pod_network=str(config.pods),
+        pod_networks=(str(config.pods), *((str(config.pods_six),) if config.pods_six else ())),
         volumes_directory=str(config.volumes_dir),
         node_grace=config.node_grace,
     )
@@ -253,6 +254,8 @@ def _enrolment(config: ServerConfig) -> EnrolmentConfig:
         managers=(f"{config.advertised}:{config.port}",),
         pods=str(config.pods),
         services=str(config.services),
+        pods_six=str(config.pods_six or ""),
+        services_six=str(config.services_six or ""),
         dns_address=str(config.dns_address),
         domain=config.domain,
         node_grace=config.node_grace,

@@ -98,11 +98,13 @@ class Testbed:
         *,
         legacy_tokens: bool = False,
         encrypted: bool = False,
+        dual_stack: bool = False,
     ) -> None:
         """At least so many nodes, all of them ready. Turns on what is off. Raises TestbedError.
 
         For a cluster that is begun now: `node_grace` is the seconds a node may be silent, 0 for the usual; `legacy_tokens`
-        gives every service account a Secret with a token; `encrypted` has nodes encrypt what they send to pods of others.
+        gives every service account a Secret with a token; `encrypted` has nodes encrypt what they send to pods of others;
+        `dual_stack` gives all of it IPv6 too.
         """
         plan = plans.load(self.directory)
         if plan is None:
@@ -113,6 +115,7 @@ class Testbed:
                 node_grace=node_grace or NODE_GRACE,
                 legacy_tokens=legacy_tokens,
                 encrypted=encrypted,
+                dual_stack=dual_stack,
             )
         elif node_grace and node_grace != plan.node_grace:
             raise TestbedError(
@@ -124,6 +127,8 @@ class Testbed:
             )
         elif encrypted and not plan.encrypted:
             raise TestbedError("this testbed was begun without --encrypt; take it down to begin an encrypted one")
+        elif dual_stack and not plan.dual_stack:
+            raise TestbedError("this testbed was begun without --dual-stack; take it down to begin one that has it")
         plan = plan.grown(nodes, managers)
         plans.save(self.directory, plan)
         self._say("plugging in the switch")
@@ -173,8 +178,11 @@ class Testbed:
         settings = machine.settings()
         if settings is None:
             address = str(plan.address(member))
+            pods_six, services_six = plan.ranges_six
             settings = Settings(
                 node_name=member.name,
+                pods_six=pods_six,
+                services_six=services_six,
                 address=address,
                 node_grace=plan.node_grace,
                 legacy_tokens=plan.legacy_tokens,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from motet.identity.messages import NODE_GRACE
 
 # One of these that the machine does not use yet; addresses are given from the 11th on.
 _POOL = IPv4Network("10.201.0.0/16")
+_POOL_SIX = 0xFD6D << 112
 _FIRST = 10
 _MOST_NODES = 200
 
@@ -36,8 +37,8 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole testbed. `forwarding_before` is the machine's ip_forward before the testbed came; `node_grace` and `encrypted`
-    are the cluster's.
+    """A whole testbed. `forwarding_before` is the machine's ip_forward before the testbed came; `node_grace`, `encrypted`
+    and `dual_stack` are the cluster's.
     """
 
     subnet: str
@@ -46,6 +47,23 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node_grace: float = NODE_GRACE
     legacy_tokens: bool = False
     encrypted: bool = False
+    dual_stack: bool = False
+
+    @property
+    def network_six(self) -> IPv6Network:
+        """What the switch of a dual-stack cluster has of IPv6, told apart as IPv4 is. Nothing leads out of it."""
+        return IPv6Network((_POOL_SIX | int(self.network.network_address) << 64, 64))
+
+    @property
+    def ranges_six(self) -> tuple[str, str]:
+        """The cluster's own of IPv6, for pods and for services; empty in one of IPv4 alone."""
+        if not self.dual_stack:
+            return "", ""
+        ours = _POOL_SIX | int(self.network.network_address) >> 8 << 72
+        return str(IPv6Network((ours | 0x42 << 96, 56))), str(IPv6Network((ours | 0x43 << 96, 112)))
+
+    def address_six(self, member: Member) -> IPv6Address:
+        return self.network_six[_FIRST + member.number]
 
     @property
     def network(self) -> IPv4Network:

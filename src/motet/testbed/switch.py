@@ -41,6 +41,8 @@ class Switch:
             _ip("link", "add", self.cable, "type", "veth", "peer", "name", "machine", "netns", self.namespace)
             _ip("-n", self.namespace, "link", "set", "machine", "master", "switch", "up")
         _ip("addr", "replace", f"{plan.gateway}/{plan.network.prefixlen}", "dev", self.cable)
+        if plan.dual_stack:
+            _ip("addr", "replace", f"{plan.network_six[1]}/64", "dev", self.cable, "nodad")
         _ip("link", "set", self.cable, "up")
         _FORWARDING.write_text("1")
         _nft("", self._way_out(plan.network))
@@ -55,6 +57,8 @@ class Switch:
         _ip("-n", self.namespace, "link", "set", port, "master", "switch", "down" if member.cut else "up")
         inside = ("nsenter", f"--net=/proc/{pid}/ns/net", "ip")
         _run(*inside, "addr", "add", f"{plan.address(member)}/{plan.network.prefixlen}", "dev", "eth0")
+        if plan.dual_stack:
+            _run(*inside, "addr", "add", f"{plan.address_six(member)}/64", "dev", "eth0", "nodad")
         _run(*inside, "link", "set", "eth0", "up")
         _run(*inside, "link", "set", "lo", "up")
         _run(*inside, "route", "replace", "default", "via", str(plan.gateway))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from motet.api.admission import Chain
+from motet.api.allocate import ServiceNumbers
 from motet.api.registry import Registry, resources
 from motet.api.users import CONTROLLERS
 from motet.base.clock import Clock, FakeClock
@@ -20,14 +21,16 @@ ADMIN = CONTROLLERS
 
 
 @asynccontextmanager
-async def kernel(folder: Path, clock: Clock | None = None) -> AsyncIterator[Registry]:
+async def kernel(
+    folder: Path, clock: Clock | None = None, numbers: ServiceNumbers = ServiceNumbers()
+) -> AsyncIterator[Registry]:
     """A registry with the namespace `default` in it."""
     catalogue = Catalogue()
     store = SqliteStore(folder / "state.db", "NORMAL")
     await store.open()
     cache = Cache(store, resources(catalogue))
     await cache.start()
-    registry = Registry(store, cache, catalogue, clock or FakeClock())
+    registry = Registry(store, cache, catalogue, clock or FakeClock(), numbers=numbers)
     try:
         await registry.create(namespace.KIND, "", {"metadata": {"name": "default"}}, ADMIN)
         yield registry
