@@ -108,6 +108,26 @@ def test_a_service_may_not_have(changes: Json, start: str, complaints: Complaint
     assert found[0].startswith(start)
 
 
+EVERY: Json = {"metadata": {"annotations": {service.EVERY_PORT: "true"}}}
+
+
+def test_an_address_that_leads_to_every_port_needs_to_name_none(complaints: Complaints, change: Create) -> None:
+    assert complaints(service.KIND, change(FINE, {**EVERY, "spec": {"ports": None}})) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"type": "NodePort"}, "only for services of type ClusterIP that have an address"),
+        ({"clusterIP": "None"}, "only for services of type ClusterIP that have an address"),
+        ({"sessionAffinity": "ClientIP"}, "not together with session affinity"),
+    ],
+)
+def test_every_port_is_of_plain_addresses(changes: Json, why: str, complaints: Complaints, change: Create) -> None:
+    (found,) = complaints(service.KIND, change(FINE, {**EVERY, "spec": changes}))
+    assert found == f'metadata.annotations[motet.dev/every-port]: Invalid value: "true": {why}'
+
+
 def updated(old: Json, new: Json) -> Json:
     service.KIND.default(new)
     service.KIND.prepare_update(new, old)

@@ -268,9 +268,17 @@ class Lab:
                 changes = ruleset.change((), routes if family.version == 4 else {})
                 Nft().run("\n".join((base(family), changes, ruleset.connect(found))))
 
-    async def publish(self, name: str, *ports: dict[str, Any], cluster_ip: str = "", **spec: Any) -> None:
+    async def publish(
+        self,
+        name: str,
+        *ports: dict[str, Any],
+        cluster_ip: str = "",
+        annotations: dict[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
         body = {"clusterIP": cluster_ip, "type": "ClusterIP", "ports": list(ports), **spec}
-        await self.client.create(service.KIND, {"metadata": {"name": name}, "spec": body}, "default")
+        metadata = {"name": name, "annotations": annotations or {}}
+        await self.client.create(service.KIND, {"metadata": metadata, "spec": body}, "default")
 
     async def back(self, name: str, *addresses: str, port: int = 80, protocol: str = "TCP", node: str = "n1") -> None:
         """Make these the endpoints of a service."""

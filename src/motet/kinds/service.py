@@ -20,8 +20,15 @@ TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 DEFAULT_AFFINITY_SECONDS = 10800
 MAX_AFFINITY_SECONDS = 86400
 HEADLESS = "None"
+# On a Service of type ClusterIP: its address leads to every port of its endpoints, and it needs to name none (Swarm's VIPs).
+EVERY_PORT = "motet.dev/every-port"
 _POLICIES = ("Cluster", "Local")
 _FAMILIES = (IPV4, IPV6)
+
+
+def leads_to_every_port(document: Json) -> bool:
+    """Whether a Service asks for that by its annotation."""
+    return text(document, "metadata", "annotations", EVERY_PORT) == "true"
 
 
 def needs_cluster_ip(spec: Json) -> bool:
@@ -120,12 +127,13 @@ def _drop_unneeded(spec: Json, was: Json) -> None:
 
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
-    spec = mapping(document, "spec")
-    if old is not None and spec == mapping(old, "spec"):
+    spec, every_port = mapping(document, "spec"), leads_to_every_port(document)
+    if old is not None and spec == mapping(old, "spec") and every_port == leads_to_every_port(old):
         return []
     errors = [
         *checks.one_of("spec.type", text(spec, "type"), TYPES),
-        *_ports(spec),
+        *_ports(spec, none_needed=every_port),
+        *(_every_port(spec) if every_port else ()),
         *checks.labels("spec.selector", mapping(spec, "selector")),
         *_affinity(spec),
         *_by_type(spec),
@@ -137,10 +145,24 @@ def validate(document: Json, old: Json | None) -> list[FieldError]:
     return errors
 
 
-def _ports(spec: Json) -> list[FieldError]:
+def _every_port(spec: Json) -> list[FieldError]:
+    if text(spec, "type") != "ClusterIP" or text(spec, "clusterIP") == HEADLESS:
+        return [
+            invalid(
+                f"metadata.annotations[{EVERY_PORT}]",
+                "true",
+                "only for services of type ClusterIP that have an address",
+            )
+        ]
+    if text(spec, "sessionAffinity") != "None":
+        return [invalid(f"metadata.annotations[{EVERY_PORT}]", "true", "not together with session affinity")]
+    return []
+
+
+def _ports(spec: Json, *, none_needed: bool) -> list[FieldError]:
     ports = objects(spec, "ports")
     headless = text(spec, "clusterIP") == HEADLESS
-    if not ports and not headless and text(spec, "type") != "ExternalName":
+    if not ports and not headless and not none_needed and text(spec, "type") != "ExternalName":
         return [required("spec.ports")]
     errors = []
     for index, port in enumerate(ports):

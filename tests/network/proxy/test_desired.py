@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from motet.kinds.service import EVERY_PORT
 from motet.network.proxy.desired import Backends, Frontend, Routes, of_pod, of_service
-from motet.network.proxy.views import PodView, ServiceView, SliceView
+from motet.network.proxy.views import Meta, PodView, ServiceView, SliceView
 
 VIP = "10.43.0.7"
 A, B, C = "10.42.0.2", "10.42.0.3", "10.42.1.4"
@@ -31,6 +32,15 @@ def endpoint(address: str, node: str = "n1", **conditions: bool) -> dict[str, An
 
 def routes(service: ServiceView, *slices: SliceView) -> Routes:
     return of_service(service, slices, "n1")
+
+
+def test_an_address_leads_to_every_port_if_its_service_says_so() -> None:
+    every = msgspec.structs.replace(service(ports=[]), metadata=Meta({EVERY_PORT: "true"}))
+    ready, unready = endpoint(A, ready=True), endpoint(B, ready=False)
+    assert routes(every, slice(ready, unready, ports=[])) == {Frontend(VIP, "", 0): Backends(((A, 0),))}
+    named = msgspec.structs.replace(service(), metadata=Meta({EVERY_PORT: "true"}))
+    assert set(routes(named, slice(ready))) == {Frontend(VIP, "", 0), Frontend(VIP, "tcp", 80)}
+    assert set(routes(service(), slice(ready))) == {Frontend(VIP, "tcp", 80)}
 
 
 def at(routes: Routes, address: str = VIP, port: int = 80, inside: bool = False) -> list[str]:

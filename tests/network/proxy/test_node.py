@@ -55,6 +55,36 @@ async def test_a_published_port_shows_pods_the_clients_own_address(it: Lab) -> N
         assert (await until(lambda: it.ask("127.0.0.1", 80))).startswith("p2 ")
 
 
+async def test_an_address_leads_to_every_port_of_its_pods_and_one_that_is_named_goes_elsewhere(it: Lab) -> None:
+    pods = [it.serve(number, 80, 81, 7000) for number in (2, 3)]
+    async with it.proxy():
+        named = HTTP | {"targetPort": 81}
+        await it.publish("web", named, cluster_ip=VIP, annotations={service.EVERY_PORT: "true"})
+        await it.back("web", *pods, port=81)
+        await until(lambda: it.ask(VIP, 7000))
+        for of in ("", it.namespace(2)):
+            for port, over_udp in ((81, False), (7000, False), (7000, True)):
+                spread = await asyncio.to_thread(it.spread, VIP, port, of=of, times=40, udp=over_udp)
+                assert set(spread) == {"p2", "p3"}
+        for number in (2, 3):
+            it.listen(it.namespace(number), "other", 9000)
+        await it.back("web", pods[0], port=81)
+        assert set(await asyncio.to_thread(it.spread, VIP, 9000)) == {"other"}
+        assert set(await asyncio.to_thread(it.spread, VIP, 80)) == {"p2"}
+        with pytest.raises(ConnectionRefusedError):
+            it.ask(VIP, 9001)
+        await it.back("web", port=81)
+        await until(lambda: _refused(it, VIP, 7000))
+
+
+def _refused(it: Lab, address: str, port: int) -> bool:
+    try:
+        it.ask(address, port)
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 async def test_a_pod_reaches_itself_through_its_service(it: Lab) -> None:
     address = it.serve(2, 80)
     async with it.proxy():

@@ -46,10 +46,10 @@ class Kernel:
         """Every key of a first look-up, and what a connection would meet there: numbers are nobody's business."""
         found: dict[str, tuple[object, ...]] = {}
         numbers = []
-        for name in ("virtual", "local", "virtual_inside", "local_inside"):
+        for name in ("virtual", "local", "virtual_inside", "local_inside", "virtual_every"):
             for key, number in self.maps.get(name, {}).items():
                 numbers.append(number)
-                found[f"{name} {key}"] = self._of(number, "udp" if "udp" in key else "tcp")
+                found[f"{name} {key}"] = self._of(number, _protocol(name, key))
         assert len(numbers) == len(set(numbers)), "two frontends share a number"
         return found
 
@@ -64,10 +64,15 @@ class Kernel:
         assert f"{number} . {count}" not in held
         sticky = [name for name, items in self.maps.items() if name.startswith("sticky_") and number in items]
         assert bool(sticky) == chain.startswith("returning")
+        assert (protocol == "every") == chain.startswith("every_")
         return tuple(held[f"{number} . {index}"] for index in range(count)), *sticky
 
     def hairpins(self) -> set[str]:
         return set(self.maps.get("hairpin", {}))
+
+
+def _protocol(name: str, key: str) -> str:
+    return "every" if name == "virtual_every" else "udp" if "udp" in key else "tcp"
 
 
 FRONTENDS = st.builds(
@@ -76,7 +81,7 @@ FRONTENDS = st.builds(
     st.sampled_from(["tcp", "udp"]),
     st.sampled_from([80, 81]),
     st.booleans(),
-)
+) | st.builds(Frontend, st.sampled_from(["10.43.0.1", "10.43.0.2"]), st.just(""), st.just(0))
 ENDPOINTS = st.sets(st.tuples(st.sampled_from(["10.42.0.2", "10.42.0.3", "10.42.1.4", "192.0.2.1"]), st.just(80)))
 BACKENDS = st.builds(
     Backends,

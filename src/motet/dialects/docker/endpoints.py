@@ -1,17 +1,21 @@
 """How a service is reached: its EndpointSpec as Services of the kernel. Pure.
 
-A name leads to every task: a headless Service, with the networks' aliases. Ports published in the routing mesh are a second
-Service that every node answers for, and ports whose number is left to the cluster a third one.
+A name is a Service, with the networks' aliases: in `vip` mode it has one address, which leads to every port of the tasks; in
+`dnsrr` mode it is headless, and the name leads to each task. Ports published in the routing mesh are a second Service that every
+node answers for, and ports whose number is left to the cluster a third one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from motet.dialects.docker.containerspec import Surroundings, aliases
 from motet.dialects.docker.errors import DockerError, bad
 from motet.dialects.docker.fields import Fields
+from motet.dialects.docker.servicespec import ENDPOINT
 from motet.kinds import service as service_kind
 from motet.kinds import tasks
 from motet.kinds.attachments import ANNOTATION
@@ -59,10 +63,13 @@ def services(
     meta = app["metadata"]
     name = meta["name"]
     own = meta["annotations"].get("docker.motet.dev/name", name).lower()
-    known_as = tuple(dict.fromkeys((*((own,) if own != name else ()), f"tasks.{own}")))
-    plain = _service(app, name, {"clusterIP": "None"})
-    if named := aliases(task, around, known_as):
-        plain["metadata"]["annotations"] = {ANNOTATION: named}
+    virtual = has_address(app)
+    plain = _service(app, name, {} if virtual else {"clusterIP": service_kind.HEADLESS})
+    annotations = {service_kind.EVERY_PORT: "true"} if virtual else {}
+    if named := aliases(task, around, (own,) if own != name else ()):
+        annotations[ANNOTATION] = named
+    if annotations:
+        plain["metadata"]["annotations"] = annotations
     mesh = [port for port in ports if not port["host"]]
     known = _known(ports)
     if known:
@@ -75,6 +82,23 @@ def services(
     if chosen := [port for port in mesh if not port["published"]]:
         found.append(_service(app, f"{name}-{PUBLISHED_ANY}", {"type": "NodePort", "ports": list(_mesh(chosen))}))
     return found
+
+
+def has_address(app: Mapping[str, Any]) -> bool:
+    """Whether a service's name leads to one address. On the host's network every port of it would be every port of a node."""
+    endpoint = msgspec.json.decode(app["metadata"]["annotations"].get(ENDPOINT) or "{}", type=dict[str, Any])
+    return endpoint.get("Mode", "vip") != "dnsrr" and not app["spec"]["template"]["spec"].get("hostNetwork")
+
+
+def virtual_addresses(task: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> list[Json]:
+    """`Endpoint.VirtualIPs`: the one address that a service has, on each of its networks."""
+    found = [
+        str(service["spec"]["clusterIP"])
+        for service in services
+        if ((service["metadata"].get("annotations") or {}).get(service_kind.EVERY_PORT)) == "true"
+    ]
+    networks = [each.get("Target") or "" for each in task.get("Networks") or ()]
+    return [{"NetworkID": network, "Addr": f"{address}/32"} for network in networks for address in found]
 
 
 def names(app: str) -> tuple[str, ...]:

@@ -71,8 +71,16 @@ async def _ensure(call: Voice, app: Document, wanted: Json) -> None:
         raise DockerError(
             409, f"rpc error: code = AlreadyExists desc = there is a Service {name} that is not of {app.name}"
         )
-    if changed != current:
+    if _is_headless(current) != _is_headless(wanted):
+        # An address is neither given up nor taken on (Kubernetes: spec.clusterIP is immutable).
+        await call.client.delete(service_kind.KIND, name, call.engine.namespace, uid=current["metadata"]["uid"])
+        await call.client.create(service_kind.KIND, wanted)
+    elif changed != current:
         await call.client.update(service_kind.KIND, changed)
+
+
+def _is_headless(service: Json) -> bool:
+    return bool(service["spec"].get("clusterIP") == service_kind.HEADLESS)
 
 
 def service_changed(current: Json, wanted: Json) -> Json | None:

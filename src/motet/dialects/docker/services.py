@@ -48,7 +48,7 @@ def translate(app: Document, services: Sequence[Document]) -> Json:
         "Endpoint": {
             "Spec": spec["EndpointSpec"],
             "Ports": endpoints.shown_ports(ports, _assigned(services)),
-            "VirtualIPs": [],
+            "VirtualIPs": endpoints.virtual_addresses(spec["TaskTemplate"], [each.decode() for each in services]),
         },
     }
     update = update_status(document["spec"], status)

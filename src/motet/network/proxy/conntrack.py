@@ -59,8 +59,8 @@ def changes(
         new = after.get(frontend)
         was, now = (set(each.endpoints) if each else set() for each in (old, new))
         # Nothing goes astray if endpoints were only added to some.
-        udp = frontend.protocol == "udp" and (was - now or not was) and (was or now)
-        if udp or (frontend.protocol == "tcp" and was - now):
+        udp = frontend.protocol in ("udp", "") and (was - now or not was) and (was or now)
+        if udp or (frontend.protocol in ("tcp", "") and was - now):
             found.append(Change(frontend, marks.get(frontend, 0), frozenset(now)))
     return found
 
@@ -70,11 +70,15 @@ def stale(flow: Flow, change: Change, local: set[str]) -> bool:
 
     def meets(address: str, port: int) -> bool:
         frontend = change.frontend
-        return port == frontend.port and (address == frontend.address or (not frontend.address and address in local))
+        here = address == frontend.address or (not frontend.address and address in local)
+        return here and (frontend.every_port or port == frontend.port)
+
+    def serves(end: Address) -> bool:
+        return (end[0], 0 if change.frontend.every_port else end[1]) in change.endpoints
 
     if meets(*flow.destination):
-        return flow.via not in change.endpoints
-    return flow.protocol == socket.IPPROTO_UDP and meets(*flow.source) and flow.source not in change.endpoints
+        return not serves(flow.via)
+    return flow.protocol == socket.IPPROTO_UDP and meets(*flow.source) and not serves(flow.source)
 
 
 class Forgetter:
@@ -103,7 +107,7 @@ class Forgetter:
                 self._wake.clear()
                 due, self._due = self._due, {}
                 found = await asyncio.to_thread(_forget, [self._change(*each) for each in due.items()], self._family)
-                if late := [change for change in found if change.frontend.protocol == "udp"]:
+                if late := [change for change in found if change.frontend.protocol in ("udp", "")]:
                     group.create_task(self._again(late))
 
     async def _again(self, found: list[Change]) -> None:
@@ -136,17 +140,17 @@ def _forget(due: Iterable[Change], family: int) -> list[Change]:
 
 def _flows(conntrack: NFCTSocket, change: Change, family: int) -> Iterator[Flow]:
     """Of one frontend, and of TCP only those that were never answered (which kernels before 5.15 do not sort out)."""
-    frontend = change.frontend
-    if frontend.protocol == "tcp":
-        entries = list(conntrack.dump(mark=change.mark, status=0, status_mask=IPS_SEEN_REPLY))
-    else:
+    frontend, entries = change.frontend, []
+    if frontend.protocol != "udp":
+        entries += conntrack.dump(mark=change.mark, status=0, status_mask=IPS_SEEN_REPLY)
+    if frontend.protocol != "tcp":
         # A flow may be older than its frontend, and then has another mark or none.
         # Kernels have the comparison of IPv6 addresses the wrong way round; `stale` compares them anyway.
         address = frontend.address or None if family == socket.AF_INET else None
-        port = frontend.port
+        port = frontend.port or None
         sent = NFCTAttrTuple(family, proto=socket.IPPROTO_UDP, daddr=address, dport=port)
         answered = NFCTAttrTuple(family, proto=socket.IPPROTO_UDP, saddr=address, sport=port)
-        entries = [entry for way in (sent, answered) for entry in conntrack.dump(tuple_orig=way)]
+        entries += [entry for way in (sent, answered) for entry in conntrack.dump(tuple_orig=way)]
     return (flow for entry in entries if (flow := _flow(entry, family)) is not None)
 
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from motet.base.ip import IPV4, family_of_text, parse_address
 from motet.base.ip import Address as IP
+from motet.kinds.service import EVERY_PORT
 from motet.network.proxy.mesh import CLIENT_ADDRESS, HIDDEN
 from motet.network.proxy.views import Condition, Endpoint, PodView, ServicePort, ServiceSpec, ServiceView, SliceView
 
@@ -24,6 +25,8 @@ Address = tuple[str, int]
 
 _PUBLISHING = ("NodePort", "LoadBalancer")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
+# Of all ports together; no port has such a name (they are DNS labels).
+EVERY_NAME = "*"
 # The load balancer controller's word that somebody else holds one of the ports.
 PORTS_ERROR = "LoadBalancerPortsError"
 
@@ -32,13 +35,19 @@ PORTS_ERROR = "LoadBalancerPortsError"
 class Frontend:
     """Where connections arrive. An empty `address` stands for every address of this node.
 
-    One that is `inside` is only for senders in the cluster: pods and the node itself. It goes before one that is not.
+    With port 0 and no protocol it is every port of its address, and its endpoints have port 0, too: connections keep the port
+    they came for. A frontend that names the port goes before it. One that is `inside` is only for senders in the cluster: pods
+    and the node itself. It goes before one that is not.
     """
 
     address: str
     protocol: str
     port: int
     inside: bool = False
+
+    @property
+    def every_port(self) -> bool:
+        return not self.port
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,10 @@ def of_service(
     virtual = next((each for text in spec.addresses if (each := _usable(text, family))), "")
     nobody = Backends((), _stickiness(spec), hides_clients=_hides_clients(service))
     routes: Routes = {}
+    if virtual and _leads_to_every_port(service):
+        found = _Endpoints(parts, EVERY_NAME, "", nobody, (node_name, zone), family)
+        within = found.at(node_name) if spec.internal_traffic_policy == "Local" else found.anywhere()
+        routes[Frontend(virtual, "", 0)] = within
     for port in spec.ports or ():
         if port.protocol not in _PROTOCOLS or not 0 < port.port < 65536:
             continue
@@ -117,6 +130,10 @@ def _stickiness(spec: ServiceSpec) -> int:
         return 0
     configured = spec.session_affinity_config
     return max(1, configured.client_ip.timeout_seconds) if configured and configured.client_ip else 10800
+
+
+def _leads_to_every_port(service: ServiceView) -> bool:
+    return service.spec.type == "ClusterIP" and (service.metadata.annotations or {}).get(EVERY_PORT) == "true"
 
 
 def _hides_clients(service: ServiceView) -> bool:
@@ -211,15 +228,20 @@ class _Endpoints:
         endpoints = self._select(node_name)
         return replace(self._nobody, endpoints=endpoints, elsewhere=not endpoints and bool(self.anywhere().endpoints))
 
+    def _numbers(self, part: SliceView) -> list[int]:
+        if self._name == EVERY_NAME:
+            return [0]
+        return [
+            p.port
+            for p in part.ports or ()
+            if (p.name or "") == self._name and p.protocol == self._protocol and p.port and 0 < p.port < 65536
+        ]
+
     def _select(self, node_name: str) -> tuple[Address, ...]:
         ready: dict[Address, Endpoint] = {}
         leaving: dict[Address, Endpoint] = {}
         for part in self._slices:
-            numbers = [
-                p.port
-                for p in part.ports or ()
-                if (p.name or "") == self._name and p.protocol == self._protocol and p.port and 0 < p.port < 65536
-            ]
+            numbers = self._numbers(part)
             for endpoint in part.endpoints or ():
                 if node_name and endpoint.node_name != node_name:
                     continue

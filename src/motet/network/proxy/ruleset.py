@@ -3,6 +3,8 @@
 A connection's first packet is looked up by destination in `virtual` or `local` (for senders inside the cluster first in those
 of their own), which gives the frontend's number as the connection mark; `balance` sends it to a chain for that many endpoints;
 the chain draws one, and `endpoints_PROTOCOL` names its address. A frontend with nobody behind it is in `nobody`, which refuses.
+Addresses that lead to every port of their endpoints are in `virtual_every`, looked at after `virtual`; chains and a map of their
+own leave the port alone.
 There is one chain for each *count* of endpoints and none per service, so a change is a handful of map elements in one transaction.
 
 A packet may meet rules of both sides of a transaction: each look-up sees what is true at its own moment, so one that began in
@@ -31,13 +33,14 @@ Choice = tuple[int, str, int]
 _CHUNK = 2000
 _NUMBER_BITS = 20
 _PROTOCOLS = ("tcp", "udp", "sctp")
-_ENDPOINTS = tuple(f"endpoints_{protocol}" for protocol in _PROTOCOLS)
+_ENDPOINTS = (*(f"endpoints_{protocol}" for protocol in _PROTOCOLS), "endpoints_every")
 _MESH = ("keeping", "through", "back")
 _MAPS = (
     "virtual",
     "local",
     "virtual_inside",
     "local_inside",
+    "virtual_every",
     "balance",
     "nobody",
     "hairpin",
@@ -65,11 +68,13 @@ table {ip} {table} {{
   map local {{ type inet_proto . inet_service : mark; }}
   map virtual_inside {{ type {address} . inet_proto . inet_service : mark; }}
   map local_inside {{ type inet_proto . inet_service : mark; }}
+  map virtual_every {{ type {address} : mark; }}
   map balance {{ type mark : verdict; }}
   map nobody {{ type mark : verdict; }}
   map endpoints_tcp {{ typeof ct mark . numgen random mod 2 : {ip} daddr . tcp dport; }}
   map endpoints_udp {{ typeof ct mark . numgen random mod 2 : {ip} daddr . udp dport; }}
   map endpoints_sctp {{ typeof ct mark . numgen random mod 2 : {ip} daddr . sctp dport; }}
+  map endpoints_every {{ typeof ct mark . numgen random mod 2 : {ip} daddr; }}
 {words.sticky}  set hairpin {{ type {address} . {address}; }}
   set hiding {{ type mark; }}
   set restricted {{ type mark; }}
@@ -83,6 +88,7 @@ table {ip} {table} {{
   }}
   chain services {{
     ct mark set {ip} daddr . meta l4proto . th dport map @virtual goto chosen
+    ct mark set {ip} daddr map @virtual_every goto chosen
     {here} ct mark set meta l4proto . th dport map @local goto chosen
   }}
   chain from_inside {{
@@ -147,6 +153,7 @@ table {ip} {table} {{
     ct state new jump fence
     ct state new ct mark vmap @nobody
     {missed} ct mark set {ip} daddr . meta l4proto . th dport map @virtual drop
+    {missed} ct mark set {ip} daddr map @virtual_every drop
     {ip} daddr {config.services} goto refuse
   }}
   chain nowhere_input {{
@@ -154,12 +161,14 @@ table {ip} {table} {{
     ct state new jump fence
     ct state new ct mark vmap @nobody
     {missed} ct mark set {ip} daddr . meta l4proto . th dport map @virtual drop
+    {missed} ct mark set {ip} daddr map @virtual_every drop
     {missed} {here} ct mark set meta l4proto . th dport map @local drop
   }}
   chain nowhere_output {{
     type filter hook output priority 0; policy accept;
     ct state new ct mark vmap @nobody
     {missed} ct mark set {ip} daddr . meta l4proto . th dport map @virtual drop
+    {missed} ct mark set {ip} daddr map @virtual_every drop
     {ip} daddr {config.services} oifname != "lo" goto refuse
   }}{sparing.chains(config)}
 }}
@@ -208,7 +217,7 @@ class Ruleset:
                 self._elements(frontend, old, drop)
                 self._count_hairpin(hairpin, old, -1)
             self._routes[frontend] = backends
-            commands.extend(self._missing_chains(backends))
+            commands.extend(self._missing_chains(frontend, backends))
             self._elements(frontend, backends, put)
             self._count_hairpin(hairpin, backends, 1)
         self._free.extend(released)
@@ -262,7 +271,9 @@ class Ruleset:
     def _elements(self, frontend: Frontend, backends: Backends, into: Elements) -> None:
         number = self._number(frontend)
         where = "_inside" if frontend.inside else ""
-        if frontend.address:
+        if frontend.every_port:
+            into.setdefault("virtual_every", {})[frontend.address] = str(number)
+        elif frontend.address:
             key = f"{frontend.address} . {frontend.protocol} . {frontend.port}"
             into.setdefault(f"virtual{where}", {})[key] = str(number)
         else:
@@ -274,11 +285,11 @@ class Ruleset:
             into.setdefault("balance", {})[str(number)] = "accept"
             into.setdefault("nobody", {})[str(number)] = "drop" if backends.elsewhere else "goto refuse"
             return
-        into.setdefault("balance", {})[str(number)] = f"goto {_chain(backends)}"
-        endpoints = into.setdefault(f"endpoints_{frontend.protocol}", {})
+        into.setdefault("balance", {})[str(number)] = f"goto {_chain(frontend, backends)}"
+        endpoints = into.setdefault(f"endpoints_{frontend.protocol or 'every'}", {})
         for index, (address, port) in enumerate(backends.endpoints):
-            endpoints[f"{number} . {index}"] = f"{address} . {port}"
-        if backends.sticky:
+            endpoints[f"{number} . {index}"] = address if frontend.every_port else f"{address} . {port}"
+        if backends.sticky and not frontend.every_port:
             into.setdefault(f"sticky_{backends.sticky}", {})[str(number)] = ""
         if backends.hides_clients:
             into.setdefault("hiding", {})[str(number)] = ""
@@ -300,15 +311,22 @@ class Ruleset:
             if not self._hairpin[address]:
                 del self._hairpin[address]
 
-    def _missing_chains(self, backends: Backends) -> Iterator[str]:
+    def _missing_chains(self, frontend: Frontend, backends: Backends) -> Iterator[str]:
         """Chains and sets that this count of endpoints or this stickiness needs and nobody needed before."""
         table, count = f"{self.config.family} {self.config.table}", len(backends.endpoints)
         if not count:
             return
+        drawn = f"dnat {self.config.family} to ct mark . numgen random mod {count} map"
+        if frontend.every_port:
+            if (name := f"every_{count}") not in self._chains:
+                self._chains.add(name)
+                yield f"add chain {table} {name}"
+                yield f"add rule {table} {name} {drawn} @endpoints_every"
+                yield f"add rule {table} {name} drop"
+            return
         if (name := f"balance_{count}") not in self._chains:
             self._chains.add(name)
             yield f"add chain {table} {name}"
-            drawn = f"dnat {self.config.family} to ct mark . numgen random mod {count} map"
             for protocol in _PROTOCOLS:
                 yield f"add rule {table} {name} meta l4proto {protocol} {drawn} @endpoints_{protocol}"
             yield f"add rule {table} {name} drop"
@@ -333,8 +351,10 @@ class Ruleset:
                 yield f"{verb} element {self.config.family} {self.config.table} {name} {{ {listed} }}"
 
 
-def _chain(backends: Backends) -> str:
+def _chain(frontend: Frontend, backends: Backends) -> str:
     count = len(backends.endpoints)
+    if frontend.every_port:
+        return f"every_{count}"
     return f"returning_{count}" if backends.sticky else f"balance_{count}"
 
 
