@@ -18,6 +18,7 @@ from e2e.swarm import GRACE, HEALTHY, IMAGE, NODES, Swarm, until
 from motet.testbed import plan as plans
 from motet.testbed.cluster import Testbed
 
+READ = "cd /run/secrets; stat -c '%n %a %u %g' *; cat password; df password | grep -c tmpfs"
 # A name is one address; behind it are two tasks, by a name of their own.
 COUNT = "nslookup $$1.default.svc.cluster.local 2> /dev/null | grep -c '^Address: '"
 NAMES = f"""count() {{ {COUNT}; }}; until [ \\"$$(count tasks.web)\\" = 2 ]; do sleep 0.2; done; echo addresses $$(count web)"""
@@ -37,10 +38,16 @@ services:
     deploy: {{replicas: 2, labels: {{com.example.tier: front}}, update_config: *quick}}
   reader:
     image: {IMAGE}
-    command: ["sh", "-c", "stat -c '%a %u %g' /run/secrets/password; cat /run/secrets/password; grep -c ' /run/secrets/password tmpfs\\\\| /run/secrets/password .* tmpfs' /proc/mounts; exec pause"]
-    secrets: [{{source: password, mode: 0400}}]
+    command: ["sh", "-c", "{READ}; cat /proc/1/comm; (for i in $$(seq 30); do sleep 5 > /dev/null 2>&1 & done) 2>&1 | grep -c fork; exec pause"]
+    init: true
+    secrets:
+      - {{source: password, mode: 0400}}
+      - {{source: password, target: theirs, mode: 0440, uid: "1000", gid: "2000"}}
     networks: [front]
-    deploy: {{placement: {{constraints: [node.role == manager]}}, update_config: *quick}}
+    deploy:
+      placement: {{constraints: [node.role == manager]}}
+      resources: {{limits: {{pids: 12}}}}
+      update_config: *quick
   client:
     image: {IMAGE}
     command: ["sh", "-c", "until wget -q -O - http://web:8080/ 2> /dev/null; do sleep 0.2; done; {NAMES}; exec pause"]
@@ -91,7 +98,9 @@ def test_a_stack_is_deployed_and_deployed_again_without_a_change(swarm: Swarm):
     (swarm.directory / "password").write_text("s3cret\n")
     swarm.deploy(STACK, "shop")
     until(lambda: [swarm.replicas(f"shop_{name}") for name in ("web", "reader", "client")] == ["2/2", "1/1", "3/3"])
-    assert until(lambda: swarm.logs("shop_reader")) == ["1", "400 0 0", "s3cret"]
+    # One line each: on a tmpfs, whose they are, some processes were too many; the first process is the pod's own.
+    read = ["1", "1", "password 400 0 0", "pause", "s3cret", "theirs 440 1000 2000"]
+    until(lambda: swarm.logs("shop_reader") == read)
     until(lambda: len(swarm.logs("shop_client")) == 6)
     assert {" ".join(line.split()[:2]) for line in swarm.logs("shop_client") if "one" not in line} == {"addresses 1"}
     assert len(swarm.service("shop_web")["Endpoint"]["VirtualIPs"]) == 1

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from motet.kinds.podmarks import FILE_OWNERS
 from motet.pods import mounts
 from motet.pods.env import Place
 from motet.pods.security import ConfigError
@@ -58,6 +59,17 @@ def volumes(tmp_path: Path, storage: Storage) -> Volumes:
 def using(volume: dict[str, Any], **mount: Any) -> Pod:
     mounts = [{"name": "v", "mountPath": "/v", **mount}]
     return pod(app(volumeMounts=mounts), volumes=[{"name": "v", **volume}])
+
+
+async def test_files_of_a_config_belong_to_whom_the_pod_says(volumes: Volumes, storage: Storage):
+    storage.maps["c"] = {"a": b"1"}
+    wanted = using({"configMap": {"name": "c", "defaultMode": 0o440}})
+    wanted = msgspec.structs.replace(
+        wanted, metadata=msgspec.structs.replace(wanted.metadata, annotations={FILE_OWNERS: "v=1000:2000"})
+    )
+    await volumes.prepare(wanted)
+    found = (volumes.at(wanted, "v") / "a").stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1000, 2000, 0o440)
 
 
 async def test_an_empty_directory_is_open_to_every_user(volumes: Volumes):

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from motet.base.errors import FieldError, forbidden
+from motet.kinds import podmarks
 from motet.kinds.columns import AGE, NAME, NONE, column, text_at
 from motet.kinds.kind import PROXY_VERBS, Column, Json, Kind
 from motet.kinds.podspec import ephemeral, resize
@@ -60,11 +61,12 @@ def prepare_update(document: Json, old: Json) -> None:
 
 
 def validate(document: Json, old: Json | None) -> list[FieldError]:
-    spec = mapping(document, "spec")
+    spec, marks = mapping(document, "spec"), mapping(document, "metadata", "annotations")
+    errors = podmarks.validate(marks) if old is None or marks != mapping(old, "metadata", "annotations") else []
     if old is not None:
         was = mapping(old, "spec")
-        return [] if spec == was else validate_change(spec, was)
-    errors = validate_spec(spec, "spec")
+        return errors if spec == was else [*errors, *validate_change(spec, was)]
+    errors += validate_spec(spec, "spec")
     if objects(spec, "ephemeralContainers"):
         errors.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if text(spec, "nodeName") and objects(spec, "schedulingGates"):

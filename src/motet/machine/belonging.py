@@ -8,10 +8,12 @@ import logging
 
 from motet.base.clock import SystemClock
 from motet.base.errors import NotFound, Unavailable
+from motet.client.interface import Client
 from motet.identity import requests
 from motet.identity.authority import Authority, covers
 from motet.identity.node_files import NodeFiles
 from motet.kinds import node
+from motet.kinds.constraints import MANAGER_LABEL
 from motet.machine import joining, lifecycle
 from motet.machine.layout import Machine, Settings
 
@@ -43,13 +45,19 @@ async def belong(machine: Machine, settings: Settings) -> None:
 
 async def _belong_now(machine: Machine, settings: Settings, known: str) -> None:
     async with lifecycle.connect(machine, settings) as client:
-        with contextlib.suppress(NotFound):
-            if known and (await client.get(node.KIND, settings.node_name)).meta.uid == known:
-                return
-    context = lifecycle.administrator(machine)
-    await joining.join_as_administrator(
-        machine.url(settings), context, settings.node_name, settings.address, machine.node_pki
-    )
+        if not await _is_member(client, settings.node_name, known):
+            context = lifecycle.administrator(machine)
+            await joining.join_as_administrator(
+                machine.url(settings), context, settings.node_name, settings.address, machine.node_pki
+            )
+        # No node may say this of itself (NodeRestriction); whoever runs the manager may.
+        await client.patch(node.KIND, settings.node_name, {"metadata": {"labels": {MANAGER_LABEL: ""}}})
+
+
+async def _is_member(client: Client, name: str, uid: str) -> bool:
+    with contextlib.suppress(NotFound):
+        return bool(uid) and (await client.get(node.KIND, name)).meta.uid == uid
+    return False
 
 
 def _identity(machine: Machine, settings: Settings) -> str:

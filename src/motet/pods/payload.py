@@ -17,11 +17,12 @@ _DATA = "..data"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """`owner` is a uid; None is root."""
+    """`owner` is a uid and `group` a gid; None is root, and the pod's own group where it has one."""
 
     content: bytes
     mode: int = 0o644
     owner: int | None = None
+    group: int | None = None
 
 
 Payload = Mapping[str, File]
@@ -49,8 +50,9 @@ def write(directory: Path, payload: Payload, group: int | None = None) -> bool:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(file.content)
-        if group is not None or file.owner is not None:
-            os.chown(target, -1 if file.owner is None else file.owner, -1 if group is None else group)
+        of = group if file.group is None else file.group
+        if of is not None or file.owner is not None:
+            os.chown(target, -1 if file.owner is None else file.owner, -1 if of is None else of)
         target.chmod(file.mode | (0o440 if group is not None else 0))
     for inner in (version, *(path for path in version.rglob("*") if path.is_dir())):
         if group is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 from motet.base import quantity
+from motet.kinds import podmarks
 from motet.pods.spec import ContainerSpec, Pod, Quantity, ResourceList
 from motet.runtime.interface import Resources
 
@@ -85,7 +87,10 @@ def of_container(pod: Pod, container: ContainerSpec, node_memory: int) -> Resour
 
 
 def oom_score(pod: Pod, container: ContainerSpec, node_memory: int) -> int:
-    """oom_score_adj: -997 Guaranteed, 1000 BestEffort, between them by the share of memory asked for."""
+    """oom_score_adj: -997 Guaranteed, 1000 BestEffort, between them by the share of memory asked for; or what the pod says."""
+    with contextlib.suppress(ValueError):
+        if (asked := podmarks.oom_score(pod.metadata.annotations)) is not None:
+            return asked
     match qos_class(pod):
         case "Guaranteed":
             return -997

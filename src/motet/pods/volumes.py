@@ -12,9 +12,11 @@ import os
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from motet.base import quantity
+from motet.kinds import podmarks
 from motet.pods import env, mounts, ownership, payload
 from motet.pods.csi import request
 from motet.pods.csi.request import Wanted
@@ -258,6 +260,8 @@ class Volumes:
         if _secret(volume) and not mounts.mounted(target):
             self._tmpfs(volume, target, None)
         target.chmod(0o755)
+        if (owner := _owners(pod, volume).get(volume.name)) is not None:
+            files = {name: replace(file, owner=owner[0], group=owner[1]) for name, file in files.items()}
         try:
             payload.write(target, files, pod.spec.security_context.fs_group)
         except OSError as error:
@@ -396,6 +400,13 @@ def _read_only(volume: Volume) -> bool:
 
 def _from_api(volume: Volume) -> bool:
     return any((volume.config_map, volume.secret, volume.downward_api, volume.projected))
+
+
+def _owners(pod: Pod, volume: Volume) -> Mapping[str, podmarks.Owner]:
+    try:
+        return podmarks.file_owners(pod.metadata.annotations)
+    except ValueError as error:
+        raise MountFailure(volume.name, f"annotation {podmarks.FILE_OWNERS}: {error}") from error
 
 
 def _secret(volume: Volume) -> bool:

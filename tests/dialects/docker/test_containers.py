@@ -9,9 +9,10 @@ import pytest
 
 from motet.dialects.docker.containers import channels, durations, images, known, reaper, request, shown, starting
 from motet.dialects.docker.containers.attach import HELD
-from motet.dialects.docker.containerspec import Surroundings
 from motet.dialects.docker.errors import DockerError
 from motet.dialects.docker.fields import Fields
+from motet.dialects.docker.surroundings import Surroundings
+from motet.kinds import podmarks, processes
 from motet.store.document import Document, encode
 
 Json = dict[str, Any]
@@ -111,10 +112,15 @@ def test_every_container_reserves_a_little_so_that_limits_can_change() -> None:
     assert limits == {"memory": "1Mi", "cpu": "500m"}
 
 
+def test_what_a_pod_has_no_field_for_is_an_annotation_of_it() -> None:
+    template = made({"PidsLimit": 9, "OomScoreAdj": 5, "Init": True})["template"]
+    assert template["metadata"]["annotations"] == {processes.LIMIT: "9", podmarks.OOM_SCORE: "5"}
+    assert template["spec"]["shareProcessNamespace"] is True
+
+
 @pytest.mark.parametrize(
     ("host", "path"),
     [
-        ({"Init": True}, "HostConfig.Init"),
         ({"Ulimits": [{"Name": "nofile"}]}, "HostConfig.Ulimits"),
         ({"RestartPolicy": {"MaximumRetryCount": 3}}, "HostConfig.RestartPolicy.MaximumRetryCount"),
         ({"NetworkMode": "container:x"}, "HostConfig.NetworkMode"),

@@ -6,8 +6,8 @@ from typing import Any
 
 from dialects.docker.test_servicespec import app_of, spec
 from motet.dialects.docker import endpoints, entrances
-from motet.dialects.docker.containerspec import Surroundings
 from motet.dialects.docker.fields import Fields
+from motet.dialects.docker.surroundings import Surroundings
 from motet.kinds.attachments import ANNOTATION
 from motet.kinds.service import EVERY_PORT
 

@@ -9,10 +9,11 @@ import pytest
 
 from motet.controllers.appversion import version_of
 from motet.dialects.docker import servicespec
-from motet.dialects.docker.containerspec import Surroundings
 from motet.dialects.docker.errors import DockerError
 from motet.dialects.docker.fields import Fields
+from motet.dialects.docker.surroundings import Surroundings
 from motet.kinds import app as app_kind
+from motet.kinds import podmarks, processes
 from motet.store.document import Document, Key, encode, stamp
 
 Json = dict[str, Any]
@@ -134,6 +135,41 @@ def test_identifiers_of_nodes_become_names() -> None:
     assert app_of(body, {"abc": "n1"})["spec"]["placement"]["constraints"] == ["node.name == n1"]
 
 
+def test_addresses_of_nodes_become_names() -> None:
+    body = task(Placement={"Constraints": ["node.ip != 10.0.0.1"]})
+    assert app_of(body, {"10.0.0.1": "n1"})["spec"]["placement"]["constraints"] == ["node.name != n1"]
+
+
+def test_what_a_pod_has_no_field_for_is_an_annotation_of_it() -> None:
+    body = task(Resources={"Limits": {"Pids": 9}})
+    body["TaskTemplate"]["ContainerSpec"] |= {
+        "OomScoreAdj": -5,
+        "Secrets": [{"SecretName": "k", "File": {"Name": "k", "UID": "7", "GID": "8"}}],
+    }
+    annotations = app_of(body)["spec"]["template"]["metadata"]["annotations"]
+    del annotations[servicespec.TASK]
+    assert annotations == {
+        processes.LIMIT: "9",
+        podmarks.OOM_SCORE: "-5",
+        podmarks.FILE_OWNERS: "secret-0=7:8",
+    }
+
+
+def test_an_init_is_the_pods_own_first_process() -> None:
+    assert pod_of(spec(Init=True))["shareProcessNamespace"] is True
+    assert "shareProcessNamespace" not in pod_of(spec(Init=False))
+
+
+def test_a_task_is_told_of_its_generic_resources_and_docker_shows_them_as_they_were_asked_for() -> None:
+    wanted = {"Reservations": {"GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]}}
+    container = container_of(task(Resources=wanted))
+    assert container["resources"]["limits"] == {"docker.motet.dev/gpu": "2"}
+    assert container["env"] == [{"name": "DOCKER_RESOURCE_GPU", "value": "2"}]
+    shown = servicespec.service_spec(stored(app_of(task(Resources=wanted))))["TaskTemplate"]
+    assert shown["Resources"] == wanted
+    assert "Env" not in shown["ContainerSpec"]
+
+
 def test_a_secret_lies_in_its_folder_and_a_config_at_the_root() -> None:
     files = {
         "Secrets": [{"SecretName": "k", "File": {"Name": "k"}}],
@@ -146,14 +182,15 @@ def test_a_secret_lies_in_its_folder_and_a_config_at_the_root() -> None:
     ("body", "field"),
     [
         (spec(Ulimits=[{"Name": "nofile", "Hard": 1}]), r"ContainerSpec\.Ulimits"),
-        (spec(Init=True), r"ContainerSpec\.Init"),
-        (spec(OomScoreAdj=5), r"ContainerSpec\.OomScoreAdj"),
+        (spec(OomScoreAdj=-999), "must be a whole number from -997 to 1000"),
+        (spec(Secrets=[{"SecretName": "k", "File": {"Name": "k", "UID": "me"}}]), r"File\.UID"),
         (spec(Novelty=1), r"ContainerSpec\.Novelty"),
         (spec(Privileges={"SELinuxContext": {"Disable": True}}), r"Privileges\.SELinuxContext"),
         (spec(Env=["A"]), r"ContainerSpec\.Env"),
         (task(LogDriver={"Name": "gelf"}), r"LogDriver\.Name"),
         (task(LogDriver={"Name": "json-file", "Options": {"max-size": "1m"}}), r"LogDriver\.Options"),
-        (task(Resources={"Limits": {"Pids": 9}}), r"Limits\.Pids"),
+        (task(Placement={"Constraints": ["node.ip==10.9.9.9"]}), "there is no node with the address 10.9.9.9"),
+        (task(Placement={"Constraints": ["node.ip!=10.0.0.0/8"]}), "networks"),
         (task(PluginSpec={"Name": "x"}), r"TaskTemplate\.PluginSpec"),
         (task(Placement={"Constraints": ["engine.labels.a==b"]}), "engine.labels"),
         ({**spec(), "Novelty": True}, "Novelty"),

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from motet.base import quantity
-from motet.dialects.docker import health, objects
+from motet.dialects.docker import generics, health, podvolumes
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields
-from motet.kinds import attachments
+from motet.dialects.docker.surroundings import PLACEHOLDER, Surroundings
+from motet.kinds import attachments, podmarks, processes
 from motet.kinds.attachments import NetworkKey
 
 Json = dict[str, Any]
@@ -25,27 +24,7 @@ Json = dict[str, Any]
 TASK = "docker.motet.dev/task"
 _GRACE_SECONDS = 10
 _NANOSECONDS = 1_000_000_000
-_PLACEHOLDER = "{{"
 _CAPABILITY = "CAP_"
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What a service refers to, found beforehand. Networks, secrets and configs by whatever they were asked for by.
-
-    `everywhere`: one task on each node, each with volumes of its own. `host_network` holds how the host's may be called.
-    """
-
-    namespace: str
-    volumes_dir: str
-    networks: Mapping[str, str] = field(default_factory=dict)
-    host_network: frozenset[str] = frozenset()
-    no_network: frozenset[str] = frozenset()
-    everywhere: bool = False
-    # Host-published ports, from the EndpointSpec: they are the container's in the kernel.
-    host_ports: tuple[Json, ...] = ()
-    # Named volumes that the pod needs.
-    volumes: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def literal(value: str) -> str:
@@ -69,14 +48,15 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
         made["command"] = [literal(word) for word in command]
     if args := container.texts("Args"):
         made["args"] = [literal(word) for word in args]
-    if env := list(environment(container)):
+    if env := [*environment(container), *generics.environment(task.raw("Resources"))]:
         made["env"] = env
     if folder := container.text("Dir"):
         made["workingDir"] = folder
     for name, member in (("TTY", "tty"), ("OpenStdin", "stdin")):
         if container.truth(name):
             made[member] = True
-    if resources := _resources(task.fields("Resources")):
+    annotations: dict[str, str] = {}
+    if resources := _resources(task.fields("Resources"), annotations):
         made["resources"] = resources
     if around.host_ports:
         made["ports"] = list(around.host_ports)
@@ -97,14 +77,23 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
         made["lifecycle"] = {"stopSignal": signal if signal.startswith("SIG") else f"SIG{signal}"}
     if of_pod:
         spec["securityContext"] = of_pod
-    _mounts(container, made, spec, around)
+    if owners := podvolumes.put(container, made, spec, around):
+        annotations[podmarks.FILE_OWNERS] = podmarks.owners_text(owners)
     hostname = container.text("Hostname")
-    if hostname and _PLACEHOLDER not in hostname:
+    if hostname and PLACEHOLDER not in hostname:
         spec["hostname"] = hostname
     _names(container, spec)
     metadata: Json = {"labels": {}, "annotations": {}}
     _networks(task, spec, metadata["annotations"], around)
     _refused(task, container)
+    if container.truth("Init"):
+        # The pod's own first process collects orphans, and signals do by default what they do to any other process.
+        spec["shareProcessNamespace"] = True
+    if score := container.number("OomScoreAdj"):
+        metadata["annotations"][podmarks.OOM_SCORE] = str(score)
+    metadata["annotations"] |= annotations
+    if problems := podmarks.validate(metadata["annotations"]):
+        raise bad(str(problems[0]))
     container.finish()
     return {"metadata": metadata, "spec": spec}
 
@@ -112,7 +101,7 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
 def hostname_template(task: Mapping[str, Any]) -> str:
     """The host name with placeholders; empty when it has none."""
     found = str((task.get("ContainerSpec") or {}).get("Hostname") or "")
-    return found if _PLACEHOLDER in found else ""
+    return found if PLACEHOLDER in found else ""
 
 
 def has_placeholders(task: Mapping[str, Any]) -> bool:
@@ -120,7 +109,7 @@ def has_placeholders(task: Mapping[str, Any]) -> bool:
     container = task.get("ContainerSpec") or {}
     texts = [container.get("Hostname") or "", *(container.get("Env") or ())]
     texts += [str(mount.get(key) or "") for mount in container.get("Mounts") or () for key in ("Source", "Target")]
-    return any(_PLACEHOLDER in text for text in texts)
+    return any(PLACEHOLDER in text for text in texts)
 
 
 def environment(container: Fields) -> Iterator[Json]:
@@ -133,18 +122,19 @@ def environment(container: Fields) -> Iterator[Json]:
         yield {"name": name, "value": literal(value)}
 
 
-def _resources(given: Fields) -> Json:
+def _resources(given: Fields, annotations: dict[str, str]) -> Json:
     found: Json = {}
     limits, reservations = given.fields("Limits"), given.fields("Reservations")
+    # -1 and 0 are no limit.
+    if (pids := limits.number("Pids")) > 0:
+        annotations[processes.LIMIT] = str(pids)
     limited, reserved = _amounts(limits), _amounts(reservations)
-    limits.refuse("a pod has no limit of processes of its own", "Pids")
     for generic in reservations.each("GenericResources"):
         discrete = generic.fields("DiscreteResourceSpec")
         kind, count = discrete.text("Kind"), discrete.number("Value")
         generic.refuse("resources are counted, not named", "NamedResourceSpec")
-        if "/" not in kind:
-            raise unsupported(discrete.at("Kind"), f"{kind!r}: nodes count resources such as example.com/gpu")
-        reserved[kind] = limited[kind] = str(count)
+        name = generics.resource(kind)
+        reserved[name] = limited[name] = str(count)
         discrete.finish()
         generic.finish()
     for part in (limits, reservations):
@@ -234,109 +224,6 @@ def _names(container: Fields, spec: Json) -> None:
         spec["dnsConfig"] = config
 
 
-def _mounts(container: Fields, made: Json, spec: Json, around: Surroundings) -> None:
-    volumes: list[Json] = []
-    mounts: list[Json] = []
-    for index, mount in enumerate(container.each("Mounts")):
-        name = f"mount-{index}"
-        volume, mounted = mount_of(mount, around)
-        volumes.append({"name": name, **volume})
-        mounts.append({"name": name, **mounted})
-    for what, member, key in (("Secrets", "secret", "secretName"), ("Configs", "configMap", "name")):
-        for index, use in enumerate(container.each(what)):
-            name = f"{what[:-1].lower()}-{index}"
-            source, mode, target = _file(use, what)
-            volumes.append({"name": name, member: {key: source, "defaultMode": mode}})
-            mounts.append({"name": name, "mountPath": target, "subPath": objects.CONTENT, "readOnly": True})
-    if volumes:
-        spec["volumes"] = volumes
-        made["volumeMounts"] = mounts
-
-
-def _file(use: Fields, what: str) -> tuple[str, int, str]:
-    """(the object, the mode, where it is mounted) of a secret or config."""
-    word = what[:-1]
-    source = use.text(f"{word}Name")
-    use.ignore(f"{word}ID")
-    if use.raw("Runtime") is not None:
-        raise unsupported(use.at("Runtime"), "credential specs are Windows'")
-    file = use.fields("File")
-    target = file.text("Name") or source
-    for owner in ("UID", "GID"):
-        if file.text(owner, "0") != "0":
-            raise unsupported(file.at(owner), "files of secrets and configs belong to root; give them a mode instead")
-    mode = file.natural("Mode", 0o444)
-    file.finish()
-    use.finish()
-    if not source:
-        raise bad(f"{use.at(f'{word}Name')}: it is needed")
-    if not target.startswith("/"):
-        target = str(PurePosixPath("/run/secrets" if word == "Secret" else "/") / target)
-    return objects.object_name(source, word.lower()), mode & 0o777, target
-
-
-def mount_of(mount: Fields, around: Surroundings) -> tuple[Json, Json]:
-    """(volume, mount), without their name."""
-    kind = mount.choice("Type", ("bind", "volume", "tmpfs", "npipe", "cluster", "image"), "volume")
-    source, target = mount.text("Source"), mount.text("Target")
-    mounted: Json = {"mountPath": target}
-    if not target:
-        raise bad(f"{mount.at('Target')}: invalid mount target, must be an absolute path in the container")
-    if mount.truth("ReadOnly"):
-        mounted["readOnly"] = True
-    mount.ignore("Consistency")
-    found: Json
-    match kind:
-        case "bind":
-            found = {"hostPath": {"path": source, "type": _binding(mount.fields("BindOptions"), mounted)}}
-        case "volume":
-            found = _volume(source, mount.fields("VolumeOptions"), mounted, around)
-        case "tmpfs":
-            options = mount.fields("TmpfsOptions")
-            found = {"emptyDir": {"medium": "Memory"}}
-            if size := options.natural("SizeBytes"):
-                found["emptyDir"]["sizeLimit"] = quantity.format_bytes(size)
-            options.finish()
-        case _:
-            raise unsupported(f"{mount.at('Type')} {kind}")
-    mount.finish()
-    return found, mounted
-
-
-def _binding(options: Fields, mounted: Json) -> str:
-    propagation = options.choice(
-        "Propagation", ("private", "rprivate", "slave", "rslave", "shared", "rshared"), "rprivate"
-    )
-    if propagation.endswith("shared"):
-        raise unsupported(options.at("Propagation"), f"{propagation} needs a privileged container")
-    if propagation.endswith("slave"):
-        mounted["mountPropagation"] = "HostToContainer"
-    create = options.truth("CreateMountpoint")
-    options.finish()
-    return "DirectoryOrCreate" if create else ""
-
-
-def _volume(source: str, options: Fields, mounted: Json, around: Surroundings) -> Json:
-    labels = options.map("Labels")
-    driver = options.fields("DriverConfig")
-    if driver.text("Name", "local") != "local":
-        raise unsupported(driver.at("Name"), "volumes are local ones")
-    driver.refuse("a local volume is a directory and takes no options", "Options")
-    driver.finish()
-    if subpath := options.text("Subpath"):
-        mounted["subPath"] = subpath
-    # What an image has at that place is not copied into a new volume.
-    options.ignore("NoCopy")
-    options.finish()
-    if not source:
-        return {"emptyDir": {}}
-    if around.everywhere or _PLACEHOLDER in source:
-        # A volume of each node's own, by name, as Swarm has it.
-        return {"hostPath": {"path": f"{around.volumes_dir}/docker/{source}", "type": "DirectoryOrCreate"}}
-    around.volumes[source] = labels
-    return {"persistentVolumeClaim": {"claimName": objects.object_name(source, "volume")}}
-
-
 def _networks(task: Fields, spec: Json, annotations: Json, around: Surroundings) -> None:
     joined: dict[NetworkKey, tuple[str, ...]] = {}
     for network in task.each("Networks"):
@@ -384,8 +271,7 @@ def _refused(task: Fields, container: Fields) -> None:
         raise unsupported(container.at("Isolation"), "it is Windows'")
     container.ignore("Labels")
     container.map("Labels")
-    container.refuse("a container's first process is the image's own", "Init")
-    container.refuse("pods have the node's", "Ulimits", "OomScoreAdj")
+    container.refuse("the node's container runtime is not told of any; containers have the node's", "Ulimits")
 
 
 def shown(template: Mapping[str, Any], task: Mapping[str, Any]) -> Json:
@@ -400,10 +286,11 @@ def shown(template: Mapping[str, Any], task: Mapping[str, Any]) -> Json:
             spec[name] = words
         else:
             spec.pop(name, None)
+    given = {each["name"] for each in generics.environment(task.get("Resources"))}
     env = [
         f"{each['name']}={plain(each.get('value') or '')}"
         for each in container.get("env") or ()
-        if "valueFrom" not in each
+        if "valueFrom" not in each and each["name"] not in given
     ]
     if env:
         spec["Env"] = env

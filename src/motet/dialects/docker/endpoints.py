@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from motet.dialects.docker.containerspec import Surroundings, aliases
+from motet.dialects.docker.containerspec import aliases
 from motet.dialects.docker.errors import DockerError, bad
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.servicespec import ENDPOINT
+from motet.dialects.docker.surroundings import Surroundings
 from motet.kinds import service as service_kind
 from motet.kinds import tasks
 from motet.kinds.attachments import ANNOTATION

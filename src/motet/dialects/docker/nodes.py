@@ -11,7 +11,7 @@ from aiohttp import web
 
 from motet.base import quantity
 from motet.base.errors import Conflict
-from motet.dialects.docker import ids, objects
+from motet.dialects.docker import generics, ids, objects
 from motet.dialects.docker.call import Call, Voice, answer, empty
 from motet.dialects.docker.errors import DockerError, bad
 from motet.dialects.docker.fields import Fields
@@ -131,7 +131,7 @@ def resources(view: NodeView) -> Json:
         "MemoryBytes": quantity.whole(capacity.get("memory", 0)),
     }
     generic = [
-        {"DiscreteResourceSpec": {"Kind": key, "Value": quantity.whole(value)}}
+        {"DiscreteResourceSpec": {"Kind": generics.kind(key), "Value": quantity.whole(value)}}
         for key, value in sorted(capacity.items())
         if key not in _KNOWN
     ]

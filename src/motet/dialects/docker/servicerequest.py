@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from motet.base.errors import NotFound
 from motet.dialects.docker import endpoints, ids, networks, nodes, objects, secrets, servicespec, volumes
 from motet.dialects.docker.call import Voice
-from motet.dialects.docker.containerspec import Surroundings
 from motet.dialects.docker.errors import DockerError, not_found
 from motet.dialects.docker.fields import Fields
+from motet.dialects.docker.surroundings import Surroundings
 from motet.kinds import app as app_kind
 from motet.kinds import service as service_kind
 from motet.kinds import tasks as task_kind
@@ -64,8 +65,10 @@ async def read(call: Voice, body: Any) -> tuple[Json, list[Json], Surroundings, 
     if spec.raw("Networks") is not None and not task.get("Networks"):
         task["Networks"] = spec.items["Networks"]
     node_names: Mapping[str, str] = {}
-    if "node.id" in str((task.get("Placement") or {}).get("Constraints") or ""):
-        node_names = {identifier: name for name, identifier in nodes.names(await nodes.known(call)).items()}
+    if re.search(r"node\.i[dp]", str((task.get("Placement") or {}).get("Constraints") or "")):
+        known = await nodes.known(call)
+        node_names = {ids.of_document(each): each.name for each in known}
+        node_names |= {each.view(nodes.NodeView).address: each.name for each in known}
     app = servicespec.app_document(spec, call.engine.namespace, around, node_names)
     return app, ports, around, task
 

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from motet.dialects.docker import containerspec, extras, objects
-from motet.dialects.docker.containerspec import TASK, Surroundings
+from motet.dialects.docker.containerspec import TASK
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields, is_zero
+from motet.dialects.docker.surroundings import Surroundings
 from motet.kinds import app as app_kind
 from motet.store.document import Document
 
@@ -30,11 +31,12 @@ _MODES = {
 }
 _OF_THE_APP = ("Placement", "RestartPolicy", "ForceUpdate")
 _ISOLATION = "default"
+_NODE_IP = re.compile(r"\s*node\.ip\s*(==|!=)\s*(\S+)\s*")
 _NODE_ID = re.compile(r"\s*node\.id\s*(==|!=)\s*(\S+)\s*")
 
 
 def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapping[str, str]) -> Json:
-    """The App of a ServiceSpec. `nodes` are names by identifiers. Raises DockerError for what cannot be honoured."""
+    """The App of a ServiceSpec. `nodes`: names by identifiers and addresses. Raises DockerError for what cannot be honoured."""
     name = spec.text("Name")
     labels = spec.map("Labels")
     metadata = objects.metadata(name, labels, namespace, "service")
@@ -178,17 +180,21 @@ def _platform(platform: Fields) -> list[Json]:
 
 
 def _constraint(text: str, nodes: Mapping[str, str], path: str) -> str:
-    """Identifiers of nodes are Docker's alone; the rest is as an App says it."""
+    """Identifiers of nodes are Docker's alone, and Apps know no addresses; the rest is as an App says it."""
     if found := _NODE_ID.fullmatch(text):
         name = nodes.get(found[2])
         if name is None:
             raise bad(f"{path}: there is no node {found[2]}")
         return f"node.name {found[1]} {name}"
-    for unknown in ("engine.labels.", "node.ip"):
-        if text.strip().startswith(unknown):
-            raise unsupported(
-                f"{path} {text!r}", "label the nodes (docker node update --label-add) and use node.labels"
-            )
+    if found := _NODE_IP.fullmatch(text):
+        if "/" in found[2]:
+            raise unsupported(f"{path} {text!r}", "networks; name one address, or use node.labels")
+        name = nodes.get(found[2])
+        if name is None:
+            raise bad(f"{path}: there is no node with the address {found[2]}")
+        return f"node.name {found[1]} {name}"
+    if text.strip().startswith("engine.labels."):
+        raise unsupported(f"{path} {text!r}", "label the nodes (docker node update --label-add) and use node.labels")
     return text
 
 

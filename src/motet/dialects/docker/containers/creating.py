@@ -13,10 +13,10 @@ from motet.base.errors import AlreadyExists, NotFound
 from motet.dialects.docker import local_images, networks, objects, volumes
 from motet.dialects.docker.call import Call, answer
 from motet.dialects.docker.containers import images, known, naming, request
-from motet.dialects.docker.containerspec import Surroundings
 from motet.dialects.docker.errors import DockerError, bad
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.router import Route
+from motet.dialects.docker.surroundings import Surroundings
 from motet.kinds import attachments
 from motet.kinds import podtemplate as template_kind
 from motet.kinds import service as service_kind

@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from motet.base import names, quantity
-from motet.dialects.docker import containerspec, health, objects
+from motet.dialects.docker import containerspec, health, objects, podvolumes
 from motet.dialects.docker.containers import known
-from motet.dialects.docker.containerspec import Surroundings, literal
+from motet.dialects.docker.containerspec import literal
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields
-from motet.kinds import attachments
+from motet.dialects.docker.surroundings import Surroundings
+from motet.kinds import attachments, podmarks, processes
 from motet.kinds import podtemplate as template_kind
 from motet.kinds.attachments import NetworkKey
 
@@ -76,10 +77,13 @@ def template(name: str, body: Fields, around: Surroundings, node: str) -> Made:
     if ports := list(fixed_ports(host)):
         part["ports"] = ports
     networks = _networks(body, host, spec, around)
+    if host.truth("Init"):
+        # The pod's own first process collects orphans, and signals do by default what they do to any other process.
+        spec["shareProcessNamespace"] = True
+    annotations = _marks(host)
     _refused(body, host)
     body.finish()
     host.finish()
-    annotations: Json = {}
     if networks:
         annotations[attachments.ANNOTATION] = attachments.text(dict.fromkeys(networks, ()), around.namespace)
     metadata = objects.metadata(name, labels, around.namespace, "container")
@@ -96,6 +100,18 @@ def template(name: str, body: Fields, around: Surroundings, node: str) -> Made:
         "template": {"metadata": {"labels": {}, "annotations": annotations}, "spec": spec},
     }
     return Made(document, networks)
+
+
+def _marks(host: Fields) -> dict[str, str]:
+    """What a pod has no field for."""
+    found: dict[str, str] = {}
+    if (pids := host.number("PidsLimit")) > 0:
+        found[processes.LIMIT] = str(pids)
+    if score := host.number("OomScoreAdj"):
+        found[podmarks.OOM_SCORE] = str(score)
+    if problems := podmarks.validate(found):
+        raise bad(str(problems[0]))
+    return found
 
 
 def restart(policy: Fields, *, auto_remove: bool = False) -> str:
@@ -265,7 +281,7 @@ def _mounts(body: Fields, host: Fields, part: Json, spec: Json, around: Surround
     for entry in host.texts("Binds"):
         add(*_bind(entry, host.at("Binds"), around))
     for mount in host.each("Mounts"):
-        add(*containerspec.mount_of(mount, around))
+        add(*podvolumes.mount_of(mount, around))
     for target, options in host.map("Tmpfs").items():
         add(_tmpfs(options, host.at("Tmpfs")), {"mountPath": target})
     taken = {each["mountPath"] for each in mounted}
@@ -410,9 +426,6 @@ def _refused(body: Fields, host: Fields) -> None:
         host.ignore("Isolation")
     if host.number("MemorySwappiness", -1) != -1:
         raise unsupported(host.at("MemorySwappiness"), "it follows from the node's")
-    if host.number("PidsLimit") > 0:
-        raise unsupported(host.at("PidsLimit"), "a pod has no limit of processes of its own")
-    host.refuse("a container's first process is the image's own", "Init")
-    host.refuse("pods have the node's", "Ulimits", "OomScoreAdj")
+    host.refuse("the node's container runtime is not told of any; containers have the node's", "Ulimits")
     host.refuse("devices come with resources that nodes count, or with --privileged", "Devices", "DeviceRequests")
     host.refuse("containers find each other by name on a network", "Links")

@@ -1,0 +1,62 @@
+"""What can be asked of a pod though its specification has no field for it, which Docker's services have: in annotations.
+
+They ask for nothing that every pod's author might not have anyway: other owners of the files that are the pod's own, and a
+place in the order of those that are killed when memory runs out. The number of processes is in `processes`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from motet.base.errors import FieldError, invalid
+
+# `VOLUME=UID:GID,...`: who owns the files of volumes that come from the API.
+FILE_OWNERS = "motet.dev/file-owners"
+# oom_score_adj(5) of every container.
+OOM_SCORE = "motet.dev/oom-score-adj"
+
+Owner = tuple[int, int]
+
+_MOST_ID = 2**32 - 2
+_OWNER = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)=([0-9]{1,10}):([0-9]{1,10})")
+# What a pod of the highest class gets by itself, and the kernel's greatest.
+_LEAST_SCORE, _MOST_SCORE = -997, 1000
+
+
+def oom_score(annotations: Mapping[str, str] | None) -> int | None:
+    """Raises ValueError saying what is wrong."""
+    found = (annotations or {}).get(OOM_SCORE)
+    return None if found is None else _whole(found, _LEAST_SCORE, _MOST_SCORE)
+
+
+def file_owners(annotations: Mapping[str, str] | None) -> dict[str, Owner]:
+    """Owners by the names of volumes. Raises ValueError saying what is wrong."""
+    found = {}
+    for entry in filter(None, (annotations or {}).get(FILE_OWNERS, "").split(",")):
+        match = _OWNER.fullmatch(entry)
+        if match is None or int(match[3]) > _MOST_ID or int(match[4]) > _MOST_ID:
+            raise ValueError(f"{entry!r} is not VOLUME=UID:GID")
+        found[match[1]] = int(match[3]), int(match[4])
+    return found
+
+
+def owners_text(owners: Mapping[str, Owner]) -> str:
+    """What `file_owners` reads."""
+    return ",".join(f"{volume}={user}:{group}" for volume, (user, group) in sorted(owners.items()))
+
+
+def validate(annotations: Mapping[str, str]) -> list[FieldError]:
+    errors = []
+    for key, read in ((OOM_SCORE, oom_score), (FILE_OWNERS, file_owners)):
+        try:
+            read(annotations)
+        except ValueError as error:
+            errors.append(invalid(f"metadata.annotations[{key}]", annotations[key], str(error)))
+    return errors
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise ValueError(f"must be a whole number from {least} to {most}")
+    return int(text)

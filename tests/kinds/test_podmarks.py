@@ -1,0 +1,34 @@
+"""What a pod's annotations may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from motet.kinds import podmarks
+
+
+def test_owners_are_read_as_they_were_written() -> None:
+    owners = {"secret-0": (1000, 0), "config-1": (0, 7)}
+    assert podmarks.file_owners({podmarks.FILE_OWNERS: podmarks.owners_text(owners)}) == owners
+
+
+def test_nothing_is_asked_for_without_annotations() -> None:
+    assert podmarks.oom_score(None) is podmarks.oom_score({}) is None
+    assert podmarks.file_owners(None) == {}
+    assert podmarks.validate({"other": "x"}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (podmarks.OOM_SCORE, "-998"),
+        (podmarks.OOM_SCORE, "1e3"),
+        (podmarks.FILE_OWNERS, "v=root:root"),
+        (podmarks.FILE_OWNERS, "v=1"),
+        (podmarks.FILE_OWNERS, "v=4294967295:0"),
+        (podmarks.FILE_OWNERS, "../v=1:1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(key: str, value: str) -> None:
+    (found,) = podmarks.validate({key: value})
+    assert key in str(found)
