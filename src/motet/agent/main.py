@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from motet.agent import machine, tuning
+from motet.agent.changes import UsedChanges
 from motet.agent.config import AgentConfig
 from motet.agent.images.building import Builder
 from motet.agent.images.incoming import Incoming
@@ -204,6 +205,12 @@ async def _run_parts(
     tidy = Tidy.of(config, manager, tools, clock, node.tell)
     static = StaticPods(config.manifests, config.node_name, manager, client, clock, lambda: node.uid)
     manager.static_source = static.found
+
+    def changed(found: tuple[str, str, str]) -> None:
+        resource, namespace, name = found
+        sources.outdated(f"core/{resource}", namespace, name)
+        manager.outdated(resource, namespace, name)
+
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "the node's network": net.run,
         "events": tools.recorder.run,
@@ -212,6 +219,7 @@ async def _run_parts(
         "local volumes": volumes.run,
         "CSI drivers": plugins.run,
         "static pods": static.run,
+        "changes of what pods use": UsedChanges(client, clock, changed).run,
         "unused images": tidy.images.run,
         "figures": sampler.run,
         "eviction": tidy.evictor.run,

@@ -104,6 +104,12 @@ class Manager:
         if (worker := self._workers.get(uid)) is not None:
             worker.evict(message, grace)
 
+    def outdated(self, kind: str, namespace: str, name: str) -> None:
+        """A `configmaps` or `secrets` has changed: pods that show it are to show it as it is."""
+        for worker in self._workers.values():
+            if worker.pod.metadata.namespace == namespace:
+                worker.outdated(kind, name)
+
     @property
     def config(self) -> PodsConfig:
         return self._tools.config

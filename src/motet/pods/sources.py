@@ -229,6 +229,12 @@ class ApiSources:
     def forget(self, uid: str) -> None:
         self._tokens.forget(uid)
 
+    def outdated(self, resource: str, namespace: str, name: str) -> None:
+        """What is remembered of an object (`core/configmaps`) is no longer so; it is good for when the API is away."""
+        key = (resource, namespace, name)
+        if key in self._seen:
+            self._seen[key] = (float("-inf"), self._seen[key][1])
+
     async def issued(self, pod: Pod, wanted: TokenProjection) -> tuple[str, float]:
         """A token and when it ends, in seconds since the epoch. Raises ApiError."""
         return await self._tokens.issued(pod, wanted)

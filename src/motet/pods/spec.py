@@ -349,6 +349,16 @@ class Volume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     # Only whether it is there: its claim is made from it elsewhere, and called POD-VOLUME.
     ephemeral: EphemeralVolume | None = None
 
+    def shows(self, kind: str, name: str) -> bool:
+        """Whether it has files of a `configmaps` or `secrets` of that name."""
+        projected = self.projected.sources or () if self.projected is not None else ()
+        if kind == "configmaps":
+            maps = (self.config_map, *(each.config_map for each in projected))
+            return any(each is not None and each.name == name for each in maps)
+        if self.secret is not None and self.secret.secret_name == name:
+            return True
+        return any(each.secret is not None and each.secret.name == name for each in projected)
+
 
 class DnsOption(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     name: str = ""

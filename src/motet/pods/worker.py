@@ -149,6 +149,12 @@ class Worker:
     def wake(self) -> None:
         self._woken.set()
 
+    def outdated(self, kind: str, name: str) -> None:
+        """Something its volumes may show is another now: a `configmaps` or `secrets` of its namespace."""
+        if any(volume.shows(kind, name) for volume in self.pod.spec.volumes or ()):
+            self._refresh_at = 0.0
+            self.wake()
+
     def _break_off(self, grace: int | None, *, first: bool) -> None:
         doing = self._doing
         if isinstance(doing, StopContainers):

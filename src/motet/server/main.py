@@ -33,6 +33,7 @@ from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.http.usedobjects import UsedObjects
 from motet.api.policies.admitting import AdmissionPolicies
 from motet.api.quota import admission as quota
 from motet.api.quota.book import QuotaBook
@@ -103,7 +104,8 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             reserved=(str(config.service_address), str(config.dns_address)),
         )
         rbac = RbacIndex(cache.table)
-        authorizer = Roles(NodeGraph(cache), rbac)
+        graph = NodeGraph(cache)
+        authorizer = Roles(graph, rbac)
         quotas = QuotaBook(cache.table, clock)
         webhooks = WebhookClient(cache.table)
         stack.push_async_callback(webhooks.close)
@@ -148,6 +150,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
             enrolment=Enrolment(_enrolment(config), CurrentAuthority(config.pki), registry),
             custom=custom,
             aggregator=aggregator,
+            used=UsedObjects(cache.table, graph, clock),
             clock=clock,
         )
         managers = [(config.advertised, config.port)] if config.reachable else []

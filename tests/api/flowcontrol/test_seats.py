@@ -96,6 +96,20 @@ async def test_an_exempt_level_is_never_full_and_takes_nobodys_seats() -> None:
         assert await found.lines["l"].sit(LOUD, 1) == 1
 
 
+async def test_wide_requests_of_an_exempt_level_wait_and_keep_nobody_waiting() -> None:
+    line = room(level("e", exempt=True, shares=0), limits=Limits(round=1e6, exempt_round=1e6, exempt_wide=10)).lines[
+        "e"
+    ]
+    assert await line.sit(LOUD, 50) == 10
+    wide = asyncio.create_task(line.sit(LOUD, 4))
+    await settle()
+    assert not wide.done()
+    for hand in (LOUD, QUIET):
+        assert await asyncio.wait_for(line.sit(hand, 1), 1) == 1
+    line.stand_up(10)
+    assert await wide == 4
+
+
 async def test_seats_that_nobody_needs_are_lent_and_come_back() -> None:
     found = room(level("busy", queues=0, length=0), level("idle", lendable=60))
     busy, idle = found.lines["busy"], found.lines["idle"]

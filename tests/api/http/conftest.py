@@ -34,6 +34,7 @@ from motet.api.http.enrolment import Enrolment, EnrolmentConfig
 from motet.api.http.members import Members
 from motet.api.http.nodegraph import NodeGraph
 from motet.api.http.server import ApiConfig, ApiServer
+from motet.api.http.usedobjects import UsedObjects
 from motet.api.noderestriction import NODE_RESTRICTION
 from motet.api.policies.admitting import AdmissionPolicies
 from motet.api.rbac import bootstrap as rbac_bootstrap
@@ -189,7 +190,8 @@ async def serving(
     cache = Cache(store, resources(catalogue))
     await cache.start()
     rbac = RbacIndex(cache.table)
-    authorizer = Roles(NodeGraph(cache), rbac)
+    graph = NodeGraph(cache)
+    authorizer = Roles(graph, rbac)
 
     def may(user: User, asked: Attributes) -> bool:
         return authorizer.decide(user, asked).allowed
@@ -228,6 +230,7 @@ async def serving(
         tokens=Tokens(cache.table, lambda: ring, ISSUER, clock),
         custom=custom,
         aggregator=aggregator,
+        used=UsedObjects(cache.table, graph, clock),
     )
     await server.start()
     path = directory / "kubeconfig"

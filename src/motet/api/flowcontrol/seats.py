@@ -5,7 +5,8 @@ Waiting requests stand in the queues of their level, and the queues take turns.
 
 Most requests never wait for anything, so a crowd of them would be worked off in one go of the event loop, and everybody else would
 wait for all of it. Hence shares are of time, too: only so much work of a level is begun in one round of the loop (what a request
-costs is learned), and what is left waits until the loop has looked who else has come. An exempt level waits for nothing else.
+costs is learned), and what is left waits until the loop has looked who else has come. An exempt level waits for nothing else,
+but for wide requests (long lists), of which only so many are held in memory at a time.
 """
 
 from __future__ import annotations
@@ -46,9 +47,11 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of the whole server: seats (upstream's default), seconds in one round of the loop, seconds in a queue."""
+    """Of the whole server: seats (upstream's default), those of an exempt level that wide requests share, seconds in one round of
+    the loop, seconds in a queue."""
 
     seats: int = 600
+    exempt_wide: int = 60
     round: float = 0.008
     exempt_round: float = 0.004
     waiting: float = 15.0
@@ -68,6 +71,8 @@ class Line:
         self._room_of_all = room
         self.level = level
         self.taken = 0
+        # By requests that take more than one.
+        self._wide = 0
         # Seats of its own; of them those that are never lent; the most it may take, what it borrows included.
         self.nominal, self.kept, self.most = 0, 0, 0
         # Queues that are not empty, in the order of their turns.
@@ -90,12 +95,12 @@ class Line:
 
     async def sit(self, hand: Sequence[int], width: int) -> int:
         """Take seats, in one of these queues if need be. How many were taken; 0 when the queues are too long or too slow."""
-        width = min(width, max(1, self.nominal))
-        if not self._queues and self._room(width):
+        width = min(width, self._room_of_all.limits.exempt_wide if self.level.exempt else max(1, self.nominal))
+        if (not self._queues or (self.level.exempt and width == 1)) and self._room(width):
             self._begin(width)
             self._room_of_all.watch_round()
             return width
-        if (number := self._shortest(hand)) is None:
+        if (number := self._shortest(hand, width)) is None:
             return 0
         seated: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         waiter = _Waiter(width, self._room_of_all.clock.monotonic() + self._room_of_all.limits.waiting, seated)
@@ -115,6 +120,8 @@ class Line:
     def stand_up(self, width: int) -> None:
         """Give seats back, and let those sit whose turn it is."""
         self.taken -= width
+        if width > 1:
+            self._wide -= width
         if self._room_of_all.waiting:
             self._room_of_all.go_on()
 
@@ -124,11 +131,16 @@ class Line:
 
     def go_on(self) -> None:
         """Let those sit for whom there is room."""
-        while self._queues:
+        passed = 0
+        while passed < len(self._queues):
             number, queue = next(iter(self._queues.items()))
             waiter = queue[0]
             if not self._room(waiter.width):
-                break
+                if not self.level.exempt:
+                    break  # the next ones would take its seats again and again
+                self._queues.move_to_end(number)
+                passed += 1
+                continue
             queue.popleft()
             if queue:
                 self._queues.move_to_end(number)
@@ -138,10 +150,10 @@ class Line:
                 self._begin(waiter.width)
                 waiter.seated.set_result(True)
 
-    def _shortest(self, hand: Sequence[int]) -> int | None:
+    def _shortest(self, hand: Sequence[int], width: int) -> int | None:
         """The queue of a hand with the fewest before one; None when all are full."""
         if self.level.exempt:
-            return hand[0]
+            return hand[0] if width == 1 else ~hand[0]  # nobody waits behind what is wide
         queues = self._queues
         lengths = [(len(queues[number]) if number in queues else 0, number) for number in hand]
         length, number = min(lengths, default=(self.level.length, 0))
@@ -150,11 +162,15 @@ class Line:
     def _room(self, width: int) -> bool:
         if self.begun >= self._batch:
             return False
+        if self.level.exempt:
+            return width == 1 or self._wide + width <= self._room_of_all.limits.exempt_wide
         taken = self.taken + width
-        return self.level.exempt or taken <= self.kept or self._room_of_all.lends(self, taken)
+        return taken <= self.kept or self._room_of_all.lends(self, taken)
 
     def _begin(self, width: int) -> None:
         self.taken += width
+        if width > 1:
+            self._wide += width
         self.begun += 1
         self._room_of_all.begun.add(self)
 

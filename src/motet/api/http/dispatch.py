@@ -27,6 +27,7 @@ from motet.api.http import (
     seating,
     socketbearer,
     usage,
+    usedobjects,
     versions,
 )
 from motet.api.http.audit.events import Auditor
@@ -46,6 +47,7 @@ from motet.api.http.parameters import flag, narrowing
 from motet.api.http.proxy import Proxies
 from motet.api.http.streams import STREAMS, Streams
 from motet.api.http.usage import Usage
+from motet.api.http.usedobjects import UsedObjects
 from motet.api.http.watch import Watches
 from motet.api.users import STRANGER, User
 from motet.base.errors import (
@@ -98,6 +100,8 @@ class Dispatcher:
     custom: CustomKinds | None = None
     # Other servers that answer for a group and version.
     aggregator: Aggregator | None = None
+    # Word for nodes of what their pods use.
+    used: UsedObjects | None = None
     # Who did what, and when.
     audit: Auditor | None = None
 
@@ -152,6 +156,8 @@ class Dispatcher:
         target = call.target
         if not target.is_resource and _first_two(target.path) in health.PATHS:
             return self._health(call)
+        if self.used is not None and target.path == usedobjects.PATH:
+            return await self._tell_changes(call, self.used)
         if self.enrolment is not None and target.path.startswith(ENROLMENT):
             return await self._enrol(call, self.enrolment)
         if target.is_resource:
@@ -179,6 +185,13 @@ class Dispatcher:
             return await self._let_in(call)
         finally:
             match.line.stand_up(taken)
+
+    async def _tell_changes(self, call: Call, used: UsedObjects) -> web.StreamResponse:
+        self._identify(call)
+        if self.members is None:
+            return await used.serve(call)
+        with self.members.serving(call.user, call.request.transport):
+            return await used.serve(call)
 
     async def _enrol(self, call: Call, enrolment: Enrolment) -> web.StreamResponse:
         """Whoever wants to join has no certificate yet; everyone else has to show theirs."""

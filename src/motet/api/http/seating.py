@@ -8,8 +8,8 @@ from motet.api.http.parameters import flag
 from motet.api.http.streams import STREAMS
 
 # A list of this many objects takes one seat more, and no list more than so many.
-_PER_SEAT = 2000
-_WIDEST = 8
+_PER_SEAT = 500
+_WIDEST = 10
 
 
 def asked(call: Call) -> Asked:

@@ -31,6 +31,7 @@ from motet.api.http.openapi import OpenApi
 from motet.api.http.proxy import Proxies
 from motet.api.http.streams import Streams
 from motet.api.http.usage import Usage
+from motet.api.http.usedobjects import UsedObjects
 from motet.api.http.watch import Watches
 from motet.api.registry import Registry
 from motet.base.clock import Clock, SystemClock
@@ -78,6 +79,7 @@ class ApiServer:
         enrolment: Enrolment | None = None,
         custom: CustomKinds | None = None,
         aggregator: Aggregator | None = None,
+        used: UsedObjects | None = None,
         limits: Limits = Limits(),
         audit: Auditor | None = None,
         clock: Clock | None = None,
@@ -88,6 +90,7 @@ class ApiServer:
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._watches = Watches(registry, clock)
+        self._used = used
         self._streams = Streams(registry, agent_tls)
         self.usage = Usage(registry, agent_tls, clock)
         self.flows = FlowControl(registry.cache.table, clock, limits)
@@ -121,6 +124,7 @@ class ApiServer:
             enrolment=enrolment,
             tokens=tokens,
             audit=audit,
+            used=used,
             custom=custom,
             aggregator=aggregator,
         )
@@ -165,6 +169,8 @@ class ApiServer:
         if self._listener is not None:
             self._listener.close()
         self._watches.end_all()
+        if self._used is not None:
+            self._used.end_all()
         if self._web is not None:
             self._web.pre_shutdown()
             await self._web.shutdown(self._config.stop_seconds)
