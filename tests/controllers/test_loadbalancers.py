@@ -13,7 +13,7 @@ from tests.controllers.world import World, world
 from motet.controllers.loadbalancers import LoadBalancers, ServiceView, Verdict, decide
 from motet.kinds import endpointslice, event, node, service
 
-NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2"}
+NODES = {"n1": ("192.0.2.1", "2001:db8::1"), "n2": ("192.0.2.2",)}
 
 
 def view(name: str, *ports: int, shown: str = "", at: int = 1, **spec: Any) -> ServiceView:
@@ -57,6 +57,12 @@ def test_a_node_port_is_held_by_its_service() -> None:
 
 def test_another_class_of_balancer_is_not_touched() -> None:
     assert decide([view("a", 80, loadBalancerClass="example.com/x")], NODES, {}) == {}
+
+
+def test_a_service_shows_addresses_of_its_own_families() -> None:
+    both = view("a", 80, ipFamilies=["IPv4", "IPv6"])
+    assert decide([both], NODES, {})["default", "a"].addresses == ("192.0.2.1", "192.0.2.2", "2001:db8::1")
+    assert decide([view("a", 80, ipFamilies=["IPv6"])], NODES, {})["default", "a"].addresses == ("2001:db8::1",)
 
 
 def test_a_service_that_publishes_no_more_loses_its_addresses() -> None:

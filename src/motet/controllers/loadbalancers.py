@@ -18,6 +18,7 @@ import msgspec
 from motet.base import timestamps
 from motet.base.clock import Clock
 from motet.base.errors import NotFound
+from motet.base.ip import IPV4, family_of_text
 from motet.client.events import WARNING, About, EventRecorder
 from motet.client.interface import Client
 from motet.controllers.backends import SERVICE_NAME
@@ -46,6 +47,7 @@ class ServiceSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     type: str = "ClusterIP"
     ports: tuple[Port, ...] | None = None
     load_balancer_class: str | None = None
+    ip_families: tuple[str, ...] | None = None
     external_traffic_policy: str = "Cluster"
 
 
@@ -108,12 +110,20 @@ class NodeView(msgspec.Struct, gc=False, frozen=True):
     metadata: Meta
     status: _NodeStatus = _NodeStatus()
 
-    def address(self) -> str:
-        """Where it can be reached; empty when it should not be."""
+    def addresses(self) -> tuple[str, ...]:
+        """Where it can be reached, by one address of each family; none when it should not be."""
         ready = any(each.type == "Ready" and each.status == "True" for each in self.status.conditions or ())
         if not ready or EXCLUDE in (self.metadata.labels or {}):
-            return ""
-        return next((each.address for each in self.status.addresses or () if each.type == "InternalIP"), "")
+            return ()
+        found: dict[str, str] = {}
+        for each in self.status.addresses or ():
+            if each.type == "InternalIP":
+                found.setdefault(family_of_text(each.address), each.address)
+        return tuple(found.values())
+
+    def address(self) -> str:
+        """The first of them; empty for none."""
+        return next(iter(self.addresses()), "")
 
 
 class _EndpointConditions(msgspec.Struct, gc=False, frozen=True):
@@ -146,11 +156,13 @@ class Verdict:
 
 
 def decide(
-    services: Sequence[ServiceView], nodes: Mapping[str, str], local: Mapping[tuple[str, str], Iterable[str]]
+    services: Sequence[ServiceView],
+    nodes: Mapping[str, tuple[str, ...]],
+    local: Mapping[tuple[str, str], Iterable[str]],
 ) -> dict[tuple[str, str], Verdict]:
     """A verdict for every Service with something to show or to take back.
 
-    `nodes` gives the address of every node that can be shown; `local` the nodes of a Service's ready endpoints, needed for Local
+    `nodes` gives the addresses of every node that can be shown; `local` the nodes of a Service's ready endpoints, needed for Local
     policies only. With no node at all everybody keeps what was shown: an API that lost sight of its nodes is no
     reason for clients to lose sight of them too.
     """
@@ -191,11 +203,13 @@ def _held(port: tuple[str, int], by: ServiceView) -> str:
 
 
 def _addresses(
-    service: ServiceView, nodes: Mapping[str, str], local: Mapping[tuple[str, str], Iterable[str]]
+    service: ServiceView, nodes: Mapping[str, tuple[str, ...]], local: Mapping[tuple[str, str], Iterable[str]]
 ) -> tuple[str, ...]:
-    if service.spec.external_traffic_policy == "Local":
-        return tuple(sorted({nodes[name] for name in local.get(service.key, ()) if name in nodes}))
-    return tuple(sorted(set(nodes.values())))
+    """Of the families that the Service is of, IPv4 first."""
+    names = local.get(service.key, ()) if service.spec.external_traffic_policy == "Local" else nodes
+    families = service.spec.ip_families or (IPV4,)
+    found = {each for name in names for each in nodes.get(name, ()) if family_of_text(each) in families}
+    return tuple(sorted(found, key=lambda address: (":" in address, address)))
 
 
 class LoadBalancers:
@@ -238,7 +252,7 @@ class LoadBalancers:
         """Write every status that is not right."""
         services = [each.view(ServiceView) for each in self._services]
         views = (each.view(NodeView) for each in self._nodes)
-        nodes = {view.metadata.name: address for view in views if (address := view.address())}
+        nodes = {view.metadata.name: found for view in views if (found := view.addresses())}
         for key, verdict in decide(services, nodes, self._local(services)).items():
             document = self._services.get(key[1], key[0])
             if document is not None:
@@ -295,5 +309,5 @@ def _concerns_service(old: Document | None, new: Document | None) -> Iterable[st
 
 def _concerns_node(old: Document | None, new: Document | None) -> Iterable[str]:
     """Heartbeats come every few seconds and say nothing new."""
-    before, after = (each.view(NodeView).address() if each else "" for each in (old, new))
+    before, after = (each.view(NodeView).addresses() if each else () for each in (old, new))
     return (_EVERYTHING,) if before != after else ()

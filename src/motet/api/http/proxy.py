@@ -126,7 +126,8 @@ class Proxies:
         if not proxying.proxyable(picked.address):
             raise BadRequest("address not allowed")
         tls = _trusting() if asked.scheme == "https" else None
-        return _Way(f"{picked.address}:{picked.port}", address=(picked.address, picked.port), tls=tls)
+        host = f"[{picked.address}]" if ":" in picked.address else picked.address
+        return _Way(f"{host}:{picked.port}", address=(picked.address, picked.port), tls=tls)
 
     async def _to_pod(self, namespace: str, asked: Wanted) -> _Way:
         found: Document = await self._registry.get(pod.KIND, namespace, asked.name, CONTROLLERS)
