@@ -21,6 +21,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+from motet.client.interface import Remembered
 from motet.kinds import network, podaddress
 from motet.kinds.attachments import ANNOTATION
 from motet.kinds.kind import Kind
@@ -53,6 +54,12 @@ class World:
 
     async def table(self, kind: Kind, *_: Any, **__: Any) -> Table:
         return self._tables.setdefault(kind.resource, Table(kind.resource))
+
+    async def remembered(self, kind: Kind) -> Remembered:
+        return Remembered(await self.table(kind), self._confirmed)
+
+    async def _confirmed(self) -> None:
+        """It is all true."""
 
 
 def document_of(kind: Kind, document: dict[str, Any]) -> Document:

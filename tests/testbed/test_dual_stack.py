@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from tests.testbed.world import IMAGE, World, left, runtime_of, until
 
-from motet.kinds import endpointslice, networkpolicy, node, pod, service
+from motet.kinds import endpointslice, network, networkpolicy, node, pod, service
+from motet.network.wireguard.config import PORT
 from motet.testbed import plan as plans
 from motet.testbed.cluster import Testbed
+from motet.testbed.switch import Switch
+from support.capture import tap
 from support.images import busybox_image
 
 pytestmark = pytest.mark.node
@@ -190,3 +193,38 @@ async def test_a_pod_that_lets_nobody_in_is_closed_to_both_families(dual: Dual) 
         await until(by_six_alone)
         await client.delete(networkpolicy.KIND, "deny", "default")
         await until(opened)
+
+
+async def test_pods_of_an_encrypted_network_are_not_overheard_by_either_family(dual: Dual) -> None:
+    first, six = await dual.ips("web-n2")
+    urls = (f"http://{first}:8080/", f"http://[{six}]:8080/")
+    switch = Switch(plans.tag(dual.testbed.directory)).namespace
+
+    async def annotate(networks: str | None) -> None:
+        async with dual.testbed.client() as client:
+            for name in NODES:
+                note = {"metadata": {"annotations": {"motet.dev/networks": networks}}}
+                await client.patch(pod.KIND, f"web-{name}", note, "default")
+
+    async def opened() -> bool:
+        return [await dual.ask("n1", url) for url in urls] == ["web-n2", "web-n2"]
+
+    await until(opened)
+    with tap(switch, "port1") as seen:
+        for number, url in enumerate(urls):
+            await dual.ask("n1", f"{url}said-in-clear-{number}")
+        assert seen.shows(b"said-in-clear-0")
+        assert seen.shows(b"said-in-clear-1")
+    async with dual.testbed.client() as client:
+        spec = {"encrypted": True, "attachable": True}
+        await client.create(network.KIND, {"metadata": {"name": "secret"}, "spec": spec}, "default")
+        await annotate("secret")
+        await until(opened)
+        with tap(switch, "port1") as seen:
+            for url in urls:
+                await dual.ask("n1", f"{url}said-in-secret")
+            assert not seen.shows(b"said-in-secret")
+            assert seen.datagrams(PORT)
+        await annotate(None)
+        await client.delete(network.KIND, "secret", "default")
+    await until(opened)

@@ -50,7 +50,7 @@ def describe(document: Document, now: datetime) -> str:
         ("State", f"{view.state}{f' ({output.clean(view.trouble)})' if view.trouble else ''}"),
         ("Availability", view.availability),
         ("Address", view.address),
-        ("Pod network", view.spec.pod_cidr),
+        ("Pod network", ", ".join(view.spec.pod_cidrs or (view.spec.pod_cidr,))),
         ("Encryption", _encryption(document)),
         ("Age", ages.since(document.meta.creation_timestamp, now)),
         ("CPUs", str(capacity.get("cpu", ""))),

@@ -57,6 +57,7 @@ class _Taint(msgspec.Struct, gc=False, frozen=True):
 class _Spec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     unschedulable: bool = False
     pod_cidr: str = msgspec.field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] | None = msgspec.field(default=None, name="podCIDRs")
     taints: tuple[_Taint, ...] | None = None
 
 
