@@ -123,9 +123,9 @@ class Side:
     def processes(self) -> Iterator[tuple[int, str]]:
         """(pid, service) of every process; the service is empty for those that are no task's."""
         mark = f"{_MARK}=".encode()
-        for group in self._group.rglob("cgroup.procs"):
+        for group, _, _ in os.walk(self._group):
             with contextlib.suppress(OSError):
-                for pid in map(int, group.read_text().split()):
+                for pid in map(int, Path(group, "cgroup.procs").read_text().split()):
                     variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
                     yield pid, next((each[len(mark) :].decode() for each in variables if each.startswith(mark)), "")
 
