@@ -102,7 +102,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def test_children_end_with_the_supervisor_and_are_replaced_before(tmp_path: Path) -> None:
     pid_file, log = tmp_path / "daemon.pid", tmp_path / "logs" / "one.log"
-    shell = ("sh", "-c", "echo $$; exec sleep 1000")
+    shell = ("sh", "-c", "[ $MALLOC_ARENA_MAX = 1 ] && echo $$; exec sleep 1000")
     plan = Plan(str(pid_file), (Program("one", shell, str(log)),))
     running = subprocess.Popen(supervisor.command(tmp_path, plan), stderr=subprocess.PIPE)
     try:
