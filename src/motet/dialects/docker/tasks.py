@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from motet.base import selectors
+from motet.base.selectors import Requirement, Selector
 from motet.controllers.appversion import version_of
 from motet.dialects.docker import ids, nodes, objects, servicespec
 from motet.dialects.docker.call import Call, answer
@@ -21,6 +21,9 @@ from motet.store.document import Document
 
 Json = dict[str, Any]
 
+_TASKS = Selector((Requirement(task_kind.LABEL, "exists"),))
+# Of more services than that, tasks are not asked for by name.
+_MOST_NAMED = 20
 _MESSAGES = {
     "pending": "pending task scheduling",
     "preparing": "preparing",
@@ -73,19 +76,39 @@ def status(task: Task) -> Json:
     return found
 
 
-async def pods(call: Call) -> Sequence[Document]:
+async def pods(call: Call, selector: Selector = _TASKS) -> Sequence[Document]:
     """Every task there is, ended ones included."""
-    return await call.client.list(pod_kind.KIND, call.engine.namespace, labels=selectors.parse(task_kind.LABEL))
+    return await call.client.list(pod_kind.KIND, call.engine.namespace, labels=selector)
 
 
 async def everything(call: Call) -> list[tuple[Json, Document, Document]]:
     """(as Docker shows it, pod, App) of every task whose service is there, but for those of a job that is just being begun."""
-    apps = {each.name: each for each in await call.client.list(app_kind.KIND, call.engine.namespace)}
-    node_ids = nodes.names(await nodes.known(call))
+    return await _of_services(call, nodes.names(await nodes.known(call)), Filters({}))
+
+
+async def _of_services(
+    call: Call, node_ids: Mapping[str, str], filters: Filters
+) -> list[tuple[Json, Document, Document]]:
+    """As `everything`, of services and with desired states that the filters let through; the other filters are not looked at.
+
+    Progress bars ask several times a second for those of one service that are to run: only these are read and translated.
+    """
+    known = await call.client.list(app_kind.KIND, call.engine.namespace)
+    apps = {
+        each.name: each
+        for each in known
+        if filters.begins("service", ids.of_document(each), objects.name_of(each.meta))
+    }
+    if not apps:
+        return []
+    narrow = len(apps) < len(known) and len(apps) <= _MOST_NAMED
+    found = await pods(call, Selector((Requirement(task_kind.LABEL, "in", tuple(apps)),)) if narrow else _TASKS)
     return [
         (translate(pod, apps[name], node_ids), pod, apps[name])
-        for pod in await pods(call)
-        if (name := (pod.meta.labels or {})[task_kind.LABEL]) in apps and not is_being_begun(pod, apps[name])
+        for pod in found
+        if (name := (pod.meta.labels or {})[task_kind.LABEL]) in apps
+        and filters.matches("desired-state", task_kind.task_of(pod).desired)
+        and not is_being_begun(pod, apps[name])
     ]
 
 
@@ -129,8 +152,9 @@ def selected(task: Json, pod: Document, app: Document, filters: Filters, node_na
 
 async def ls(call: Call) -> web.Response:
     filters = call.filters("_up-to-date", "desired-state", "id", "label", "name", "node", "runtime", "service")
-    found = await everything(call)
-    names = {identifier: name for name, identifier in nodes.names(await nodes.known(call)).items()}
+    node_ids = nodes.names(await nodes.known(call))
+    found = await _of_services(call, node_ids, filters)
+    names = {identifier: name for name, identifier in node_ids.items()}
     return answer([task for task, pod, app in found if selected(task, pod, app, filters, names)])
 
 
