@@ -24,6 +24,18 @@ _NANOSECONDS = 1_000_000_000
 # What Swarm does by default, which is what Motet does, too: certificates of 90 days, five ended tasks kept for each slot.
 _CERT_EXPIRY = 90 * 24 * 3600 * _NANOSECONDS
 TASK_HISTORY = 5
+# By path: how what a setting is for is done here, or why it is not needed.
+_INSTEAD = {
+    "Name": "a cluster has no other name",
+    "Orchestration.TaskHistoryRetentionLimit": "it is 5; each App has its own spec.taskHistoryLimit (kubectl patch app)",
+    "Dispatcher.HeartbeatPeriod": "how long a node may be silent is said once: motet init --node-grace SECONDS",
+    "CAConfig.NodeCertExpiry": "certificates are good for 90 days and renew themselves when two thirds of that have passed",
+    "CAConfig.ExternalCAs": "the cluster's own authority signs",
+    "CAConfig.SigningCACert": "to replace the root: motet ca rotate, on the manager",
+    "CAConfig.SigningCAKey": "to replace the root: motet ca rotate, on the manager",
+    "CAConfig.ForceRotate": "to replace the root, with no container restarted: motet ca rotate, on the manager",
+}
+_RAFT = "there is no Raft log here"
 _ALREADY = 'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
 
 
@@ -124,13 +136,23 @@ def _same(fields: Fields, holds: Json, whole: set[str]) -> None:
         elif isinstance(value, dict):
             _same(fields.fields(name), value, set())
         elif fields.given(name) and fields.raw(name) is not None and fields.items[name] != value:
-            raise unsupported(fields.at(name), f"it is {value} and cannot be changed")
+            raise _fixed(fields.at(name))
+    for path in _INSTEAD:
+        outer, _, name = path.rpartition(".")
+        if outer == fields.path and name not in holds and fields.raw(name) is not None:
+            raise _fixed(path)
     fields.finish()
+
+
+def _fixed(path: str) -> DockerError:
+    return unsupported(path, _INSTEAD.get(path) or _RAFT)
 
 
 def _no_autolock() -> DockerError:
     return unsupported(
-        "EncryptionConfig.AutoLockManagers", "secrets are encrypted at rest with a key in the manager's data directory"
+        "EncryptionConfig.AutoLockManagers",
+        "secrets are encrypted at rest, with a key in server/secrets.keys of the manager's data directory, so that it starts "
+        "without anybody's doing; keep that file apart to lock a copy of the rest",
     )
 
 
