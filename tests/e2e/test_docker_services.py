@@ -18,7 +18,7 @@ from e2e.swarm import GRACE, HEALTHY, IMAGE, NODES, Swarm, until
 from motet.testbed import plan as plans
 from motet.testbed.cluster import Testbed
 
-READ = "cd /run/secrets; stat -c '%n %a %u %g' *; cat password; df password | grep -c tmpfs"
+READ = "cat /greeting; cd /run/secrets; stat -c '%n %a %u %g' *; cat password; df password | grep -c tmpfs"
 # A name is one address; behind it are two tasks, by a name of their own.
 COUNT = "nslookup $$1.default.svc.cluster.local 2> /dev/null | grep -c '^Address: '"
 NAMES = f"""count() {{ {COUNT}; }}; until [ \\"$$(count tasks.web)\\" = 2 ]; do sleep 0.2; done; echo addresses $$(count web)"""
@@ -40,6 +40,8 @@ services:
     image: {IMAGE}
     command: ["sh", "-c", "{READ}; cat /proc/1/comm; (for i in $$(seq 30); do sleep 5 > /dev/null 2>&1 & done) 2>&1 | grep -c fork; exec pause"]
     init: true
+    environment: {{VERSION: two}}
+    configs: [{{source: greeting, target: /greeting}}]
     secrets:
       - {{source: password, mode: 0400}}
       - {{source: password, target: theirs, mode: 0440, uid: "1000", gid: "2000"}}
@@ -54,7 +56,7 @@ services:
     networks: [front]
     deploy: {{mode: global, update_config: *quick}}
 networks: {{front: {{}}}}
-configs: {{motd: {{file: ./motd}}}}
+configs: {{motd: {{file: ./motd}}, greeting: {{file: ./greeting, template_driver: golang}}}}
 secrets: {{password: {{file: ./password}}}}
 """
 
@@ -96,10 +98,13 @@ def web(swarm: Swarm, name: str, port: int, *words: str, replicas: int = 3) -> N
 def test_a_stack_is_deployed_and_deployed_again_without_a_change(swarm: Swarm):
     (swarm.directory / "motd").write_text("good morning\n")
     (swarm.directory / "password").write_text("s3cret\n")
+    (swarm.directory / "greeting").write_text(
+        '{{.Node.Hostname}}: {{.Task.Slot}} {{env "VERSION"}} {{secret "password"}}'
+    )
     swarm.deploy(STACK, "shop")
     until(lambda: [swarm.replicas(f"shop_{name}") for name in ("web", "reader", "client")] == ["2/2", "1/1", "3/3"])
     # One line each: on a tmpfs, whose they are, some processes were too many; the first process is the pod's own.
-    read = ["1", "1", "password 400 0 0", "pause", "s3cret", "theirs 440 1000 2000"]
+    read = ["1", "1", "n1: 1 two s3cret", "password 400 0 0", "pause", "s3cret", "theirs 440 1000 2000"]
     until(lambda: swarm.logs("shop_reader") == read)
     until(lambda: len(swarm.logs("shop_client")) == 6)
     assert {" ".join(line.split()[:2]) for line in swarm.logs("shop_client") if "one" not in line} == {"addresses 1"}

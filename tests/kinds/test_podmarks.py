@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from motet.kinds import podmarks
+from motet.kinds.placeholders import Values
 
 
 def test_owners_are_read_as_they_were_written() -> None:
@@ -24,6 +25,8 @@ def test_nothing_is_asked_for_without_annotations() -> None:
         (podmarks.OOM_SCORE, "-998"),
         (podmarks.OOM_SCORE, "1e3"),
         (podmarks.FILE_OWNERS, "v=root:root"),
+        (podmarks.VALUES, "[]"),
+        (podmarks.VALUES, '{"plain":{".Task.Slot":3}}'),
         (podmarks.FILE_OWNERS, "v=1"),
         (podmarks.FILE_OWNERS, "v=4294967295:0"),
         (podmarks.FILE_OWNERS, "../v=1:1"),
@@ -32,3 +35,8 @@ def test_nothing_is_asked_for_without_annotations() -> None:
 def test_what_makes_no_sense_is_refused(key: str, value: str) -> None:
     (found,) = podmarks.validate({key: value})
     assert key in str(found)
+
+
+def test_values_are_read_as_they_were_written() -> None:
+    values = Values({".Task.Slot": "1"}, {"a": "b"})
+    assert podmarks.values({podmarks.VALUES: podmarks.values_text(values)}) == values

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from motet.kinds.podmarks import FILE_OWNERS
+from motet.kinds.podmarks import EXPANDED, FILE_OWNERS, VALUES
 from motet.pods import mounts
 from motet.pods.env import Place
 from motet.pods.security import ConfigError
@@ -70,6 +70,48 @@ async def test_files_of_a_config_belong_to_whom_the_pod_says(volumes: Volumes, s
     await volumes.prepare(wanted)
     found = (volumes.at(wanted, "v") / "a").stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1000, 2000, 0o440)
+
+
+def filled(content: bytes, storage: Storage, **annotations: str) -> Pod:
+    """A pod with a config at /c to be filled in, beside a secret and a variable."""
+    storage.maps |= {"c": {"content": content}, "s": {"content": b"hush"}}
+    volumes = [
+        {"name": "config-0", "configMap": {"name": "c"}},
+        {"name": "secret-0", "secret": {"secretName": "s"}},
+    ]
+    mounts = [
+        {"name": "config-0", "mountPath": "/c", "subPath": "content"},
+        {"name": "secret-0", "mountPath": "/run/secrets/key", "subPath": "content"},
+    ]
+    made = pod(app(volumeMounts=mounts, env=[{"name": "A", "value": "1"}]), volumes=volumes)
+    marks = {EXPANDED: "config-0", VALUES: '{"plain":{".Task.Slot":"3"},"labels":{"tier":"front"}}', **annotations}
+    return msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, annotations=marks))
+
+
+async def test_placeholders_of_a_config_are_filled_in_on_a_tmpfs(volumes: Volumes, storage: Storage):
+    text = b'{{.Node.Hostname}} {{ .Task.Slot }} {{.Service.Labels.tier}} {{env "A"}}{{env "B"}} {{secret "key"}} {{config "c"}}'
+    wanted = filled(text, storage)
+    await volumes.prepare(wanted)
+    try:
+        directory = volumes.at(wanted, "config-0")
+        assert (directory / "content").read_text() == f"n1 3 front 1 hush {text.decode()}"
+        assert mounts.mounted(directory)
+        assert (volumes.at(wanted, "secret-0") / "content").read_text() == "hush"
+    finally:
+        await volumes.teardown(wanted.metadata.uid, everything=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{{.Node.ID}}", "there is nothing to put in for {{.Node.ID}}"),
+        (b'{{secret "other"}}', 'the container has no secret "other"'),
+        (b"\xff{{.Task.Slot}}", "must be text"),
+    ],
+)
+async def test_what_cannot_be_filled_in_is_said(volumes: Volumes, storage: Storage, content: bytes, why: str):
+    with pytest.raises(MountFailure, match=why):
+        await volumes.prepare(filled(content, storage))
 
 
 async def test_an_empty_directory_is_open_to_every_user(volumes: Volumes):

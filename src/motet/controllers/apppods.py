@@ -10,7 +10,7 @@ from motet.controllers import appplacement
 from motet.controllers.apps import NewTask
 from motet.controllers.appview import AppView
 from motet.controllers.nodes import NodeView
-from motet.kinds import placeholders, tasks
+from motet.kinds import placeholders, podmarks, tasks
 from motet.kinds.placeholders import Values
 from motet.store.document import Document
 
@@ -58,6 +58,8 @@ def pod_of(
         _expand(pod, known)
         if hostname := placeholders.expand(spec.get("hostnameTemplate") or "", known):
             annotations[tasks.HOSTNAME] = hostname
+    if podmarks.expanded(annotations):
+        annotations[podmarks.VALUES] = podmarks.values_text(_values(app, name, new.slot, node))
     metadata: Json = {"name": name, "namespace": app.namespace, "labels": labels, "ownerReferences": [dict(owner)]}
     if annotations:
         metadata["annotations"] = annotations

@@ -1,6 +1,7 @@
 """Placeholders of Swarm's kind: `{{.Service.Name}}` and its like in the text of a task.
 
-They are read, not executed: the handful of fields that Swarm documents, and `index` for labels. What a pod's future node alone
+They are read, not executed: the handful of fields that Swarm documents, `index` for labels, and in files `env`, `secret` and
+`config` with a name. What a pod's future node alone
 can tell (`.Node.*`) is marked as such, since a pod is made before its node is known.
 """
 
@@ -9,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 _ANY = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _INDEX = re.compile(r'index\s+\.Service\.Labels\s+"([^"]*)"')
 _LABEL = re.compile(r"\.Service\.Labels\.([A-Za-z0-9_]+)")
+_CALL = re.compile(r'(env|secret|config)\s+"([^"]*)"')
 _PLAIN = (
     ".Service.ID",
     ".Service.Name",
@@ -35,15 +38,23 @@ class Values:
     labels: Mapping[str, str]
 
 
-def problem(text: str) -> str:
+def problem(text: str, *, of_file: bool = False) -> str:
     """What is wrong with the placeholders of a text; empty when nothing is."""
     for found in _ANY.finditer(text):
         inner = found[1].strip()
+        if of_file and _CALL.fullmatch(inner):
+            continue
         if inner not in _PLAIN and not _INDEX.fullmatch(inner) and not _LABEL.fullmatch(inner):
-            return f"{found[0]} is not known; there are: {', '.join(_PLAIN)}, .Service.Labels.NAME"
+            calls = ', env "NAME", secret "NAME", config "NAME"' if of_file else ""
+            return f"{found[0]} is not known; there are: {', '.join(_PLAIN)}, .Service.Labels.NAME{calls}"
     if "{{" in _ANY.sub("", text):
         return "a {{ is not closed"
     return ""
+
+
+def calls(text: str) -> set[tuple[str, str]]:
+    """What a file asks for by (`env`, `secret` or `config`, name)."""
+    return {(call[1], call[2]) for found in _ANY.finditer(text) if (call := _CALL.fullmatch(found[1].strip()))}
 
 
 def about_node(text: str) -> bool:
@@ -51,13 +62,23 @@ def about_node(text: str) -> bool:
     return any(found[1].strip().startswith(NODE) for found in _ANY.finditer(text))
 
 
-def expand(text: str, values: Values, other: Callable[[str], str] = lambda whole: whole) -> str:
-    """The text with what is known filled in. `other` says what stands for a placeholder that has no value yet."""
+def expand(
+    text: str,
+    values: Values,
+    other: Callable[[str], str] = lambda whole: whole,
+    answers: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> str:
+    """The text with what is known filled in. `other` says what stands for a placeholder that has no value (yet).
+
+    `answers` are to what `calls` gives.
+    """
 
     def fill(found: re.Match[str]) -> str:
         inner = found[1].strip()
         if label := _INDEX.fullmatch(inner) or _LABEL.fullmatch(inner):
             return values.labels.get(label[1], "")
+        if (call := _CALL.fullmatch(inner)) and (call[1], call[2]) in answers:
+            return answers[call[1], call[2]]
         return values.plain[inner] if inner in values.plain else other(found[0])
 
     return _ANY.sub(fill, text)

@@ -9,10 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from motet.base.errors import FieldError, invalid
+from motet.kinds.placeholders import Values
 
 # `VOLUME=UID:GID,...`: who owns the files of volumes that come from the API.
 FILE_OWNERS = "motet.dev/file-owners"
+# `VOLUME,...`: those whose files have placeholders to be filled in; and with what, but for what the node knows.
+EXPANDED = "motet.dev/expand-files"
+VALUES = "motet.dev/placeholders"
 # oom_score_adj(5) of every container.
 OOM_SCORE = "motet.dev/oom-score-adj"
 
@@ -41,6 +47,31 @@ def file_owners(annotations: Mapping[str, str] | None) -> dict[str, Owner]:
     return found
 
 
+def expanded(annotations: Mapping[str, str] | None) -> frozenset[str]:
+    """Names of volumes."""
+    return frozenset(filter(None, (annotations or {}).get(EXPANDED, "").split(",")))
+
+
+def values(annotations: Mapping[str, str] | None) -> Values:
+    """Raises ValueError saying what is wrong."""
+    text = (annotations or {}).get(VALUES) or "{}"
+    try:
+        found = msgspec.json.decode(text, type=_Values)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+    return Values(found.plain, found.labels)
+
+
+def values_text(of: Values) -> str:
+    """What `values` reads."""
+    return msgspec.json.encode(_Values(dict(of.plain), dict(of.labels))).decode()
+
+
+class _Values(msgspec.Struct, frozen=True):
+    plain: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
 def owners_text(owners: Mapping[str, Owner]) -> str:
     """What `file_owners` reads."""
     return ",".join(f"{volume}={user}:{group}" for volume, (user, group) in sorted(owners.items()))
@@ -48,7 +79,7 @@ def owners_text(owners: Mapping[str, Owner]) -> str:
 
 def validate(annotations: Mapping[str, str]) -> list[FieldError]:
     errors = []
-    for key, read in ((OOM_SCORE, oom_score), (FILE_OWNERS, file_owners)):
+    for key, read in ((OOM_SCORE, oom_score), (FILE_OWNERS, file_owners), (VALUES, values)):
         try:
             read(annotations)
         except ValueError as error:

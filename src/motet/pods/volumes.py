@@ -17,7 +17,7 @@ from pathlib import Path
 
 from motet.base import quantity
 from motet.kinds import podmarks
-from motet.pods import env, mounts, ownership, payload
+from motet.pods import env, filetemplates, mounts, ownership, payload
 from motet.pods.csi import request
 from motet.pods.csi.request import Wanted
 from motet.pods.csi.volumes import CsiVolumes, VolumeUsage
@@ -257,7 +257,9 @@ class Volumes:
     def _write(self, pod: Pod, volume: Volume, files: Payload) -> None:
         target = self.at(pod, volume.name)
         target.mkdir(parents=True, exist_ok=True)
-        if _secret(volume) and not mounts.mounted(target):
+        # What is filled in may be a secret's content.
+        hidden = _secret(volume) or volume.name in podmarks.expanded(pod.metadata.annotations)
+        if hidden and not mounts.mounted(target):
             self._tmpfs(volume, target, None)
         target.chmod(0o755)
         if (owner := _owners(pod, volume).get(volume.name)) is not None:
@@ -270,7 +272,16 @@ class Volumes:
     # --- files from the API -------------------------------------------------------------------------------------------
 
     async def _files(self, pod: Pod, volume: Volume) -> Payload | None:
-        """The files of a volume that comes from the API; None for any other volume."""
+        """The files of a volume that comes from the API, filled in where that is asked for; None for any other volume."""
+        files = await self._raw(pod, volume)
+        if files is None or volume.name not in podmarks.expanded(pod.metadata.annotations):
+            return files
+        try:
+            return await filetemplates.expand(pod, files, self._sources, self._place)
+        except ConfigError as error:
+            raise MountFailure(volume.name, str(error)) from error
+
+    async def _raw(self, pod: Pod, volume: Volume) -> Payload | None:
         if volume.config_map is not None:
             source = volume.config_map
             mode = _DEFAULT_MODE if source.default_mode is None else source.default_mode

@@ -33,3 +33,16 @@ def test_the_same_content_may_be_sent_again_with_other_labels(sort: Sort, conten
 def test_other_content_is_refused(sort: Sort) -> None:
     with pytest.raises(DockerError, match="only updates to Labels are allowed"):
         secrets.relabelled(sort, stored(sort, b"one"), body(b"two"))
+
+
+def test_a_template_is_marked_as_one_and_shown_as_one() -> None:
+    document = secrets.new_document(CONFIG, body(b"{{.Task.Slot}}", Templating={"Name": "golang"}), "default")
+    document["metadata"]["uid"] = "7f0c1d5e-0000-4000-8000-000000000001"
+    stored = Document(Key("core/configmaps", "default", "a-b"), stamp(encode(document), 3), 3)
+    assert secrets.is_template(stored)
+    assert secrets.translate(CONFIG, stored)["Spec"]["Templating"] == {"Name": "golang"}
+
+
+def test_a_template_with_more_than_placeholders_is_refused() -> None:
+    with pytest.raises(DockerError, match=r"\{\{if \.x\}\} is not known"):
+        secrets.new_document(SECRET, body(b"{{if .x}}", Templating={"Name": "golang"}), "default")

@@ -77,8 +77,7 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
         made["lifecycle"] = {"stopSignal": signal if signal.startswith("SIG") else f"SIG{signal}"}
     if of_pod:
         spec["securityContext"] = of_pod
-    if owners := podvolumes.put(container, made, spec, around):
-        annotations[podmarks.FILE_OWNERS] = podmarks.owners_text(owners)
+    annotations |= podvolumes.put(container, made, spec, around)
     hostname = container.text("Hostname")
     if hostname and PLACEHOLDER not in hostname:
         spec["hostname"] = hostname

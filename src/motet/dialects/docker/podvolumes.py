@@ -15,10 +15,11 @@ from motet.kinds import podmarks
 Json = dict[str, Any]
 
 
-def put(container: Fields, made: Json, spec: Json, around: Surroundings) -> dict[str, podmarks.Owner]:
-    """Put volumes and their mounts into the pod; who owns the files of those that do not belong to root."""
+def put(container: Fields, made: Json, spec: Json, around: Surroundings) -> dict[str, str]:
+    """Put volumes and their mounts into the pod; the annotations that it needs for them."""
     volumes: list[Json] = []
     owners: dict[str, podmarks.Owner] = {}
+    templates = []
     mounts: list[Json] = []
     for index, mount in enumerate(container.each("Mounts")):
         name = f"mount-{index}"
@@ -31,12 +32,15 @@ def put(container: Fields, made: Json, spec: Json, around: Surroundings) -> dict
             source, mode, target, owner = _file(use, what)
             if owner != (0, 0):
                 owners[name] = owner
+            if (what, use.text(f"{what[:-1]}Name")) in around.templates:
+                templates.append(name)
             volumes.append({"name": name, member: {key: source, "defaultMode": mode}})
             mounts.append({"name": name, "mountPath": target, "subPath": objects.CONTENT, "readOnly": True})
     if volumes:
         spec["volumes"] = volumes
         made["volumeMounts"] = mounts
-    return owners
+    found = {podmarks.FILE_OWNERS: podmarks.owners_text(owners), podmarks.EXPANDED: ",".join(templates)}
+    return {key: value for key, value in found.items() if value}
 
 
 def _file(use: Fields, what: str) -> tuple[str, int, str, podmarks.Owner]:

@@ -23,12 +23,16 @@ from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.objects import CONTENT
 from motet.dialects.docker.router import Route
 from motet.kinds import configmap as configmap_kind
+from motet.kinds import placeholders
 from motet.kinds import secret as secret_kind
 from motet.kinds.kind import Kind
 from motet.store.document import Document
 
 Json = dict[str, Any]
 
+# On a Secret or ConfigMap: what fills in its placeholders.
+TEMPLATING = "docker.motet.dev/templating"
+GOLANG = "golang"
 # Docker's own limits, in bytes.
 _LARGEST_SECRET = 500 * 1024
 _LARGEST_CONFIG = 1000 * 1024
@@ -65,6 +69,11 @@ def is_ours(sort: Sort, document: Document) -> bool:
     return [*(view.data or {}), *(view.binary_data or {})] == [CONTENT]
 
 
+def is_template(document: Document) -> bool:
+    """Whether it is filled in for each task."""
+    return TEMPLATING in (document.meta.annotations or {})
+
+
 def new_document(sort: Sort, fields: Fields, namespace: str) -> Json:
     """The document of a new one. Raises DockerError."""
     name = fields.text("Name")
@@ -73,16 +82,24 @@ def new_document(sort: Sort, fields: Fields, namespace: str) -> Json:
         raise unsupported(fields.at("Driver"), "secrets are kept by Motet itself")
     fields.ignore("Driver")
     templating = fields.fields("Templating")
-    if templating.text("Name"):
-        raise unsupported(templating.at("Name"), f"{sort.word}s are mounted as they are")
+    driver = templating.text("Name")
+    if driver not in ("", GOLANG):
+        raise unsupported(templating.at("Name"), f"{driver!r}: there is golang")
+    templating.refuse("there are none", "Options")
+    templating.finish()
     content = _content(sort, fields)
+    if driver and (problem := placeholders.problem(content.decode(errors="replace"), of_file=True)):
+        raise bad(f"{templating.at('Name')}: {problem}")
     fields.finish()
     if not name:
         raise bad(f"invalid {sort.word} name: it is needed")
+    metadata = objects.metadata(name, labels, namespace, sort.word)
+    if driver:
+        metadata["annotations"][TEMPLATING] = driver
     made: Json = {
         "apiVersion": "v1",
         "kind": sort.kind.kind,
-        "metadata": objects.metadata(name, labels, namespace, sort.word),
+        "metadata": metadata,
         # Swarm's never change; a new content is a new secret.
         "immutable": True,
     }
@@ -126,6 +143,8 @@ def content_of(document: Document) -> bytes:
 def translate(sort: Sort, document: Document) -> Json:
     """As Docker shows it; a config with its content."""
     spec: Json = {"Name": objects.name_of(document.meta), "Labels": objects.labels_of(document.meta)}
+    if is_template(document):
+        spec["Templating"] = {"Name": GOLANG}
     if not sort.is_secret:
         spec["Data"] = base64.b64encode(content_of(document)).decode()
     return {**objects.head(document), "Spec": spec}

@@ -41,18 +41,19 @@ async def _surroundings(call: Voice, body: Mapping[str, Any]) -> Surroundings:
             if target not in around.host_network | around.no_network and target not in known:
                 raise not_found("network", target)
         around.networks = known
-    await _check_files(call, task)
+    await _check_files(call, task, around)
     return around
 
 
-async def _check_files(call: Voice, task: Mapping[str, Any]) -> None:
+async def _check_files(call: Voice, task: Mapping[str, Any], around: Surroundings) -> None:
     container = task.get("ContainerSpec") or {}
     for sort, member in ((secrets.SECRET, "Secrets"), (secrets.CONFIG, "Configs")):
         wanted = {str(each.get(f"{member[:-1]}Name") or "") for each in container.get(member) or ()}
         if not wanted:
             continue
-        known = {objects.name_of(each.meta) for each in await secrets.known(call, sort)}
-        if missing := sorted(wanted - known):
+        known = {objects.name_of(each.meta): each for each in await secrets.known(call, sort)}
+        around.templates |= {(member, name) for name, each in known.items() if secrets.is_template(each)}
+        if missing := sorted(wanted - known.keys()):
             raise DockerError(400, f"rpc error: code = InvalidArgument desc = {sort.word} {missing[0]} not found")
 
 

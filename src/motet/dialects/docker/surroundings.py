@@ -26,5 +26,7 @@ class Surroundings:
     everywhere: bool = False
     # Host-published ports, from the EndpointSpec: they are the container's in the kernel.
     host_ports: tuple[Json, ...] = ()
+    # What is filled in for each task: (`Secrets` or `Configs`, name).
+    templates: set[tuple[str, str]] = field(default_factory=set)
     # Named volumes that the pod needs.
     volumes: dict[str, dict[str, str]] = field(default_factory=dict)
