@@ -21,7 +21,7 @@ from motet.testbed.cluster import Testbed
 READ = "cat /greeting; cd /run/secrets; stat -c '%n %a %u %g' *; cat password; df password | grep -c tmpfs"
 # A name is one address; behind it are two tasks, by a name of their own.
 COUNT = "nslookup $$1.default.svc.cluster.local 2> /dev/null | grep -c '^Address: '"
-NAMES = f"""count() {{ {COUNT}; }}; until [ \\"$$(count tasks.web)\\" = 2 ]; do sleep 0.2; done; echo addresses $$(count web)"""
+NAMES = f"""count() {{ {COUNT}; }}; until [ \\"$$(count tasks.web)\\" = 2 ]; do sleep 0.2; done; echo addresses $$(count web), $$(id -un)"""
 STACK = f"""
 x-quick: &quick {{monitor: 1s}}
 services:
@@ -53,6 +53,7 @@ services:
   client:
     image: {IMAGE}
     command: ["sh", "-c", "until wget -q -O - http://web:8080/ 2> /dev/null; do sleep 0.2; done; {NAMES}; exec pause"]
+    user: nobody
     networks: [front]
     deploy: {{mode: global, update_config: *quick}}
 networks: {{front: {{}}}}
@@ -107,7 +108,7 @@ def test_a_stack_is_deployed_and_deployed_again_without_a_change(swarm: Swarm):
     read = ["1", "1", "n1: 1 two s3cret", "password 400 0 0", "pause", "s3cret", "theirs 440 1000 2000"]
     until(lambda: swarm.logs("shop_reader") == read)
     until(lambda: len(swarm.logs("shop_client")) == 6)
-    assert {" ".join(line.split()[:2]) for line in swarm.logs("shop_client") if "one" not in line} == {"addresses 1"}
+    assert {line for line in swarm.logs("shop_client") if "one" not in line} == {"addresses 1, nobody"}
     assert len(swarm.service("shop_web")["Endpoint"]["VirtualIPs"]) == 1
     assert "s3cret" not in swarm.docker("service", "inspect", "shop_reader") + swarm.docker(
         "secret", "inspect", "shop_password"

@@ -26,6 +26,8 @@ def test_nothing_is_asked_for_without_annotations() -> None:
         (podmarks.OOM_SCORE, "1e3"),
         (podmarks.FILE_OWNERS, "v=root:root"),
         (podmarks.VALUES, "[]"),
+        (podmarks.USER, "-"),
+        (podmarks.USER, "a b"),
         (podmarks.VALUES, '{"plain":{".Task.Slot":3}}'),
         (podmarks.FILE_OWNERS, "v=1"),
         (podmarks.FILE_OWNERS, "v=4294967295:0"),

@@ -19,12 +19,15 @@ FILE_OWNERS = "motet.dev/file-owners"
 # `VOLUME,...`: those whose files have placeholders to be filled in; and with what, but for what the node knows.
 EXPANDED = "motet.dev/expand-files"
 VALUES = "motet.dev/placeholders"
+# As whom containers run that name no number: a name, looked up in the image.
+USER = "motet.dev/run-as-user"
 # oom_score_adj(5) of every container.
 OOM_SCORE = "motet.dev/oom-score-adj"
 
 Owner = tuple[int, int]
 
 _MOST_ID = 2**32 - 2
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _OWNER = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)=([0-9]{1,10}):([0-9]{1,10})")
 # What a pod of the highest class gets by itself, and the kernel's greatest.
 _LEAST_SCORE, _MOST_SCORE = -997, 1000
@@ -44,6 +47,14 @@ def file_owners(annotations: Mapping[str, str] | None) -> dict[str, Owner]:
         if match is None or int(match[3]) > _MOST_ID or int(match[4]) > _MOST_ID:
             raise ValueError(f"{entry!r} is not VOLUME=UID:GID")
         found[match[1]] = int(match[3]), int(match[4])
+    return found
+
+
+def user(annotations: Mapping[str, str] | None) -> str:
+    """Empty for whom the image says. Raises ValueError saying what is wrong."""
+    found = (annotations or {}).get(USER, "")
+    if found and not _USER.fullmatch(found):
+        raise ValueError("must be the name of a user, of at most 32 characters")
     return found
 
 
@@ -79,7 +90,7 @@ def owners_text(owners: Mapping[str, Owner]) -> str:
 
 def validate(annotations: Mapping[str, str]) -> list[FieldError]:
     errors = []
-    for key, read in ((OOM_SCORE, oom_score), (FILE_OWNERS, file_owners), (VALUES, values)):
+    for key, read in ((OOM_SCORE, oom_score), (FILE_OWNERS, file_owners), (VALUES, values), (USER, user)):
         try:
             read(annotations)
         except ValueError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from motet.kinds import podmarks
 from motet.pods.spec import AppArmorProfile, ContainerSpec, Pod, SeccompProfile
 from motet.runtime.interface import Image, RuntimeFailure, Security
 
@@ -29,8 +30,11 @@ def of(pod: Pod, container: ContainerSpec, image: Image | None, profiles: Path =
     whole, own = pod.spec.security_context, container.security_context
     user = own.run_as_user if own.run_as_user is not None else whole.run_as_user
     group = own.run_as_group if own.run_as_group is not None else whole.run_as_group
-    name = ""
-    if user is None and image is not None:
+    try:
+        name = podmarks.user(pod.metadata.annotations) if user is None else ""
+    except ValueError as error:
+        raise ConfigError(f"annotation {podmarks.USER}: {error}") from error
+    if user is None and not name and image is not None:
         user, name = image.uid, image.username
     if user is None and not name and group is not None:
         # The runtime takes a group only together with a user.

@@ -155,6 +155,13 @@ def test_what_a_pod_has_no_field_for_is_an_annotation_of_it() -> None:
     }
 
 
+def test_a_user_is_a_number_or_a_name_in_the_image() -> None:
+    assert container_of(spec(User="7:8"))["securityContext"] == {"runAsUser": 7, "runAsGroup": 8}
+    template = app_of(spec(User="nobody:8"))["spec"]["template"]
+    assert template["metadata"]["annotations"][podmarks.USER] == "nobody"
+    assert template["spec"]["containers"][0]["securityContext"] == {"runAsGroup": 8}
+
+
 def test_an_init_is_the_pods_own_first_process() -> None:
     assert pod_of(spec(Init=True))["shareProcessNamespace"] is True
     assert "shareProcessNamespace" not in pod_of(spec(Init=False))
@@ -189,6 +196,8 @@ def test_a_secret_lies_in_its_folder_and_a_config_at_the_root() -> None:
         (spec(Env=["A"]), r"ContainerSpec\.Env"),
         (task(LogDriver={"Name": "gelf"}), r"LogDriver\.Name"),
         (task(LogDriver={"Name": "json-file", "Options": {"max-size": "1m"}}), r"LogDriver\.Options"),
+        (spec(User="nobody:nogroup"), "of groups only numbers"),
+        (spec(User="no body"), "is not USER or USER:GROUP"),
         (task(Placement={"Constraints": ["node.ip==10.9.9.9"]}), "there is no node with the address 10.9.9.9"),
         (task(Placement={"Constraints": ["node.ip!=10.0.0.0/8"]}), "networks"),
         (task(PluginSpec={"Name": "x"}), r"TaskTemplate\.PluginSpec"),

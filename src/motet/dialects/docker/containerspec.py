@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from motet.base import quantity
-from motet.dialects.docker import generics, health, podvolumes
+from motet.dialects.docker import generics, health, podvolumes, users
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.surroundings import PLACEHOLDER, Surroundings
@@ -60,7 +60,7 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
         made["resources"] = resources
     if around.host_ports:
         made["ports"] = list(around.host_ports)
-    security, of_pod = _security(container)
+    security, of_pod = _security(container, annotations)
     if security:
         made["securityContext"] = security
     made.update(health.probes(container.fields("Healthcheck")))
@@ -158,17 +158,11 @@ def _amounts(given: Fields) -> dict[str, str]:
     return found
 
 
-def _security(container: Fields) -> tuple[Json, Json]:
-    """(of the container, of the pod)."""
+def _security(container: Fields, annotations: dict[str, str]) -> tuple[Json, Json]:
+    """(of the container, of the pod); annotations are added."""
     own: Json = {}
     pod: Json = {}
-    if user := container.text("User"):
-        name, _, group = user.partition(":")
-        if not name.isdigit() or (group and not group.isdigit()):
-            raise unsupported(container.at("User"), f"{user!r}: only numbers, since the node does not look into images")
-        own["runAsUser"] = int(name)
-        if group:
-            own["runAsGroup"] = int(group)
+    annotations |= users.read(container, own)
     if groups := container.texts("Groups"):
         if not all(each.isdigit() for each in groups):
             raise unsupported(container.at("Groups"), "only numbers, since the node does not look into images")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from motet.base import names, quantity
-from motet.dialects.docker import containerspec, health, objects, podvolumes
+from motet.dialects.docker import containerspec, health, objects, podvolumes, users
 from motet.dialects.docker.containers import known
 from motet.dialects.docker.containerspec import literal
 from motet.dialects.docker.errors import bad, unsupported
@@ -71,7 +71,7 @@ def template(name: str, body: Fields, around: Surroundings, node: str) -> Made:
         spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     _process(body, part, spec)
     part["resources"] = resources_of(host)
-    _security(body, host, part, spec)
+    marks = _security(body, host, part, spec)
     _surroundings(body, host, spec)
     _mounts(body, host, part, spec, around)
     if ports := list(fixed_ports(host)):
@@ -80,7 +80,7 @@ def template(name: str, body: Fields, around: Surroundings, node: str) -> Made:
     if host.truth("Init"):
         # The pod's own first process collects orphans, and signals do by default what they do to any other process.
         spec["shareProcessNamespace"] = True
-    annotations = _marks(host)
+    annotations = {**_marks(host), **marks}
     _refused(body, host)
     body.finish()
     host.finish()
@@ -196,14 +196,11 @@ def _number(fields: Fields, name: str, text: str) -> int:
     return int(text)
 
 
-def _security(body: Fields, host: Fields, part: Json, spec: Json) -> None:
+def _security(body: Fields, host: Fields, part: Json, spec: Json) -> dict[str, str]:
+    """Puts it into the container and the pod; the annotations that the pod needs."""
     own: Json = {}
     pod: Json = {}
-    if user := body.text("User"):
-        name, _, group = user.partition(":")
-        own["runAsUser"] = _number(body, "User", name)
-        if group:
-            own["runAsGroup"] = _number(body, "User", group)
+    marks = users.read(body, own)
     if groups := host.texts("GroupAdd"):
         pod["supplementalGroups"] = [_number(host, "GroupAdd", each) for each in groups]
     if host.truth("ReadonlyRootfs"):
@@ -235,6 +232,7 @@ def _security(body: Fields, host: Fields, part: Json, spec: Json) -> None:
         part["securityContext"] = own
     if pod:
         spec["securityContext"] = pod
+    return marks
 
 
 def _surroundings(body: Fields, host: Fields, spec: Json) -> None:
