@@ -58,10 +58,13 @@ def ports(part: Mapping[str, Any]) -> list[Json]:
 
 
 def mounts(pod: Mapping[str, Any], part: Mapping[str, Any], volumes: Mapping[str, tuple[str, str]]) -> list[Json]:
-    """`Mounts`. `volumes` are (name in Docker, path on the node) of claims by their names."""
+    """`Mounts`, sorted by place, since clients send them in any order.
+
+    `volumes` are (name in Docker, path on the node) of claims by their names.
+    """
     sources = {each["name"]: each for each in pod.get("spec", {}).get("volumes") or ()}
     found = []
-    for mount in part.get("volumeMounts") or ():
+    for mount in sorted(part.get("volumeMounts") or (), key=lambda each: str(each["mountPath"])):
         source = sources.get(mount["name"]) or {}
         writable = not mount.get("readOnly")
         shown: Json = {"Destination": mount["mountPath"], "Mode": "", "RW": writable, "Propagation": ""}
