@@ -38,3 +38,13 @@ def test_a_map_of_empty_values_is_a_map() -> None:
 
 def test_javascript_has_floats_only() -> None:
     assert Fields({"A": 3.0}).number("A") == 3
+
+
+def test_names_are_taken_in_any_case_as_dockers_decoder_takes_them() -> None:
+    body = {"mode": {"replicated": {"Replicas": 2}}, "Name": "exact", "name": "other"}
+    fields = Fields(body)
+    assert fields.text("Name") == "exact"
+    assert fields.fields("Mode").fields("Replicated").number("Replicas") == 2
+    assert body["Mode"] == {"Replicated": {"Replicas": 2}}
+    with pytest.raises(DockerError, match="name is not supported"):
+        fields.finish()

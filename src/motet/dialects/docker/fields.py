@@ -25,9 +25,9 @@ class Fields:
     """One object of a request. Every getter raises DockerError 400 for a value of the wrong type."""
 
     def __init__(self, value: Any, path: str = "") -> None:
-        if value is not None and not isinstance(value, Mapping):
+        if value is not None and not isinstance(value, dict):
             raise bad(f"{path or 'the body'}: expected an object")
-        self.items: Mapping[str, Any] = value or {}
+        self.items: dict[str, Any] = {} if value is None else value
         self.path = path
         self._taken: set[str] = set()
 
@@ -35,16 +35,28 @@ class Fields:
         """The path of a field, for errors."""
         return f"{self.path}.{name}" if self.path else name
 
+    def _take(self, name: str) -> Any:
+        """The value as it came, None when it is missing.
+
+        Docker's own decoder (Go's) takes names in any case, and some clients count on it (docker-py writes `replicated`). The
+        object then has the name that was asked for, so that whoever keeps it has one spelling.
+        """
+        self._taken.add(name)
+        if name not in self.items and (other := self._folded().get(name.lower())) is not None:
+            self.items[name] = self.items.pop(other)
+        return self.items.get(name)
+
+    def _folded(self) -> dict[str, str]:
+        return {key.lower(): key for key in self.items if key not in self._taken}
+
     def raw(self, name: str) -> Any:
         """The value as it came; None when it is missing or zero."""
-        self._taken.add(name)
-        value = self.items.get(name)
+        value = self._take(name)
         return None if is_zero(value) else value
 
     def given(self, name: str) -> bool:
         """Whether the field is there with anything but null, be it zero."""
-        self._taken.add(name)
-        return self.items.get(name) is not None
+        return self._take(name) is not None
 
     def text(self, name: str, default: str = "") -> str:
         value = self.raw(name)
@@ -86,8 +98,7 @@ class Fields:
         return float(value)
 
     def truth(self, name: str, default: bool = False) -> bool:
-        value = self.items.get(name)
-        self._taken.add(name)
+        value = self._take(name)
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -117,13 +128,11 @@ class Fields:
 
     def fields(self, name: str) -> Fields:
         """The object in a field; an empty one when it is missing."""
-        self._taken.add(name)
-        return Fields(self.items.get(name), self.at(name))
+        return Fields(self._take(name), self.at(name))
 
     def each(self, name: str) -> list[Fields]:
         """The objects of a list."""
-        self._taken.add(name)
-        value = self.items.get(name)
+        value = self._take(name)
         if value is None:
             return []
         if not isinstance(value, Sequence) or isinstance(value, str):
@@ -138,7 +147,8 @@ class Fields:
 
     def ignore(self, *names: str) -> None:
         """Fields that say nothing here: what the daemon itself passes over, too."""
-        self._taken.update(names)
+        for name in names:
+            self._take(name)
 
     def finish(self) -> None:
         """Raise for the first field that nobody took and that says something."""
