@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from motet.base import names
 from motet.cli.compose import units
 from motet.cli.compose.model import (
     GLOBAL,
@@ -18,6 +18,7 @@ from motet.cli.compose.model import (
     Update,
 )
 from motet.cli.compose.source import Fields, Value, text
+from motet.dialects.docker import generics
 from motet.kinds import constraints
 
 _RESTARTS = {"no": "none", "always": "any", "unless-stopped": "any", "on-failure": "on-failure"}
@@ -38,6 +39,7 @@ class Deployment:
     rollback: Update | None
     placement: Placement
     labels: tuple[tuple[str, str], ...]
+    virtual: bool
 
 
 def read(service: Fields) -> Deployment:
@@ -48,8 +50,6 @@ def read(service: Fields) -> Deployment:
     )
     mode = fields.choice("mode", (REPLICATED, GLOBAL, REPLICATED_JOB, GLOBAL_JOB), REPLICATED)
     job = mode in (REPLICATED_JOB, GLOBAL_JOB)
-    # A name leads to every task, as this says; one address for all of them would have to know their ports.
-    fields.choice("endpoint_mode", ("dnsrr",), "dnsrr")
     limits, reservations, processes = _resources(service, fields)
     found = Deployment(
         mode=mode,
@@ -62,6 +62,7 @@ def read(service: Fields) -> Deployment:
         rollback=_update(fields, "rollback_config", ("continue", "pause"), job),
         placement=_placement(service, fields),
         labels=tuple(fields.pairs("labels")),
+        virtual=fields.choice("endpoint_mode", ("dnsrr", "vip"), "dnsrr") == "vip",
     )
     fields.finish()
     return found
@@ -114,8 +115,8 @@ def _counted(reservations: Fields) -> Iterator[tuple[str, int]]:
             fields.source.problem(item, "expected `discrete_resource_spec`")
             continue
         kind, count = spec.text("kind"), spec.number("value", least=1)
-        if not re.fullmatch(r"[a-z0-9.-]+/[A-Za-z0-9_.-]+", kind):
-            spec.source.problem(item, f"nodes count resources such as example.com/gpu, found {kind!r}")
+        if problem := names.qualified_name_error(generics.resource(kind)):
+            spec.source.problem(item, f"the resource {kind!r}: {problem}")
         else:
             yield kind, count
         spec.finish()

@@ -74,6 +74,8 @@ class FileReference:
     source: str
     target: str
     mode: int | None = None
+    # (user, group) that the file belongs to.
+    owner: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,10 @@ class Service:
     reservations: Resources = Resources()
     # Processes that the service may have; 0 for as many as the node allows.
     processes: int = 0
+    # Its place among those that are ended when memory runs out; None: by what it reserves.
+    oom_score: int | None = None
+    # One address for all tasks, instead of all their addresses.
+    virtual: bool = False
     restart: Restart = Restart()
     update: Update | None = None
     rollback: Update | None = None

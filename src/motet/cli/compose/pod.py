@@ -10,6 +10,8 @@ from motet.cli.compose import rollout
 from motet.cli.compose.model import FileReference, HealthCheck, Mount, Privileges, Project, PublishedPort, Service
 from motet.cli.compose.model import Resources as Amounts
 from motet.cli.compose.rollout import object_name
+from motet.dialects.docker import generics
+from motet.kinds import podmarks, processes
 
 Json = dict[str, Any]
 
@@ -60,6 +62,24 @@ def spec(project: Project, service: Service, image: str) -> Json:
         # The pod's own first process reaps what the service leaves behind.
         made["shareProcessNamespace"] = True
     return {**made, **_names(service), **_of_node(service), **_of_pod(service)}
+
+
+def marks(service: Service) -> dict[str, str]:
+    """Annotations for what pods have no fields for."""
+    found = {}
+    if service.processes:
+        found[processes.LIMIT] = str(service.processes)
+    if service.oom_score is not None:
+        found[podmarks.OOM_SCORE] = str(service.oom_score)
+    owners = {
+        f"{key}-{index}": use.owner
+        for key, uses in (("secret", service.secrets), ("config", service.configs))
+        for index, use in enumerate(uses)
+        if use.owner is not None
+    }
+    if owners:
+        found[podmarks.FILE_OWNERS] = podmarks.owners_text(owners)
+    return found
 
 
 def _of_node(service: Service) -> Json:
@@ -154,7 +174,7 @@ def _lifecycle(service: Service) -> Json:
 
 def _resources(service: Service) -> Json:
     limits, requests = _amounts(service.limits), _amounts(service.reservations)
-    counted = {kind: str(count) for kind, count in service.reservations.counted}
+    counted = {generics.resource(kind): str(count) for kind, count in service.reservations.counted}
     if not limits and not requests and not counted:
         return {}
     # A limit reserves nothing in Compose; without a word it would here.

@@ -13,7 +13,7 @@ _BUILDER = "images are built by buildah on this machine, which has nothing of th
 _ADDRESSES = "the cluster gives pods their addresses; call services by their names"
 _WINDOWS = "it is for Windows containers"
 _MODELS = "Motet serves no models; run a model server as a service and give its address in `environment`"
-_OWNERS = "files of secrets and configs belong to root; give them a `mode` that their reader can read with"
+_OWNERS = "files of secrets belong to root while an image is built"
 _TEMPLATES = "contents are taken as they are; write variables as ${NAME}, which `motet up` fills in"
 _GPU = "nodes do not hand out GPUs; name their devices in `devices`, and their nodes in `deploy.placement`"
 
@@ -43,8 +43,6 @@ REFUSED: dict[str, str] = {
     "services.*.build.secrets[].mode": _OWNERS,
     "services.*.cgroup": "the node decides it",
     "services.*.cgroup_parent": "a pod's group is made by its node; see `deploy.resources`",
-    "services.*.configs[].gid": _OWNERS,
-    "services.*.configs[].uid": _OWNERS,
     "services.*.cpu_count": f"{_WINDOWS}; use `cpus`",
     "services.*.cpu_percent": f"{_WINDOWS}; use `cpus`",
     "services.*.cpu_rt_period": _CGROUPS,
@@ -70,7 +68,6 @@ REFUSED: dict[str, str] = {
     "services.*.networks.*.link_local_ips": _ADDRESSES,
     "services.*.networks.*.mac_address": _ADDRESSES,
     "services.*.oom_kill_disable": "a container that takes more than its limit is ended; give it a higher `mem_limit`",
-    "services.*.oom_score_adj": "it follows from what is reserved and limited in `deploy.resources`",
     "services.*.post_start[].privileged": "a hook runs as the container does",
     "services.*.post_start[].user": "a hook runs as the container does",
     "services.*.pre_start": "write a service that runs to its end, and wait for it with "
@@ -79,8 +76,6 @@ REFUSED: dict[str, str] = {
     "services.*.pre_stop[].user": "a hook runs as the container does",
     "services.*.provider": "run what it provides as a service, or beside Motet",
     "services.*.pull_refresh_after": "when an image was pulled is not remembered; use `pull_policy: always`",
-    "services.*.secrets[].gid": _OWNERS,
-    "services.*.secrets[].uid": _OWNERS,
     "services.*.storage_opt": "a container's own files have no limit of their own; use a volume, or `tmpfs` with a size",
     "services.*.ulimits": "containers have the node's; raise them for its containerd",
     "services.*.umask": "start the command with `sh -c 'umask ...; exec ...'`",

@@ -56,6 +56,8 @@ def read(source: Source, name: str, at: Value) -> Service:
         limits=deployed.limits,
         reservations=deployed.reservations,
         processes=deployed.processes,
+        oom_score=fields.number("oom_score_adj", least=-997) if fields.get("oom_score_adj") else None,
+        virtual=deployed.virtual,
         restart=deployed.restart,
         update=deployed.update,
         rollback=deployed.rollback,
@@ -128,8 +130,9 @@ def _files(fields: Fields, key: str, folder: str) -> Iterator[FileReference]:
         name = long.text("source")
         target = long.text("target") or name
         mode = long.measured("mode", units.octal)
+        owner = (long.number("uid"), long.number("gid")) if long.get("uid") or long.get("gid") else None
         long.finish()
-        yield FileReference(name, target if target.startswith("/") else folder + target, mode)
+        yield FileReference(name, target if target.startswith("/") else folder + target, mode, owner)
 
 
 def _depends(fields: Fields) -> Iterator[tuple[str, str, bool]]:

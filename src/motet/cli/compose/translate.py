@@ -19,9 +19,10 @@ from motet.cli.compose.networks import DEFAULT
 from motet.cli.compose.networks import object_name as network_object_name
 from motet.cli.compose.pod import literal
 from motet.cli.compose.rollout import object_name
-from motet.kinds import attachments, processes
+from motet.kinds import attachments
 from motet.kinds.attachments import ANNOTATION, Attachments, NetworkKey
 from motet.kinds.network import EVERY_NAMESPACE
+from motet.kinds.service import EVERY_PORT
 
 __all__ = ["documents", "literal", "object_name"]
 
@@ -149,7 +150,10 @@ def _services(project: Project, service: Service, known: Externals) -> Iterator[
     if "network" not in service.of_node:
         named = attachments.text(_attachments(service, known, aliases=True), project.name)
         document["metadata"]["annotations"] = {ANNOTATION: named}
-    yield {**document, "spec": {"clusterIP": "None", "selector": selector, **_known_ports(service)}}
+    if service.virtual:
+        document["metadata"].setdefault("annotations", {})[EVERY_PORT] = "true"
+    address: Json = {} if service.virtual else {"clusterIP": "None"}
+    yield {**document, "spec": {**address, "selector": selector, **_known_ports(service)}}
     published = [port for port in service.ports if not port.host]
     for kind, ports in (
         ("LoadBalancer", [port for port in published if port.published]),
@@ -193,8 +197,7 @@ def app(project: Project, service: Service, image: str, known: Externals) -> Jso
     annotations = dict(service.annotations)
     if content := _content(project, service):
         annotations[CONTENT] = content
-    if service.processes:
-        annotations[processes.LIMIT] = str(service.processes)
+    annotations |= pod.marks(service)
     if "network" not in service.of_node:
         annotations[ANNOTATION] = attachments.text(_attachments(service, known, aliases=False), project.name)
     template: Json = {
