@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.cluster import IMAGE, Cluster
+from e2e.cluster import IMAGE, Cluster, until
 from e2e.shop import Shop
 
 FILE = f"""
@@ -25,7 +25,7 @@ services:
     pids_limit: 30
     stop_signal: SIGUSR1
     hostname: someone
-    secrets: [theirs]
+    secrets: [{{source: theirs, mode: 0400, uid: "7", gid: "8"}}]
     configs: [{{source: written, target: /etc/written}}]
     post_start: [{{command: [sh, -c, "echo hooked in $$PWD with $$MORE > /scratch/hook"], working_dir: /scratch, environment: {{MORE: more}}}}]
     networks: {{default: {{aliases: [alias]}}}}
@@ -47,6 +47,12 @@ services:
     image: {IMAGE}
     command: sh -c "echo worked as $$HOSTNAME"
     deploy: {{mode: replicated-job, replicas: 2}}
+  chatty:
+    image: {IMAGE}
+    command: sh -c "while echo all work and no play makes a dull log; do sleep 0.02; done"
+    logging: {{options: {{max-size: 4k, max-file: 2}}}}
+    deploy: {{endpoint_mode: vip}}
+    stop_grace_period: 1s
   asleep: {{image: {IMAGE}, command: pause, profiles: [debug]}}
 volumes: {{here: {{driver_opts: {{type: none, o: bind, device: ./here}}}}}}
 secrets: {{theirs: {{external: true, name: NAME}}}}
@@ -79,7 +85,7 @@ def inside(shop: Shop, service: str, script: str) -> list[str]:
 
 def test_all_of_it_is_up(shop: Shop) -> None:
     states = {row["name"]: row["state"] for row in shop.rows("ps")}
-    assert states == {"confined": "ready", "flaky": "ready", "host": "ready", "work": "completed"}
+    assert states == {"chatty": "ready", "confined": "ready", "flaky": "ready", "host": "ready", "work": "completed"}
     assert "nothing to do" in shop.motet("up", "-q").stdout
 
 
@@ -118,6 +124,22 @@ def test_a_container_is_found_by_all_its_names(shop: Shop) -> None:
 def test_a_service_shares_what_the_node_has(shop: Shop) -> None:
     links = inside(shop, "host", "readlink /proc/self/ns/ipc; readlink /proc/self/ns/pid")
     assert links == [os.readlink(f"/proc/self/ns/{name}") for name in ("ipc", "pid")]
+
+
+def test_one_address_stands_for_all_tasks(shop: Shop) -> None:
+    found = inside(shop, "confined", "nslookup chatty; true")
+    (service,) = shop.cluster.kubectl(
+        "-n", shop.name, "get", "service", "chatty", "-o", "jsonpath={.spec.clusterIP}"
+    ).split()
+    assert any(service in line for line in found), found
+
+
+def test_logs_stay_as_small_as_the_file_says(shop: Shop) -> None:
+    def rotated() -> bool:
+        files = list(shop.cluster.directory.glob(f"pod-logs/{shop.name}_chatty*/chatty/0.log*"))
+        return len(files) == 2 and any(file.name != "0.log" for file in files)
+
+    until(rotated, what="the log is set aside")
 
 
 def test_a_profile_wakes_a_service(shop: Shop) -> None:

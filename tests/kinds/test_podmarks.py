@@ -19,11 +19,19 @@ def test_nothing_is_asked_for_without_annotations() -> None:
     assert podmarks.validate({"other": "x"}) == []
 
 
+def test_a_pods_own_logs_may_be_smaller_than_the_nodes() -> None:
+    assert podmarks.log_rotation(None, 10, 5) == (10, 5)
+    assert podmarks.log_rotation({podmarks.LOG_SIZE: "4096", podmarks.LOG_FILES: "1"}, 10, 5) == (4096, 1)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         (podmarks.OOM_SCORE, "-998"),
         (podmarks.OOM_SCORE, "1e3"),
+        (podmarks.LOG_SIZE, "4095"),
+        (podmarks.LOG_SIZE, "10m"),
+        (podmarks.LOG_FILES, "0"),
         (podmarks.FILE_OWNERS, "v=root:root"),
         (podmarks.VALUES, "[]"),
         (podmarks.USER, "-"),

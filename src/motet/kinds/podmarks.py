@@ -1,13 +1,13 @@
 """What can be asked of a pod though its specification has no field for it, which Docker's services have: in annotations.
 
-They ask for nothing that every pod's author might not have anyway: other owners of the files that are the pod's own, and a
-place in the order of those that are killed when memory runs out. The number of processes is in `processes`.
+They ask for nothing that every pod's author might not have anyway: other owners of the files that are the pod's own, a place in
+the order of those that are killed when memory runs out, and smaller logs. The number of processes is in `processes`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -23,6 +23,9 @@ VALUES = "motet.dev/placeholders"
 USER = "motet.dev/run-as-user"
 # oom_score_adj(5) of every container.
 OOM_SCORE = "motet.dev/oom-score-adj"
+# Bytes after which the log of a container is set aside, and how many files of it are kept, the one in use among them.
+LOG_SIZE = "motet.dev/log-max-size"
+LOG_FILES = "motet.dev/log-max-files"
 
 Owner = tuple[int, int]
 
@@ -31,6 +34,9 @@ _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _OWNER = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)=([0-9]{1,10}):([0-9]{1,10})")
 # What a pod of the highest class gets by itself, and the kernel's greatest.
 _LEAST_SCORE, _MOST_SCORE = -997, 1000
+# A log that is set aside more often than it is looked at is none.
+_LEAST_LOG, _MOST_LOG = 4096, 2**40
+_MOST_FILES = 1000
 
 
 def oom_score(annotations: Mapping[str, str] | None) -> int | None:
@@ -83,6 +89,14 @@ class _Values(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
 
 
+def log_rotation(annotations: Mapping[str, str] | None, size: int, files: int) -> tuple[int, int]:
+    """(bytes, files) of a pod's logs, where the node's are `size` and `files`. Raises ValueError saying what is wrong."""
+    given = annotations or {}
+    own_size = _whole(given[LOG_SIZE], _LEAST_LOG, _MOST_LOG) if LOG_SIZE in given else size
+    own_files = _whole(given[LOG_FILES], 1, _MOST_FILES) if LOG_FILES in given else files
+    return own_size, own_files
+
+
 def owners_text(owners: Mapping[str, Owner]) -> str:
     """What `file_owners` reads."""
     return ",".join(f"{volume}={user}:{group}" for volume, (user, group) in sorted(owners.items()))
@@ -90,7 +104,15 @@ def owners_text(owners: Mapping[str, Owner]) -> str:
 
 def validate(annotations: Mapping[str, str]) -> list[FieldError]:
     errors = []
-    for key, read in ((OOM_SCORE, oom_score), (FILE_OWNERS, file_owners), (VALUES, values), (USER, user)):
+    readers: tuple[tuple[str, Callable[[Mapping[str, str]], object]], ...] = (
+        (OOM_SCORE, oom_score),
+        (FILE_OWNERS, file_owners),
+        (VALUES, values),
+        (USER, user),
+        (LOG_SIZE, lambda given: log_rotation({LOG_SIZE: given[LOG_SIZE]}, 0, 0) if LOG_SIZE in given else None),
+        (LOG_FILES, lambda given: log_rotation({LOG_FILES: given[LOG_FILES]}, 0, 0) if LOG_FILES in given else None),
+    )
+    for key, read in readers:
         try:
             read(annotations)
         except ValueError as error:
@@ -99,6 +121,6 @@ def validate(annotations: Mapping[str, str]) -> list[FieldError]:
 
 
 def _whole(text: str, least: int, most: int) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,9}", text) or not least <= int(text) <= most:
+    if not re.fullmatch(r"-?[0-9]{1,13}", text) or not least <= int(text) <= most:
         raise ValueError(f"must be a whole number from {least} to {most}")
     return int(text)

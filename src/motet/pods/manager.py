@@ -15,6 +15,7 @@ from motet.base.supervise import forever
 from motet.base.timestamps import format_time
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
+from motet.kinds import podmarks
 from motet.kinds.podspec.mirror import MIRROR
 from motet.pods import logs, resources
 from motet.pods.admission import Neighbours, host_ports
@@ -263,11 +264,13 @@ class Manager:
             for uid in list(self._workers):
                 try:
                     observed = await self.view.pod(uid)
+                    notes = observed.sandbox.annotations if observed.sandbox else None
+                    size, kept = podmarks.log_rotation(notes, config.rotate_logs_at, config.kept_logs)
                     for container in observed.running:
-                        if container.log_path and logs.needs_rotation(container.log_path, config.rotate_logs_at):
-                            logs.set_aside(container.log_path, self._tools.clock.now(), config.kept_logs)
+                        if container.log_path and logs.needs_rotation(container.log_path, size):
+                            logs.set_aside(container.log_path, self._tools.clock.now(), kept)
                             await runtime.reopen_log(container.id)
-                except (RuntimeFailure, OSError) as error:
+                except (RuntimeFailure, OSError, ValueError) as error:
                     _log.warning("rotating the logs of pod %s: %s", uid, error)
 
 

@@ -195,7 +195,7 @@ def test_a_secret_lies_in_its_folder_and_a_config_at_the_root() -> None:
         (spec(Privileges={"SELinuxContext": {"Disable": True}}), r"Privileges\.SELinuxContext"),
         (spec(Env=["A"]), r"ContainerSpec\.Env"),
         (task(LogDriver={"Name": "gelf"}), r"LogDriver\.Name"),
-        (task(LogDriver={"Name": "json-file", "Options": {"max-size": "1m"}}), r"LogDriver\.Options"),
+        (task(LogDriver={"Name": "json-file", "Options": {"tag": "x"}}), r"LogDriver\.Options"),
         (spec(User="nobody:nogroup"), "of groups only numbers"),
         (spec(User="no body"), "is not USER or USER:GROUP"),
         (task(Placement={"Constraints": ["node.ip==10.9.9.9"]}), "there is no node with the address 10.9.9.9"),

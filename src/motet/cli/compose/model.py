@@ -234,6 +234,8 @@ class Service:
     init: bool = False
     stdin: bool = False
     tty: bool = False
+    # What its pods are marked with so that their logs stay small.
+    logging: tuple[tuple[str, str], ...] = ()
     # always, never, build, or empty: whatever is missing.
     pull: str = ""
     runtime: str = ""

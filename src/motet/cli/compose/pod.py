@@ -66,7 +66,7 @@ def spec(project: Project, service: Service, image: str) -> Json:
 
 def marks(service: Service) -> dict[str, str]:
     """Annotations for what pods have no fields for."""
-    found = {}
+    found = dict(service.logging)
     if service.processes:
         found[processes.LIMIT] = str(service.processes)
     if service.oom_score is not None:

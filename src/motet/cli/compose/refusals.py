@@ -56,7 +56,6 @@ REFUSED: dict[str, str] = {
     "services.*.domainname": "write the whole name into `hostname`'s users, or use `networks.*.aliases`",
     "services.*.external_links": "put both on a network that one of them declares `external: true`",
     "services.*.gpus": _GPU,
-    "services.*.logging.options": "logs are files of the node, which rotates them; leave it out",
     "services.*.mac_address": _ADDRESSES,
     "services.*.mem_swappiness": _CGROUPS,
     "services.*.memswap_limit": "swap is the node's affair; use `mem_limit`",

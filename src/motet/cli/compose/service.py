@@ -8,6 +8,7 @@ from motet.base import names
 from motet.cli.compose import build, deploy, hosts, mounts, networks, ports, privileges, process, units
 from motet.cli.compose.model import Dns, FileReference, Service
 from motet.cli.compose.source import Fields, Source, Value, text
+from motet.dialects.docker import logoptions
 
 _CONDITIONS = {
     "service_started": "started",
@@ -76,6 +77,7 @@ def read(source: Source, name: str, at: Value) -> Service:
         init=fields.truth("init"),
         stdin=fields.truth("stdin_open"),
         tty=fields.truth("tty"),
+        logging=tuple(_logging(fields)),
         pull=_PULLS[fields.choice("pull_policy", tuple(_PULLS), "missing")],
         runtime=_runtime(fields),
     )
@@ -93,11 +95,20 @@ def _idle(fields: Fields) -> None:
     if (develop := fields.fields("develop")) is not None:
         develop.get("watch")
         develop.finish()
-    if (logging := fields.fields("logging")) is not None:
-        logging.choice("driver", ("json-file", "local"), "json-file")
-        logging.finish()
     # `read` has looked at it: services of profiles that are asleep are not read.
     fields.get("profiles")
+
+
+def _logging(fields: Fields) -> Iterator[tuple[str, str]]:
+    logging = fields.fields("logging")
+    if logging is None:
+        return
+    logging.choice("driver", logoptions.DRIVERS, logoptions.DRIVERS[0])
+    try:
+        yield from logoptions.marks(dict(logging.pairs("options"))).items()
+    except ValueError as error:
+        logging.source.problem(logging.items["options"], str(error))
+    logging.finish()
 
 
 def _expose(fields: Fields) -> Iterator[tuple[int, str]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from motet.base import quantity
-from motet.dialects.docker import generics, health, podvolumes, users
+from motet.dialects.docker import generics, health, logoptions, podvolumes, users
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.surroundings import PLACEHOLDER, Surroundings
@@ -84,7 +84,7 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
     _names(container, spec)
     metadata: Json = {"labels": {}, "annotations": {}}
     _networks(task, spec, metadata["annotations"], around)
-    _refused(task, container)
+    _refused(task, container, annotations)
     if container.truth("Init"):
         # The pod's own first process collects orphans, and signals do by default what they do to any other process.
         spec["shareProcessNamespace"] = True
@@ -250,7 +250,7 @@ def aliases(task: Mapping[str, Any], around: Surroundings, names_of_service: tup
     return attachments.text(found, around.namespace) if found else ""
 
 
-def _refused(task: Fields, container: Fields) -> None:
+def _refused(task: Fields, container: Fields, annotations: dict[str, str]) -> None:
     """Members that stand for something pods have not got."""
     task.refuse("plugins are no services here", "PluginSpec", "NetworkAttachmentSpec")
     if (runtime := task.text("Runtime", "container")) != "container":
@@ -258,7 +258,10 @@ def _refused(task: Fields, container: Fields) -> None:
     log = task.fields("LogDriver")
     if (driver := log.text("Name", "json-file")) not in ("json-file", "local"):
         raise unsupported(log.at("Name"), f"{driver}: logs are files on the node, which `docker service logs` reads")
-    log.refuse("logs are rotated by the node", "Options")
+    try:
+        annotations |= logoptions.marks(log.map("Options"))
+    except ValueError as error:
+        raise unsupported(log.at("Options"), str(error)) from error
     log.finish()
     if container.choice("Isolation", ("default", "process", "hyperv"), "default") != "default":
         raise unsupported(container.at("Isolation"), "it is Windows'")
