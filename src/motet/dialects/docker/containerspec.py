@@ -256,7 +256,7 @@ def _refused(task: Fields, container: Fields, annotations: dict[str, str]) -> No
     if (runtime := task.text("Runtime", "container")) != "container":
         raise unsupported(task.at("Runtime"), runtime)
     log = task.fields("LogDriver")
-    if (driver := log.text("Name", "json-file")) not in ("json-file", "local"):
+    if (driver := log.text("Name", "json-file")) not in logoptions.DRIVERS:
         raise unsupported(log.at("Name"), f"{driver}: logs are files on the node, which `docker service logs` reads")
     try:
         annotations |= logoptions.marks(log.map("Options"))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from motet.base import names, quantity
-from motet.dialects.docker import containerspec, health, objects, podvolumes, users
+from motet.dialects.docker import containerspec, health, logoptions, objects, podvolumes, users
 from motet.dialects.docker.containers import known
 from motet.dialects.docker.containerspec import literal
 from motet.dialects.docker.errors import bad, unsupported
@@ -109,6 +109,14 @@ def _marks(host: Fields) -> dict[str, str]:
         found[processes.LIMIT] = str(pids)
     if score := host.number("OomScoreAdj"):
         found[podmarks.OOM_SCORE] = str(score)
+    log = host.fields("LogConfig")
+    if (driver := log.text("Type", logoptions.DRIVERS[0])) not in logoptions.DRIVERS:
+        raise unsupported(log.at("Type"), f"{driver}: logs are files on the node, which `docker logs` reads")
+    try:
+        found |= logoptions.marks(log.map("Config"))
+    except ValueError as error:
+        raise unsupported(log.at("Config"), str(error)) from error
+    log.finish()
     if problems := podmarks.validate(found):
         raise bad(str(problems[0]))
     return found
@@ -414,10 +422,6 @@ def _refused(body: Fields, host: Fields) -> None:
     host.ignore("ConsoleSize", "ContainerIDFile", "VolumeDriver", "MaskedPaths", "ReadonlyPaths")
     # Ports without a number are found at each start (`starting`).
     host.truth("PublishAllPorts")
-    if (driver := (log := host.fields("LogConfig")).text("Type", "json-file")) not in ("json-file", "local"):
-        raise unsupported(log.at("Type"), f"{driver}: logs are files on the node, which `docker logs` reads")
-    log.refuse("logs are rotated by the node", "Config")
-    log.finish()
     if host.text("Runtime", "runc") != "runc":
         raise unsupported(host.at("Runtime"), "other runtimes are RuntimeClasses")
     if host.choice("UsernsMode", ("host",)) or host.text("Isolation", "default") != "default":
