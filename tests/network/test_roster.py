@@ -149,3 +149,17 @@ async def test_listeners_hear_of_what_changes_and_of_nothing_else() -> None:
     stop()
     made.dismiss(document.meta.uid)
     assert len(heard) == 1
+
+
+async def test_an_address_of_ipv6_that_somebody_here_has_now_is_nobody_elses() -> None:
+    client = FakeClient()
+    document = {
+        "metadata": {"name": "gone"},
+        "spec": {"nodeName": "n1"},
+        "status": {"phase": "Running", "podIP": "10.42.0.9", "podIPs": [{"ip": "10.42.0.9"}, {"ip": "fd00:42::5"}]},
+    }
+    await client.create(podaddress.KIND, document, "default")
+    made = await roster(client)
+    assert {pod.second for pod in made.everyone()} == {"fd00:42::5"}
+    made.admit(await bound(client, "web"), "10.42.0.5", second="fd00:42::5")
+    assert {pod.address: pod.second for pod in made.everyone()} == {"10.42.0.5": "fd00:42::5", "10.42.0.9": ""}

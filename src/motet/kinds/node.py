@@ -123,6 +123,10 @@ def _networks(spec: Json) -> list[FieldError]:
     one = text(spec, "podCIDR")
     if networks and one and networks[0] != one:
         errors.append(invalid("spec.podCIDRs[0]", networks, "must match `podCIDR`"))
+    if len(networks) > 2:
+        errors.append(invalid("spec.podCIDRs", networks, "may only hold up to 2 values, of one IP family each"))
+    elif len({":" in network for network in networks}) < len(networks):
+        errors.append(invalid("spec.podCIDRs", networks, "may specify no more than one CIDR for each IP family"))
     for index, network in enumerate(networks):
         try:
             ipaddress.ip_network(network)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -141,7 +141,12 @@ class Roster:
     def everyone(self) -> list[Pod]:
         """Every pod that has an address of its own. What this node knows itself goes before what the API says."""
         own = {pod.address: pod for pod in self.own()}
-        return [*own.values(), *(pod for pod in self._told.values() if pod.address not in own)]
+        seconds = {pod.second for pod in own.values()} - {""}
+        others = (pod for pod in self._told.values() if pod.address not in own)
+        if seconds:
+            # Addresses of the two families are given out apart from each other, and so come to somebody else apart.
+            others = (replace(pod, second="") if pod.second in seconds else pod for pod in others)
+        return [*own.values(), *others]
 
     def own(self) -> Sequence[Pod]:
         """The pods of this node that were admitted, with what the API says of them by now. The same object until that changes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -160,3 +162,36 @@ def test_what_is_compiled_is_what_is_specified(world: list[Pod], specs: list[tup
                     decided = answer is None or answer.admits(other, protocol, port)
                     wanted = oracle.may(way, pod, other, protocol, port, specs, world, NAMESPACES)
                     assert decided == wanted, (way, pod, other, protocol, port)
+
+
+def _mirrored(text: str) -> str:
+    """An IPv4 address or block as one of IPv6 that has it as its last four bytes."""
+    address, slash, size = text.partition("/")
+    whole = "::" if text == "0.0.0.0/0" else f"fd00:42::{address}"
+    return str(ip_network(f"{whole}/{0 if text == '0.0.0.0/0' else 96 + int(size)}") if slash else ip_address(whole))
+
+
+def _in_six(value: Any) -> Any:
+    """A policy with its blocks mirrored."""
+    if isinstance(value, dict) and "cidr" in value:
+        return {"cidr": _mirrored(value["cidr"]), "except": [_mirrored(each) for each in value.get("except", ())]}
+    if isinstance(value, dict):
+        return {key: _in_six(each) for key, each in value.items()}
+    return [_in_six(each) for each in value] if isinstance(value, list) else value
+
+
+@settings(max_examples=60, deadline=None)
+@given(pods(), policies)
+def test_in_the_mirror_of_a_world_ipv6_is_decided_as_ipv4_is(world: list[Pod], specs: list[tuple[str, Json]]) -> None:
+    four = [policy_of(namespace, msgspec.convert({"spec": spec}, PolicyView)) for namespace, spec in specs]
+    six = [policy_of(namespace, msgspec.convert({"spec": _in_six(spec)}, PolicyView)) for namespace, spec in specs]
+    found = compile_policies(four, world, NAMESPACES)
+    mirror = compile_policies(six, [replace(pod, address=_mirrored(pod.address)) for pod in world], NAMESPACES, 6)
+    for way in ("ingress", "egress"):
+        answers, mirrored = getattr(found, way), getattr(mirror, way)
+        assert {_mirrored(address) for address in answers} == set(mirrored)
+        for address, answer in answers.items():
+            for other in (*(pod.address for pod in world), *OUTSIDE):
+                for protocol, port in PROBES:
+                    decided = mirrored[_mirrored(address)].admits(_mirrored(other), protocol, port)
+                    assert decided == answer.admits(other, protocol, port), (way, address, other, protocol, port)
