@@ -162,6 +162,12 @@ def test_a_user_is_a_number_or_a_name_in_the_image() -> None:
     assert template["spec"]["containers"][0]["securityContext"] == {"runAsGroup": 8}
 
 
+def test_tasks_wait_for_no_lost_node_but_those_that_belong_to_it() -> None:
+    (found,) = pod_of(spec())["tolerations"]
+    assert (found["key"], found["tolerationSeconds"]) == ("node.kubernetes.io/unreachable", 0)
+    assert "tolerations" not in pod_of({**spec(), "Mode": {"Global": {}}})
+
+
 def test_an_init_is_the_pods_own_first_process() -> None:
     assert pod_of(spec(Init=True))["shareProcessNamespace"] is True
     assert "shareProcessNamespace" not in pod_of(spec(Init=False))

@@ -23,6 +23,12 @@ Json = dict[str, Any]
 # On the pod template: the TaskTemplate it was made of, but for what an App has fields of its own for.
 TASK = "docker.motet.dev/task"
 _GRACE_SECONDS = 10
+_UNREACHABLE = {
+    "key": "node.kubernetes.io/unreachable",
+    "operator": "Exists",
+    "effect": "NoExecute",
+    "tolerationSeconds": 0,
+}
 _NANOSECONDS = 1_000_000_000
 _CAPABILITY = "CAP_"
 
@@ -72,6 +78,9 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
         if not container.given("StopGracePeriod")
         else -(-container.natural("StopGracePeriod") // _NANOSECONDS),
     }
+    if not around.everywhere:
+        # What was on a node that is down is begun anew elsewhere, with no patience, as Swarm has it.
+        spec["tolerations"] = [_UNREACHABLE]
     if signal := container.text("StopSignal"):
         spec["os"] = {"name": "linux"}
         made["lifecycle"] = {"stopSignal": signal if signal.startswith("SIG") else f"SIG{signal}"}
