@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 import msgspec
@@ -172,3 +172,27 @@ def test_a_zone_changed_step_by_step_is_as_one_made_at_once(steps: list[tuple[st
     for name in (f"a.x.{D}", f"b.x.{D}", f"c.a.x.{D}", f"x.{D}", f"a.a.x.{D}"):
         one, other = stepwise.lookup(name, wire.A), at_once.lookup(name, wire.A)
         assert (one.rcode, sorted(one.records)) == (other.rcode, sorted(other.records))
+
+
+SIX = "fd00:43::7"
+
+
+def test_a_service_of_both_families_is_both_its_addresses() -> None:
+    made = Zone(D, (IPv4Network("10.43.0.0/16"), IPv6Network("fd00:43::/112")))
+    both = service(clusterIPs=["10.43.0.7", SIX], ipFamilies=["IPv4", "IPv6"])
+    made.put("web", service_records("web", "default", both, [], D))
+    name = f"web.default.svc.{D}"
+    assert [record.data for record in made.lookup(name, wire.AAAA).records] == [ip_address(SIX).packed]
+    assert addresses(made.lookup(name, wire.A)) == ["10.43.0.7"]
+    back = made.lookup(ip_address(SIX).reverse_pointer, wire.PTR)
+    assert [record.data for record in back.records] == [wire.encode_name(name)]
+    # Another address of the cluster's is nobody's, and that is said here; one of others is asked for outside.
+    nobody = made.lookup(ip_address("fd00:43::8").reverse_pointer, wire.PTR)
+    assert (nobody.rcode, nobody.outside) == (wire.NXDOMAIN, False)
+    assert nobody.authority[0].name == IPv6Network("fd00:43::/112").network_address.reverse_pointer[2 * 4 :]
+    assert made.lookup(ip_address("2001:db8::8").reverse_pointer, wire.PTR).outside
+
+
+def test_a_pods_name_says_its_address_of_ipv6_too(zone: Zone) -> None:
+    found = zone.lookup(f"fd00-42--5.default.pod.{D}", wire.AAAA).records
+    assert [record.data for record in found] == [ip_address("fd00:42::5").packed]

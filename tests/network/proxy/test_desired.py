@@ -189,3 +189,64 @@ def test_ranges_of_a_balancer_hold_for_its_own_port_only(ranges: list[str] | Non
     assert found[Frontend("", "tcp", 80)].sources == sources
     others = (Frontend(VIP, "tcp", 80), Frontend("", "tcp", 30080), Frontend("192.0.2.1", "tcp", 80))
     assert [found[each].sources for each in others] == [None, None, None]
+
+
+VIP_SIX = "fd00:43::7"
+SIX, SIX_TOO = "fd00:42::2", "fd00:42::3"
+
+
+def six(service: ServiceView, *slices: SliceView) -> Routes:
+    return of_service(service, slices, "n1", family="IPv6")
+
+
+def test_each_family_has_its_own_address_and_endpoints_of_a_service() -> None:
+    both = service(clusterIPs=[VIP, VIP_SIX], ipFamilies=["IPv4", "IPv6"])
+    parts = slice(endpoint(A)), slice(endpoint(SIX), addressType="IPv6")
+    assert at(routes(both, *parts)) == [A]
+    assert at(six(both, *parts), VIP_SIX) == [SIX]
+
+
+def test_a_service_takes_no_port_of_a_family_that_it_is_not_of() -> None:
+    one = service(type="NodePort", ports=[{"port": 80, "nodePort": 30080}], externalIPs=["2001:db8::7"])
+    assert six(one, slice(endpoint(SIX), addressType="IPv6")) == {}
+    other = service(clusterIP=VIP_SIX, ipFamilies=["IPv6"], type="NodePort", ports=[{"port": 80, "nodePort": 30080}])
+    assert routes(other, slice(endpoint(A))) == {}
+    assert at(six(other, slice(endpoint(SIX), addressType="IPv6")), "", 30080) == [SIX]
+
+
+@pytest.mark.parametrize("address", ["::1", "fe80::1", "ff02::1", "::", "::ffff:10.42.0.2", "fe80::1%eth0", A, "x"])
+def test_an_address_that_must_not_be_reached_by_a_service_is_not(address: str) -> None:
+    both = service(clusterIPs=[VIP, VIP_SIX], ipFamilies=["IPv4", "IPv6"])
+    assert at(six(both, slice(endpoint(address), addressType="IPv6")), VIP_SIX) == []
+
+
+def test_addresses_are_taken_in_their_one_form() -> None:
+    both = service(clusterIPs=[VIP, "FD00:43:0::7"], ipFamilies=["IPv4", "IPv6"])
+    assert at(six(both, slice(endpoint("fd00:42:0:0::2"), addressType="IPv6")), VIP_SIX) == [SIX]
+
+
+def test_ranges_of_sources_count_for_their_own_family() -> None:
+    ranges = ["192.0.2.0/24", "2001:db8::/64", "2001:db8:0:1::/64"]
+    spec = {"type": "LoadBalancer", "clusterIPs": [VIP, VIP_SIX], "ipFamilies": ["IPv4", "IPv6"]}
+    part = slice(endpoint(SIX), addressType="IPv6")
+    found = six(service(**spec, loadBalancerSourceRanges=ranges), part)
+    assert found[Frontend("", "tcp", 80)].sources == ("2001:db8::/63",)
+    # Ranges of IPv4 alone let nobody in by IPv6.
+    assert six(service(**spec, loadBalancerSourceRanges=ranges[:1]), part)[Frontend("", "tcp", 80)].sources == ()
+
+
+def test_a_host_port_is_taken_in_the_families_that_its_address_stands_for() -> None:
+    def pod(host_ip: str) -> PodView:
+        port = {"containerPort": 80, "hostPort": 8080, "hostIP": host_ip}
+        status = {"podIP": A, "podIPs": [{"ip": A}, {"ip": SIX}], "phase": "Running"}
+        return msgspec.convert({"spec": {"containers": [{"ports": [port]}]}, "status": status}, PodView)
+
+    for host_ip, four, also in (
+        ("", "", ""),
+        ("::", "", ""),
+        ("0.0.0.0", "", None),
+        ("2001:db8::1", None, "2001:db8::1"),
+    ):
+        for family, where, to in (("IPv4", four, A), ("IPv6", also, SIX)):
+            found = of_pod(pod(host_ip), family)
+            assert found == ({} if where is None else {Frontend(where, "tcp", 8080): Backends(((to, 80),))})
