@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 _MOST = 4096
+_USUAL = (80, 24)
 
 
 class Terminal(Protocol):
@@ -105,10 +106,12 @@ class Sessions:
         return [each.id for each in self._execs.values() if each.container == container and each.running]
 
     async def attach(self, container: str, terminal: Terminal) -> None:
-        """A terminal that follows the container's size from now on."""
+        """A terminal that follows the container's size from now on, and has the usual one until there is any.
+
+        To be told of a size has a shell show its prompt again, which may have come before us.
+        """
         self._terminals.setdefault(container, set()).add(terminal)
-        if (size := self._sizes.get(container)) is not None:
-            await terminal.resize(*size)
+        await terminal.resize(*self._sizes.get(container, _USUAL))
 
     def detach(self, container: str, terminal: Terminal) -> None:
         found = self._terminals.get(container, set())

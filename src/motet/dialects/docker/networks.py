@@ -225,7 +225,7 @@ async def remove(call: Call) -> web.Response:
     if users := await uses.of(call, "network", document.name):
         raise DockerError(
             400,
-            f"rpc error: code = FailedPrecondition desc = network {shown['Id']} is in use by service {users[0]}",
+            f"rpc error: code = FailedPrecondition desc = network {shown['Id']} is in use by {users[0]}",
         )
     await call.client.delete(network_kind.KIND, document.name, document.namespace, uid=document.meta.uid)
     return empty(204)

@@ -204,7 +204,7 @@ def routes(sort: Sort) -> Sequence[Route]:
     async def remove(call: Call) -> web.Response:
         document = await find(call, sort)
         if users := await uses.of(call, sort.word, document.name):
-            listed = ", ".join(users)
+            listed = ", ".join(user.name for user in users)
             raise DockerError(
                 400,
                 f"rpc error: code = InvalidArgument desc = {sort.word} '{objects.name_of(document.meta)}' is in use by the "

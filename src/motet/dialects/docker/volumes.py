@@ -168,7 +168,7 @@ async def remove(call: Call) -> web.Response:
         raise
     if users := await uses.of(call, "volume", document.name):
         raise DockerError(
-            409, f"remove {objects.name_of(document.meta)}: volume is in use - [service {', service '.join(users)}]"
+            409, f"remove {objects.name_of(document.meta)}: volume is in use - [{', '.join(map(str, users))}]"
         )
     await call.client.delete(claim_kind.KIND, document.name, document.namespace, uid=document.meta.uid)
     return empty(204)

@@ -172,7 +172,8 @@ class _Attachment:
 
         if not replay:
             ready.set()
-        await self._call.engine.sessions.attach(container.id, running)
+        if self._tty:
+            await self._call.engine.sessions.attach(container.id, running)
         feeding = running.feed(self._connection, self._keys) if self._stdin else None
         talking = asyncio.ensure_future(process.both(feeding, running.output(write)))
         try:

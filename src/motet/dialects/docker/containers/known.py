@@ -113,6 +113,14 @@ def identifier(uid: str, part: str = "") -> str:
     return hashlib.sha256(f"{uid}/{part}".encode()).hexdigest()
 
 
+def identity(pod: Document, part: str) -> str:
+    """The identifier of a pod's container, which is that of the PodTemplate if it is a run of one."""
+    owner = pod.meta.controller()
+    if LABEL in (pod.meta.labels or {}) and owner is not None and owner.kind == template_kind.KIND.kind:
+        return identifier(owner.uid)
+    return identifier(pod.meta.uid, part)
+
+
 def run_number(pod: Document) -> int:
     """Which run of its container a pod is; they count from 1."""
     number = pod.name.rpartition("-")[2]

@@ -47,25 +47,31 @@ async def begun(call: Call, container: Container) -> Container:
     return await watching.until(call, pod_kind.KIND, {"fieldSelector": f"metadata.name={container.pod.name}"}, look)
 
 
+async def _lines(call: Call, container: Container, query: Mapping[str, str]) -> AsyncIterator[Line]:
+    """One reading of its log. What came from a terminal ends its lines as a terminal does, which the log leaves out."""
+    assert container.pod is not None
+    terminal = container.spec is not None and container.spec.tty
+    async for line in logs.lines(call, container.pod, query):
+        yield line._replace(text=line.text[:-1] + b"\r\n") if terminal and line.text.endswith(b"\n") else line
+
+
 async def entries(call: Call, container: Container, query: Mapping[str, str], *, follow: bool) -> AsyncIterator[Line]:
     """Lines of its newest run, those before the last restart included. When following, until the run is over."""
     if container.pod is None:
         return
     if follow:
         container = await begun(call, container)
-    pod = container.pod
-    assert pod is not None
     whole = {**query, "container": container.part}
     if container.status is not None and container.status.restart_count:
         # What the process before the present one has said is there, too, if the node still has it.
         with contextlib.suppress(NotFound, BadRequest):
-            async for line in logs.lines(call, pod, {**whole, "previous": "true"}):
+            async for line in _lines(call, container, {**whole, "previous": "true"}):
                 yield line
     while True:
         restarts = container.status.restart_count if container.status is not None else 0
         # A container that has not begun has no log; one whose pod is being taken away may have none any more.
         with contextlib.suppress(NotFound, BadRequest):
-            async for line in logs.lines(call, pod, {**whole, **({"follow": "true"} if follow else {})}):
+            async for line in _lines(call, container, {**whole, **({"follow": "true"} if follow else {})}):
                 yield line
         if not follow:
             return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from motet.base.errors import AlreadyExists, ApiError, NotFound
-from motet.dialects.docker import pods
+from motet.dialects.docker import objects, pods
 from motet.dialects.docker.call import Call
 from motet.dialects.docker.containers import known, request, watching
 from motet.dialects.docker.containers.creating import owner_of
@@ -67,6 +67,9 @@ def new_run(container: Container, taken: frozenset[int]) -> Json:
     assert container.template is not None
     template: Json = container.template.decode()["template"]
     meta, spec = template.get("metadata") or {}, template["spec"]
+    own = container.template.meta.annotations or {}
+    # By these the pod is the container to whoever sees it alone, as events do.
+    told = {key: own[key] for key in (objects.NAME, objects.LABELS) if key in own}
     number = known.run_number(container.pod) + 1 if container.pod is not None else 1
     spec.setdefault("hostname", container.id[:12])
     part = spec["containers"][0]
@@ -79,7 +82,7 @@ def new_run(container: Container, taken: frozenset[int]) -> Json:
             "name": f"{container.template.name}-{number}",
             "namespace": container.template.namespace,
             "labels": {**(meta.get("labels") or {}), known.LABEL: container.template.name},
-            "annotations": meta.get("annotations") or {},
+            "annotations": {objects.NAME: container.name, **told, **(meta.get("annotations") or {})},
             "ownerReferences": [owner_of(container.template)],
         },
         "spec": spec,

@@ -24,6 +24,9 @@ from motet.store.document import Document
 
 _KILL = "SIGKILL"
 _TERM = "SIGTERM"
+_STILL = "SIGSTOP"
+# A deadline is one second after a pod's start at the earliest, and counts in whole seconds.
+_AGAIN = 1.0
 
 
 class _Lifecycle(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -74,9 +77,17 @@ async def stop(call: Call, container: Container, seconds: float | None, signal: 
 
 async def kill(call: Call, container: Container, signal: str) -> None:
     """Send a signal; after SIGKILL it is not started again. Raises ApiError, DockerError."""
-    if container.template is not None and signal in (_KILL, "KILL", "9", ""):
-        await _set_deadline(call, container)
-    await inside.signal(call, container, signal or _KILL)
+    view = container.view
+    again = view is not None and view.spec.restart_policy != "Never"
+    if container.template is None or not again or signal not in (_KILL, "KILL", "9", ""):
+        await inside.signal(call, container, signal or _KILL)
+        return
+    # Its deadline would have it asked to end first: one that stands still does not hear that before it is killed.
+    await inside.signal(call, container, _STILL)
+    await _set_deadline(call, container)
+    # What is killed before its node knows of the deadline is started again, so nobody is until that must have come.
+    while not await ended(call, container, _AGAIN):
+        await _signal(call, container, _KILL)
 
 
 async def end(call: Call, container: Container) -> None:

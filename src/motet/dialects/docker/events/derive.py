@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from motet.dialects.docker import ids, nodes, objects, pods, secrets
+from motet.dialects.docker.containers import known
 from motet.dialects.docker.events.log import LOCAL, SWARM, Event
 from motet.dialects.docker.networks import identifier as network_id
 from motet.kinds import app as app_kind
@@ -140,7 +140,7 @@ def container(old: Old, new: Old) -> Iterator[Event]:
         return
     before = _statuses(old)
     for part in pod.view(pods.PodView).spec.containers:
-        identifier = _container_id(pod, part.name)
+        identifier = known.identity(pod, part.name)
         attributes = {"image": part.image, "name": _container_name(pod, part.name), **objects.labels_of(pod.meta)}
         was, now = before.get(part.name), _statuses(new).get(part.name)
         if old is None:
@@ -175,11 +175,9 @@ def _statuses(pod: Old) -> dict[str, pods.ContainerStatus]:
     return {each.name: each for each in pod.view(pods.PodView).status.container_statuses or ()}
 
 
-def _container_id(pod: Document, part: str) -> str:
-    return hashlib.sha256(f"{pod.meta.uid}/{part}".encode()).hexdigest()
-
-
 def _container_name(pod: Document, part: str) -> str:
+    if known.LABEL in (pod.meta.labels or {}):
+        return objects.name_of(pod.meta)
     several = len(pod.view(pods.PodView).spec.containers) > 1
     return f"{pod.name}.{part}" if several else pod.name
 
