@@ -7,7 +7,7 @@ from typing import Any
 
 from motet.base import names
 from motet.base.errors import FieldError, forbidden, invalid, required
-from motet.kinds import attachments, checks, processes
+from motet.kinds import attachments, checks, imagehealth, processes
 from motet.kinds.kind import Json, Kind
 from motet.kinds.shape import mapping, objects, strings, text
 
@@ -19,6 +19,7 @@ _OLD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 _READ: Mapping[str, Callable[[str], object]] = {
     attachments.ANNOTATION: lambda value: attachments.parse(value, ""),
     processes.LIMIT: processes.parse,
+    imagehealth.ANNOTATION: imagehealth.parse,
 }
 # Controllers that may own nothing.
 _BANNED_OWNERS = frozenset({("v1", "Event")})

@@ -19,7 +19,7 @@ FILE_OWNERS = "motet.dev/file-owners"
 # `VOLUME,...`: those whose files have placeholders to be filled in; and with what, but for what the node knows.
 EXPANDED = "motet.dev/expand-files"
 VALUES = "motet.dev/placeholders"
-# As whom containers run that name no number: a name, looked up in the image.
+# As whom containers run that name no number: USER or USER:GROUP, looked up in the image.
 USER = "motet.dev/run-as-user"
 # oom_score_adj(5) of every container.
 OOM_SCORE = "motet.dev/oom-score-adj"
@@ -30,7 +30,8 @@ LOG_FILES = "motet.dev/log-max-files"
 Owner = tuple[int, int]
 
 _MOST_ID = 2**32 - 2
-_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}"
+_USER = re.compile(rf"[A-Za-z_][A-Za-z0-9_.-]{{0,31}}|{_NAME}:{_NAME}")
 _OWNER = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?)=([0-9]{1,10}):([0-9]{1,10})")
 # What a pod of the highest class gets by itself, and the kernel's greatest.
 _LEAST_SCORE, _MOST_SCORE = -997, 1000
@@ -60,7 +61,7 @@ def user(annotations: Mapping[str, str] | None) -> str:
     """Empty for whom the image says. Raises ValueError saying what is wrong."""
     found = (annotations or {}).get(USER, "")
     if found and not _USER.fullmatch(found):
-        raise ValueError("must be the name of a user, of at most 32 characters")
+        raise ValueError("must be the name of a user, or USER:GROUP, names of at most 32 characters")
     return found
 
 

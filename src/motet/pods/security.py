@@ -34,6 +34,9 @@ def of(pod: Pod, container: ContainerSpec, image: Image | None, profiles: Path =
         name = podmarks.user(pod.metadata.annotations) if user is None else ""
     except ValueError as error:
         raise ConfigError(f"annotation {podmarks.USER}: {error}") from error
+    if ":" in name:
+        # It says the group, too.
+        group = None
     if user is None and not name and image is not None:
         user, name = image.uid, image.username
     if user is None and not name and group is not None:

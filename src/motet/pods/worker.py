@@ -19,6 +19,7 @@ from motet.pods import admission, backoff, execute, limits, unsupported
 from motet.pods.admission import Neighbours
 from motet.pods.decide import decide
 from motet.pods.execute import Tools
+from motet.pods.imagehealth import ImageHealth
 from motet.pods.isolation import second
 from motet.pods.ledger import Ledger
 from motet.pods.model import (
@@ -98,6 +99,7 @@ class Worker:
         self._vitals = Vitals(tools, self.wake)
         self._telling = Telling(tools)
         self._ledger = Ledger(tools.runtime)
+        self._image_health = ImageHealth(tools.runtime)
         # The parts of Records.
         self._prepared = False
         self._cleaned = False
@@ -186,7 +188,13 @@ class Worker:
         self._enter(observed)
         if self._first_look:
             self._take_over(observed)
-        pod = await self._ledger.look(self._known(), observed, lambda: self._neighbours(self.pod.metadata.uid).room)
+        try:
+            known = await self._image_health.applied(self._known())
+        except RuntimeFailure as failure:
+            _log.debug("pod %s: its images cannot be read: %s", self.pod.address, failure)
+            await clock.sleep(_RUNTIME_AWAY)
+            return
+        pod = await self._ledger.look(known, observed, lambda: self._neighbours(self.pod.metadata.uid).room)
         self._vitals.follow(pod, observed)
         now = clock.now().timestamp()
         records = self._records()

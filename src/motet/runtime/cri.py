@@ -325,6 +325,15 @@ class CriRuntime:
         answer = await self._call("ImageService/ListImages", api.ListImagesRequest(), "list images")
         return [convert.image(item) for item in answer.images]
 
+    async def image_config(self, reference: str) -> dict[str, Any] | None:
+        found = await self.image(reference)
+        if found is None:
+            return None
+        # CRI's own answer leaves out what is not the OCI's. An image's id is its configuration's digest.
+        whole = msgspec.json.decode(await self.image_store().read(found.id), type=dict[str, Any])
+        config = whole.get("config")
+        return config if isinstance(config, dict) else {}
+
     async def pull(self, reference: str, auth: dict[str, str] | None = None) -> str:
         """Pull `reference`. `auth` may hold username and password, auth (base64 of both), identity_token or
         registry_token. Raises ImageNotFound (missing or refused), RuntimeFailure with reason RegistryUnavailable

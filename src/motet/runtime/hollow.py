@@ -19,6 +19,7 @@ import itertools
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from motet.base.clock import Clock, SystemClock
 from motet.runtime import images, references
@@ -293,6 +294,9 @@ class HollowRuntime:
         if reference.startswith("sha256:"):
             return next((image for image in self._images.values() if image.id == reference), None)
         return self._images.get(references.normalise(reference))
+
+    async def image_config(self, reference: str) -> dict[str, Any] | None:
+        return {} if await self.image(reference) is not None else None
 
     async def images(self) -> list[Image]:
         return list({image.id: image for image in self._images.values()}.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from motet.base.errors import MotetError
 
@@ -301,6 +301,12 @@ class Runtime(Protocol):
     async def image(self, reference: str) -> Image | None: ...
 
     async def images(self) -> list[Image]: ...
+
+    async def image_config(self, reference: str) -> dict[str, Any] | None:
+        """What containers of an image are made with (OCI image-spec, "config", and Docker's `Healthcheck`); None if it is not
+        here.
+        """
+        ...
 
     async def pull(self, reference: str, auth: dict[str, str] | None = None) -> str:
         """Pull and return the image's reference. Raises ImageNotFound, RuntimeFailure."""

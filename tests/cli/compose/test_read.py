@@ -242,7 +242,7 @@ extra: 1
             "'maybe' is not supported; expected one of any, on-failure, none",
         ),
         ("depends_on: [s]", "services wait for each other: s -> s"),
-        ("user: postgres", "expected UID or UID:GID in numbers, found 'postgres'"),
+        ("user: 'a b'", "expected USER or USER:GROUP, found 'a b'"),
         ("read_only: maybe", "expected true or false, found 'maybe'"),
         ('command: "it\'s"', "cannot be split into words"),
         ("healthcheck: {interval: fast}", "expected a duration such as 30s or 1m30s, found 'fast'"),

@@ -190,6 +190,18 @@ def test_literal_text_survives_expansion(text: str) -> None:
     assert expand(literal(text), {"A": "a", "B": "b"}) == text
 
 
+def test_users_by_name_and_checks_of_images_are_left_to_the_node(tmp_path: Path) -> None:
+    template = made(tmp_path, "services: {a: {image: x, user: 'app:staff'}}")["App", "a"]["spec"]["template"]
+    assert "runAsUser" not in template["spec"]["containers"][0].get("securityContext", {})
+    annotations = template["metadata"]["annotations"]
+    assert (annotations["motet.dev/run-as-user"], annotations["motet.dev/image-health"]) == ("app:staff", "a=ready")
+
+
+def test_a_check_that_is_switched_off_is_not_the_images_either(tmp_path: Path) -> None:
+    found = made(tmp_path, "services: {a: {image: x, healthcheck: {disable: true}}}")["App", "a"]
+    assert "motet.dev/image-health" not in found["spec"]["template"]["metadata"]["annotations"]
+
+
 @pytest.mark.parametrize(
     ("given_user", "security"), [("10", {"runAsUser": 10}), ("10:20", {"runAsUser": 10, "runAsGroup": 20})]
 )

@@ -13,7 +13,7 @@ from motet.dialects.docker.errors import DockerError
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.surroundings import Surroundings
 from motet.kinds import app as app_kind
-from motet.kinds import podmarks, processes
+from motet.kinds import imagehealth, podmarks, processes
 from motet.store.document import Document, Key, encode, stamp
 
 Json = dict[str, Any]
@@ -152,6 +152,7 @@ def test_what_a_pod_has_no_field_for_is_an_annotation_of_it() -> None:
         processes.LIMIT: "9",
         podmarks.OOM_SCORE: "-5",
         podmarks.FILE_OWNERS: "secret-0=7:8",
+        imagehealth.ANNOTATION: "task=live",
     }
 
 
@@ -160,6 +161,16 @@ def test_a_user_is_a_number_or_a_name_in_the_image() -> None:
     template = app_of(spec(User="nobody:8"))["spec"]["template"]
     assert template["metadata"]["annotations"][podmarks.USER] == "nobody"
     assert template["spec"]["containers"][0]["securityContext"] == {"runAsGroup": 8}
+    template = app_of(spec(User="7:nogroup"))["spec"]["template"]
+    assert template["metadata"]["annotations"][podmarks.USER] == "7:nogroup"
+    assert "securityContext" not in template["spec"]["containers"][0]
+
+
+def test_the_images_own_check_counts_where_nothing_is_said() -> None:
+    assert app_of(spec())["spec"]["template"]["metadata"]["annotations"][imagehealth.ANNOTATION] == "task=live"
+    for test in (["NONE"], ["CMD", "true"]):
+        template = app_of(spec(Healthcheck={"Test": test}))["spec"]["template"]
+        assert imagehealth.ANNOTATION not in template["metadata"]["annotations"]
 
 
 def test_tasks_wait_for_no_lost_node_but_those_that_belong_to_it() -> None:
@@ -202,7 +213,6 @@ def test_a_secret_lies_in_its_folder_and_a_config_at_the_root() -> None:
         (spec(Env=["A"]), r"ContainerSpec\.Env"),
         (task(LogDriver={"Name": "gelf"}), r"LogDriver\.Name"),
         (task(LogDriver={"Name": "json-file", "Options": {"tag": "x"}}), r"LogDriver\.Options"),
-        (spec(User="nobody:nogroup"), "of groups only numbers"),
         (spec(User="no body"), "is not USER or USER:GROUP"),
         (task(Placement={"Constraints": ["node.ip==10.9.9.9"]}), "there is no node with the address 10.9.9.9"),
         (task(Placement={"Constraints": ["node.ip!=10.0.0.0/8"]}), "networks"),

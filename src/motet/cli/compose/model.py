@@ -152,6 +152,7 @@ class Dns:
 class Privileges:
     """What a container may and may not. None where the file does not say."""
 
+    # USER or USER:GROUP, numbers or names.
     user: str = ""
     groups: tuple[int, ...] = ()
     read_only: bool = False
@@ -163,6 +164,11 @@ class Privileges:
     seccomp: str = ""
     apparmor: str = ""
     sysctls: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def user_by_name(self) -> bool:
+        """Whether user or group is a name, which a pod's own fields have no room for."""
+        return bool(self.user) and not all(part.isdigit() for part in self.user.split(":"))
 
 
 # How a service is kept up: `mode` of the Compose Specification.

@@ -11,7 +11,7 @@ from motet.cli.compose.model import FileReference, HealthCheck, Mount, Privilege
 from motet.cli.compose.model import Resources as Amounts
 from motet.cli.compose.rollout import object_name
 from motet.dialects.docker import generics
-from motet.kinds import podmarks, processes
+from motet.kinds import imagehealth, podmarks, processes
 
 Json = dict[str, Any]
 
@@ -79,6 +79,11 @@ def marks(service: Service) -> dict[str, str]:
     }
     if owners:
         found[podmarks.FILE_OWNERS] = podmarks.owners_text(owners)
+    if service.privileges.user_by_name:
+        found[podmarks.USER] = service.privileges.user
+    if service.health is None:
+        # Nothing said is the image's own check; one that is switched off is said.
+        found[imagehealth.ANNOTATION] = f"{object_name(service.name)}={imagehealth.READY}"
     return found
 
 
@@ -254,7 +259,7 @@ def _security(given: Privileges) -> Json:
         security["readOnlyRootFilesystem"] = True
     if given.cap_add or given.cap_drop:
         security["capabilities"] = {"add": list(given.cap_add), "drop": list(given.cap_drop)}
-    if given.user:
+    if given.user and not given.user_by_name:
         user, _, group = given.user.partition(":")
         security["runAsUser"] = int(user)
         if group:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from motet.cli.compose.model import Privileges
 from motet.cli.compose.source import Fields, text
+from motet.kinds import podmarks
 
 
 def read(service: Fields) -> Privileges:
@@ -48,10 +49,10 @@ def of_node(service: Fields) -> frozenset[str]:
 
 
 def _user(service: Fields) -> str:
-    """UID or UID:GID. A name is in the image's own /etc/passwd, which nobody has read yet."""
+    """USER or USER:GROUP, each a number or a name that the image knows."""
     user = service.text("user")
-    if user and not re.fullmatch(r"\d+(:\d+)?", user):
-        service.source.problem(service.items["user"], f"expected UID or UID:GID in numbers, found {user!r}")
+    if user and not re.fullmatch(r"\d+(:\d+)?", user) and podmarks.validate({podmarks.USER: user}):
+        service.source.problem(service.items["user"], f"expected USER or USER:GROUP, found {user!r}")
         return ""
     return user
 

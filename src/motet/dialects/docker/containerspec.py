@@ -15,7 +15,7 @@ from motet.dialects.docker import generics, health, logoptions, podvolumes, user
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.surroundings import PLACEHOLDER, Surroundings
-from motet.kinds import attachments, podmarks, processes
+from motet.kinds import attachments, imagehealth, podmarks, processes
 from motet.kinds.attachments import NetworkKey
 
 Json = dict[str, Any]
@@ -69,7 +69,10 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
     security, of_pod = _security(container, annotations)
     if security:
         made["securityContext"] = security
-    made.update(health.probes(container.fields("Healthcheck")))
+    check = container.fields("Healthcheck")
+    if health.left_to_image(check):
+        annotations[imagehealth.ANNOTATION] = f"{made['name']}={imagehealth.LIVE}"
+    made.update(health.probes(check))
     spec: Json = {
         "containers": [made],
         "enableServiceLinks": False,

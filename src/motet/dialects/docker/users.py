@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from motet.dialects.docker.errors import bad, unsupported
+from motet.dialects.docker.errors import bad
 from motet.dialects.docker.fields import Fields
 from motet.kinds import podmarks
 
@@ -17,14 +17,14 @@ def read(container: Fields, security: Json) -> dict[str, str]:
     if not text:
         return {}
     name, _, group = text.partition(":")
-    if group:
-        if not group.isdecimal():
-            raise unsupported(container.at("User"), f"{text!r}: of groups only numbers")
+    by_name = bool(group) and not group.isdecimal()
+    if group and not by_name:
         security["runAsGroup"] = int(group)
-    if name.isdecimal():
+    if name.isdecimal() and not by_name:
         security["runAsUser"] = int(name)
         return {}
-    marks = {podmarks.USER: name}
+    # The runtime looks up a group only together with its user.
+    marks = {podmarks.USER: text if by_name else name}
     if not name or podmarks.validate(marks):
         raise bad(f"{container.at('User')}: {text!r} is not USER or USER:GROUP")
     return marks
