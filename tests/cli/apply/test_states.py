@@ -96,6 +96,16 @@ def test_running_is_not_ready_and_done_is_completed() -> None:
     assert state(pod("done")).phase is Phase.COMPLETED
 
 
+def test_a_service_that_runs_by_the_clock_is_not_waited_for() -> None:
+    body = app().decode()
+    body["spec"] |= {"mode": {"replicatedJob": {}}, "schedule": {"cron": "@daily"}}
+    of = Document.stored("motet.dev/apps/shop/web", encode(body), 1)
+    assert state(of=of).phase is Phase.STARTING
+    body["status"]["schedule"] = {"nextRunTime": "2026-01-02T00:00:00Z"}
+    of = Document.stored("motet.dev/apps/shop/web", encode(body), 1)
+    assert (state(of=of).phase, state(of=of).detail) == (Phase.READY, "runs next at 2026-01-02T00:00:00Z")
+
+
 def test_what_the_cluster_holds_back_is_said() -> None:
     held = {"type": "DependenciesMet", "status": "False", "message": "db is not healthy yet"}
     body = app().decode()

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.dialects.docker.test_servicespec import app_of, spec, stored, task
 
-from motet.dialects.docker import extras, services, servicespec
+from motet.dialects.docker import services, servicespec
 from motet.dialects.docker.errors import DockerError
+from motet.kinds import applabels
 
 Json = dict[str, Any]
 RESERVED = {"Resources": {"Reservations": {"NanoCPUs": 100_000_000}}}
@@ -47,7 +48,9 @@ def test_a_service_waits_for_others_of_its_stack(stack: str, said: str, names: l
     body = labelled({"depends-on": said})
     if stack:
         body["Labels"]["com.docker.stack.namespace"] = stack
-    assert [(each["name"], each["condition"]) for each in app_of(body)["spec"]["dependsOn"]] == names
+    app = app_of(body)
+    assert [(each["name"], each["condition"]) for each in app["spec"]["dependsOn"]] == names
+    assert servicespec.service_spec(stored(app))["Labels"] == body["Labels"]
 
 
 def test_devices_are_the_containers() -> None:
@@ -77,7 +80,7 @@ def test_devices_are_the_containers() -> None:
             labelled({"schedule": "@daily", "schedule.overlap": "x"}, **JOB),
             "label motet.dev/schedule.overlap: 'x' is none of",
         ),
-        (labelled({"autoscale.max": "3"}), "label motet.dev/autoscale.max: use --reserve-cpu"),
+        (labelled({"autoscale.max": "3"}), "label motet.dev/autoscale.max: CPU must be reserved"),
         (labelled({"autoscale.min": "3"}, task=RESERVED), "label motet.dev/autoscale.max: missing"),
         (
             labelled({"autoscale.max": "many"}, task=RESERVED),
@@ -93,7 +96,7 @@ def test_devices_are_the_containers() -> None:
         (labelled({"devices": "/dev/a:/dev/b:r"}), "permissions other than rwm"),
         (
             spec(Labels={"motet.dev/schedule": "@daily"}),
-            "label motet.dev/schedule is one of the service, .* deploy.labels",
+            "label motet.dev/schedule: is one of the service, .* deploy.labels",
         ),
     ],
 )
@@ -124,8 +127,8 @@ def test_every_word_that_is_shown_can_be_read() -> None:
         "dependsOn": [{"name": "db", "condition": "completed"}],
         "autoscale": {"minReplicas": 2, "maxReplicas": 4, "cpuPercent": 50},
     }
-    labels = extras.shown({}, wanted)
-    assert extras.parts(labels, job=True, replicated=True, reserves_cpu=True) == wanted
+    labels = applabels.shown({}, wanted)
+    assert applabels.parts(labels, job=True, replicated=True, reserves_cpu=True) == wanted
 
 
 def test_an_update_without_a_number_keeps_what_the_autoscaler_has_set() -> None:

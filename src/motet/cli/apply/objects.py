@@ -59,9 +59,18 @@ def overlay(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Json:
             merged["metadata"][key] = both
         else:
             merged["metadata"].pop(key, None)
+    if wanted["kind"] == "App" and wanted["spec"].get("autoscale"):
+        _keep_size(live["spec"], merged["spec"])
     if wanted["kind"] == "Service":
         _keep_numbers(live.get("spec") or {}, merged["spec"])
     return merged
+
+
+def _keep_size(live: Mapping[str, Any], wanted: Json) -> None:
+    """How many there are is the autoscaler's business where nobody says."""
+    replicated = wanted["mode"].get("replicated")
+    if replicated is not None and "replicas" not in replicated:
+        replicated.update(live["mode"].get("replicated") or {})
 
 
 def _keep_numbers(live: Mapping[str, Any], wanted: Json) -> None:

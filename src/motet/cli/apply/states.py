@@ -168,8 +168,13 @@ class _Restart(_Struct, frozen=True):
     max_attempts: int = 0
 
 
+class _Schedule(_Struct, frozen=True):
+    next_run_time: str = ""
+
+
 class _AppSpec(_Struct, frozen=True):
     mode: _Mode = _Mode()
+    schedule: dict[str, Any] | None = None
     restart: _Restart | None = None
     template: dict[str, Any] = {}
 
@@ -186,6 +191,7 @@ class _AppStatus(_Struct, frozen=True):
     ready_replicas: int = 0
     conditions: tuple[_Condition, ...] | None = None
     update: _Update | None = None
+    schedule: _Schedule | None = None
 
 
 class AppView(_Struct, frozen=True):
@@ -267,6 +273,12 @@ def judge(app: Document, pods: Iterable[Document], now: datetime) -> ServiceStat
     def state(phase: Phase, detail: str) -> ServiceState:
         return ServiceState(app.name, phase, detail, ready, wanted, failure)
 
+    if view.spec.schedule is not None:
+        # Nobody waits for the hour to come.
+        if view.status.schedule is None or view.status.observed_generation < view.metadata.generation:
+            return ServiceState(app.name, Phase.STARTING, "waits for its schedule to be read", ready, wanted)
+        told = f"runs next at {view.status.schedule.next_run_time or 'no time'}"
+        return ServiceState(app.name, Phase.READY, told, ready, wanted)
     if failure is not None:
         return state(Phase.FAILED, f"{failure.reason}: {failure.message}")
     if wanted and not current and (held := _held(view)):

@@ -40,6 +40,12 @@ class Deployment:
     placement: Placement
     labels: tuple[tuple[str, str], ...]
     virtual: bool
+    # Whether the file says how many.
+    sized: bool
+
+    @property
+    def is_job(self) -> bool:
+        return self.mode in (REPLICATED_JOB, GLOBAL_JOB)
 
 
 def read(service: Fields) -> Deployment:
@@ -63,6 +69,7 @@ def read(service: Fields) -> Deployment:
         placement=_placement(service, fields),
         labels=tuple(fields.pairs("labels")),
         virtual=fields.choice("endpoint_mode", ("dnsrr", "vip"), "dnsrr") == "vip",
+        sized=fields.has("replicas") or service.has("scale"),
     )
     fields.finish()
     return found

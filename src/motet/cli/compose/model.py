@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,10 @@ class Service:
     follows: tuple[str, ...] = ()
     mode: str = REPLICATED
     replicas: int = 1
+    # The file says how many.
+    sized: bool = True
+    # More of its App's spec, asked for by labels.
+    wishes: Mapping[str, Any] = field(default_factory=dict)
     limits: Resources = Resources()
     reservations: Resources = Resources()
     # Processes that the service may have; 0 for as many as the node allows.

@@ -34,10 +34,11 @@ def of(project: Project, service: Service) -> Json:
             found["rollback"] = _update(service.rollback)
     if restart := _restart(project, service):
         found["restart"] = restart
-    if service.depends_on:
-        found["dependsOn"] = [
-            {"name": object_name(other), "condition": condition} for other, condition in service.depends_on
-        ]
+    found |= service.wishes
+    waits = {object_name(other): condition for other, condition in service.depends_on}
+    waits |= {each["name"]: each["condition"] for each in service.wishes.get("dependsOn", ())}
+    if waits:
+        found["dependsOn"] = [{"name": name, "condition": condition} for name, condition in waits.items()]
     if placement := _placement(service.placement):
         found["placement"] = placement
     return found
@@ -73,7 +74,8 @@ def _mode(service: Service) -> Json:
             return {"globalJob": {}}
         case "replicated-job":
             return {"replicatedJob": {"maxConcurrent": service.replicas, "totalCompletions": service.replicas}}
-    return {"replicated": {"replicas": service.replicas}}
+    autoscaled = "autoscale" in service.wishes and not service.sized
+    return {"replicated": {} if autoscaled else {"replicas": service.replicas}}
 
 
 def _restart(project: Project, service: Service) -> Json:

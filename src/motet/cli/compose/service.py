@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from motet.base import names
-from motet.cli.compose import build, deploy, hosts, mounts, networks, ports, privileges, process, units
+from motet.cli.compose import build, deploy, hosts, mounts, networks, ports, privileges, process, units, wishes
 from motet.cli.compose.model import Dns, FileReference, Service
 from motet.cli.compose.source import Fields, Source, Value, text
 from motet.dialects.docker import logoptions
@@ -29,6 +29,8 @@ def read(source: Source, name: str, at: Value) -> Service:
     if not image and made is None:
         source.problem(at, "expected `image` or `build`")
     deployed = deploy.read(fields)
+    labels = tuple(process.labels(fields))
+    wished = wishes.read(fields, deployed, dict(labels))
     published = fields.get("ports")
     conditions = tuple(_depends(fields))
     _idle(fields)
@@ -44,7 +46,7 @@ def read(source: Source, name: str, at: Value) -> Service:
         expose=tuple(_expose(fields)),
         mounts=mounts.read(fields),
         mounts_of=tuple(mounts.of_others(fields)),
-        devices=tuple(mounts.devices(fields)),
+        devices=(*mounts.devices(fields), *wished.devices),
         networks=networks.joined(source, fields),
         links=tuple(_links(fields)),
         secrets=tuple(_files(fields, "secrets", "/run/secrets/")),
@@ -54,6 +56,8 @@ def read(source: Source, name: str, at: Value) -> Service:
         follows=tuple(other for other, _, follows in conditions if follows),
         mode=deployed.mode,
         replicas=deployed.replicas,
+        sized=deployed.sized,
+        wishes=wished.parts,
         limits=deployed.limits,
         reservations=deployed.reservations,
         processes=deployed.processes,
@@ -63,7 +67,7 @@ def read(source: Source, name: str, at: Value) -> Service:
         update=deployed.update,
         rollback=deployed.rollback,
         placement=deployed.placement,
-        annotations=tuple(_annotations(fields, deployed.labels)),
+        annotations=tuple(_annotations(fields, labels, wished.labels)),
         privileges=privileges.read(fields),
         working_dir=fields.text("working_dir"),
         hostname=_hostname(fields),
@@ -174,9 +178,11 @@ def _hostname(fields: Fields) -> str:
     return name
 
 
-def _annotations(fields: Fields, more: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, str]]:
+def _annotations(
+    fields: Fields, labels: tuple[tuple[str, str], ...], more: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[str, str]]:
     """Annotations and labels of all kinds become annotations, whose names have a form."""
-    given = (("annotations", fields.pairs("annotations")), ("labels", process.labels(fields)), ("deploy", more))
+    given = (("annotations", fields.pairs("annotations")), ("labels", labels), ("deploy", more))
     for key, pairs in given:
         for name, value in pairs:
             if problem := names.qualified_name_error(name.lower()):

@@ -52,11 +52,7 @@ def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapp
     template = containerspec.pod_template(task, around)
     template["metadata"]["annotations"][TASK] = _encoded(_said(task.items))
     made: Json = {"mode": {mode: counts}, "template": template, "restart": _restart(task.fields("RestartPolicy"), mode)}
-    extras.refuse_inside(Fields(task.items.get("ContainerSpec"), "ContainerSpec").map("Labels"))
-    extras.add_devices(labels, template["spec"])
-    reserved = template["spec"]["containers"][0].get("resources", {}).get("requests", {}).get("cpu", "0") != "0"
-    job, replicated = mode in app_kind.JOBS, mode == app_kind.REPLICATED
-    made |= extras.parts(labels, job=job, replicated=replicated, reserves_cpu=reserved)
+    extras.add(labels, Fields(task.items.get("ContainerSpec"), "ContainerSpec").map("Labels"), made)
     if "autoscale" in made and not spec.fields("Mode").fields("Replicated").given("Replicas"):
         # What the autoscaler has set stays.
         del counts["replicas"]
