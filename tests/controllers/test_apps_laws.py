@@ -15,6 +15,7 @@ from tests.controllers.builders import NOW, view
 
 from motet.base import timestamps
 from motet.controllers import approllout
+from motet.controllers.appdepends import Gate
 from motet.controllers.apprestarts import attempt_of
 from motet.controllers.apps import Plan, Scene, Want, decide, limits
 from motet.controllers.apptasks import is_active, is_over, slot_of, version_of
@@ -41,6 +42,7 @@ class Sim:
     before: str = ""
     rollbacks: int = 0
     started: list[tuple[str, float]] = field(default_factory=list)
+    gate: Gate = Gate()
 
     @property
     def app(self) -> AppView:
@@ -55,7 +57,8 @@ class Sim:
         slots = {str(number): Want.RUN for number in range(1, self.count + 1)}
         other = bool(self.before)
         at = NOW + timedelta(seconds=self.now)
-        return decide(Scene(self.app, self.version, slots, tuple(self.pods), at, previous=other, changed=other))
+        pods = tuple(self.pods)
+        return decide(Scene(self.app, self.version, slots, pods, at, previous=other, changed=other, gate=self.gate))
 
     def step(self, cut: int = 10_000) -> Plan:
         """Decide, and write until the crash after `cut` writes: first the record, then as the loop does."""
@@ -233,6 +236,30 @@ def test_law_an_update_that_fails_is_rolled_back_once_and_for_good(
         sim.step()
         sim.advance()
     assert not sim.step().acts()
+
+
+@settings(max_examples=80, deadline=None)
+@given(count=st.integers(0, 5), found=pods, update=rules)
+def test_law_behind_a_gate_nothing_begins_and_once_it_opens_all_does(
+    count: int, found: list[TaskPod], update: dict[str, Any]
+) -> None:
+    sim = Sim(count, {"update": update, "restart": {"delaySeconds": 0}}, GOOD, list(found), before="old")
+    sim.gate = Gate("old", ("db is not healthy yet",))
+    good = {pod.metadata.uid for pod in sim.active() if version_of(pod) == GOOD}
+    for _ in range(12):
+        before = sim.ready()
+        plan = sim.step()
+        assert not plan.create
+        if not good:
+            assert sim.ready() >= before - len(plan.delete)
+        sim.advance()
+    assert not sim.started
+    sim.gate = Gate(GOOD)
+    for _ in range(80):
+        sim.step()
+        sim.advance()
+    assert sorted(slot_of(pod) for pod in sim.active()) == [str(number) for number in range(1, count + 1)]
+    assert {version_of(pod) for pod in sim.active()} <= {GOOD}
 
 
 @settings(max_examples=60, deadline=None)

@@ -114,6 +114,26 @@ async def test_what_cannot_be_filled_in_is_said(volumes: Volumes, storage: Stora
         await volumes.prepare(filled(content, storage))
 
 
+def having(volume: dict[str, Any]) -> Pod:
+    devices = [{"name": "v", "devicePath": "/dev/mine"}]
+    return pod(app(volumeDevices=devices), volumes=[{"name": "v", **volume}])
+
+
+async def test_a_device_of_the_node_is_the_containers_by_its_type(volumes: Volumes):
+    given = having({"hostPath": {"path": "/dev/null", "type": "CharDevice"}})
+    await volumes.prepare(given)
+    assert volumes.devices(given, given.spec.containers[0]) == (("/dev/null", "/dev/mine", "mrw"),)
+
+
+@pytest.mark.parametrize("kind", ["", "File"])
+async def test_a_path_that_does_not_say_that_it_is_a_device_is_none(volumes: Volumes, tmp_path: Path, kind: str):
+    (tmp_path / "file").touch()
+    given = having({"hostPath": {"path": "/dev/null" if not kind else str(tmp_path / "file"), "type": kind}})
+    await volumes.prepare(given)
+    with pytest.raises(ConfigError, match='volume "v" is no device'):
+        volumes.devices(given, given.spec.containers[0])
+
+
 async def test_an_empty_directory_is_open_to_every_user(volumes: Volumes):
     wanted = using({"emptyDir": {}})
     await volumes.prepare(wanted)
