@@ -16,7 +16,7 @@ from tests.support.csidriver import CsiDriver
 from motet.agent import plugins
 from motet.agent.plugins import Plugins
 from motet.base.clock import FakeClock
-from motet.kinds import csinode, node
+from motet.kinds import csidriver, csinode, node
 from motet.runtime.csi import NodeInfo, PluginInfo
 
 NODE = "n1"
@@ -131,6 +131,22 @@ async def test_a_driver_that_fails_is_asked_again_ever_more_seldom(room: Room) -
     await room.look()
     assert [each["name"] for each in room.told()] == ["disk.example.com"]
     await driver.stop()
+
+
+async def test_how_many_volumes_there_may_be_is_asked_again_where_the_driver_wants_that(room: Room) -> None:
+    often = {"nodeAllocatableUpdatePeriodSeconds": 20}
+    await room.world.create(csidriver.KIND, {"metadata": {"name": "a.example.com"}, "spec": often})
+    await room.world.create(csidriver.KIND, {"metadata": {"name": "b.example.com"}, "spec": {}})
+    drivers = [await room.driver(name, most=7) for name in ("a.example.com", "b.example.com")]
+    await room.look()
+    for each in drivers:
+        each.most = 5
+    for seconds, counts in ((19, [7, 7]), (1, [5, 7]), (100, [5, 7])):
+        await room.clock.advance(seconds)
+        await room.look()
+        assert [each["allocatable"]["count"] for each in room.told()] == counts
+    for each in drivers:
+        await each.stop()
 
 
 async def test_a_second_driver_of_a_name_is_refused_and_told_why(room: Room, tmp_path: Path) -> None:

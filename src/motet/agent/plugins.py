@@ -2,7 +2,8 @@
 
 A driver puts a socket into `plugins_registry` below the kubelet's root. Behind it is asked who it is and where its own socket
 is; then the node's CSINode gets an entry and the node the labels of the driver's topology. A socket that goes takes its
-driver with it.
+driver with it. How many volumes the node takes is asked again as often as the CSIDriver says
+(`nodeAllocatableUpdatePeriodSeconds`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import asyncio
 import logging
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from motet.base.clock import Clock
 from motet.base.errors import ApiError, NotFound
 from motet.client.interface import Client
+from motet.kinds import csidriver as csidriver_kind
 from motet.kinds import csinode as csinode_kind
 from motet.kinds import node as node_kind
 from motet.pods.csi.volumes import Registered
@@ -29,6 +33,8 @@ _log = logging.getLogger("motet.agent.plugins")
 _LOOK_EVERY = 1.0
 # Between tries to register what could not be, in seconds.
 _RETRY_FIRST, _RETRY_LONGEST = 1.0, 30.0
+# How often a CSIDriver is looked at that asks for nothing.
+_LOOK_AT_DRIVER = 60.0
 # A socket's path, and what tells it from a later one of that name.
 Sockets = Mapping[Path, tuple[int, int]]
 
@@ -65,6 +71,14 @@ def collision(name: str, info: NodeInfo, labels: Mapping[str, str]) -> str:
     return ""
 
 
+class _DriverSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
+    node_allocatable_update_period_seconds: int | None = None
+
+
+class _DriverView(msgspec.Struct, gc=False, frozen=True):
+    spec: _DriverSpec = _DriverSpec()
+
+
 @dataclass(slots=True)
 class _Known:
     mark: tuple[int, int]
@@ -84,6 +98,8 @@ class Plugins:
         self._node_uid = node_uid
         self._known: dict[Path, _Known] = {}
         self._told: Sequence[Json] | None = None
+        # When a driver is to be asked again how many volumes the node takes, or whether to ask at all.
+        self._ask_at: dict[str, float] = {}
         self.drivers: dict[str, Registered] = {}
 
     async def run(self) -> None:
@@ -119,10 +135,31 @@ class Plugins:
             known = self._known.setdefault(path, _Known(mark))
             if not known.driver and now >= known.retry_at:
                 await self._try(path, known)
+        for name in list(self.drivers):
+            if now >= self._ask_at.get(name, float("-inf")):
+                await self._ask_again(name, now)
         try:
             await self._tell()
         except ApiError as error:
             _log.warning("the node's drivers not told yet: %s", error)
+
+    async def _ask_again(self, name: str, now: float) -> None:
+        """Ask a driver how many volumes the node takes, if it is time and its CSIDriver wants that."""
+        first = name not in self._ask_at
+        self._ask_at[name] = now + _LOOK_AT_DRIVER
+        try:
+            found = await self._client.get(csidriver_kind.KIND, name)
+            period = found.view(_DriverView).spec.node_allocatable_update_period_seconds
+            if not period:
+                return
+            self._ask_at[name] = now + period
+            if not first:
+                registered = self.drivers[name]
+                self.drivers[name] = replace(registered, info=await registered.driver.node_info())
+        except NotFound:
+            return
+        except (ApiError, CsiFailure) as error:
+            _log.warning("how many volumes of %s the node takes is not known anew: %s", name, error)
 
     async def _try(self, path: Path, known: _Known) -> None:
         registrar = Registrar(str(path))
@@ -167,6 +204,7 @@ class Plugins:
 
     async def _forget(self, known: _Known) -> None:
         registered = self.drivers.pop(known.driver, None)
+        self._ask_at.pop(known.driver, None)
         if registered is not None:
             _log.info("CSI driver %s is gone", known.driver)
             await registered.driver.close()
