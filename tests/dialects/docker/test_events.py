@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from motet.dialects.docker.containers import known
 from motet.dialects.docker.events import derive
 from motet.dialects.docker.events.log import KEPT, SWARM, Event, EventLog
 from motet.dialects.docker.events.serve import wanted
@@ -59,6 +60,30 @@ def test_how_a_container_ended_is_told() -> None:
     event = next(derive.container(pod(RUNNING), pod(ended(3))))
     assert event.attributes == {"image": "busybox:1", "name": "p", "exitCode": "3"}
     assert event.json()["from"] == "busybox:1"
+
+
+def template(**meta: Any) -> Document:
+    document = {
+        "metadata": {"name": "run", "namespace": "default", "uid": UID, "labels": {known.LABEL: "run"}, **meta},
+        "template": {"spec": {"containers": [{"name": "main", "image": "busybox:1"}]}},
+    }
+    return Document(Key("core/podtemplates", "default", "run"), msgspec.json.encode(document), 1)
+
+
+def test_a_container_of_docker_run_outlives_its_runs() -> None:
+    run = {"labels": {known.LABEL: "run"}}
+    owner = {"apiVersion": "v1", "kind": "PodTemplate", "name": "run", "uid": UID, "controller": True}
+    (made,) = derive.made_by_run(None, template())
+    assert (made.action, made.attributes) == ("create", {"image": "busybox:1", "name": "run"})
+    assert [each.action for each in derive.made_by_run(template(), None)] == ["destroy"]
+    assert actions(None, pod(**run)) == []
+    begun = list(derive.container(pod(**run), pod(RUNNING, **run, ownerReferences=[owner])))
+    assert [(each.action, each.id) for each in begun] == [("start", made.id)]
+    assert actions(pod(ended(0), **run), None) == []
+
+
+def test_other_templates_are_no_containers() -> None:
+    assert list(derive.made_by_run(None, template(labels={}))) == []
 
 
 def claim(**meta: Any) -> Document:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from motet.dialects.docker import ids, nodes, objects, pods, secrets
@@ -15,6 +15,7 @@ from motet.kinds import network as network_kind
 from motet.kinds import node as node_kind
 from motet.kinds import persistentvolumeclaim as claim_kind
 from motet.kinds import pod as pod_kind
+from motet.kinds import podtemplate as template_kind
 from motet.kinds import secret as secret_kind
 from motet.kinds.kind import Kind
 from motet.store.document import Document
@@ -134,20 +135,37 @@ def volume(old: Old, new: Old) -> Iterator[Event]:
 
 
 def container(old: Old, new: Old) -> Iterator[Event]:
-    """What happens to the containers of a pod."""
+    """What happens to the containers of a pod. One of `docker run` outlives its pods: they only tell of its runs."""
     pod = new or old
     if pod is None:
         return
     before = _statuses(old)
+    is_run = known.LABEL in (pod.meta.labels or {})
     for part in pod.view(pods.PodView).spec.containers:
         identifier = known.identity(pod, part.name)
         attributes = {"image": part.image, "name": _container_name(pod, part.name), **objects.labels_of(pod.meta)}
         was, now = before.get(part.name), _statuses(new).get(part.name)
-        if old is None:
+        if old is None and not is_run:
             yield Event("container", "create", identifier, attributes)
         yield from _turns(identifier, attributes, was, now)
-        if new is None:
+        if new is None and not is_run:
             yield Event("container", "destroy", identifier, attributes)
+
+
+def made_by_run(old: Old, new: Old) -> Iterator[Event]:
+    """Creation and removal of a container of `docker run`, which is a PodTemplate."""
+    template = new or old
+    if template is None or known.LABEL not in (template.meta.labels or {}):
+        return
+    yield from _life(
+        old,
+        new,
+        "container",
+        lambda document: known.identifier(document.meta.uid),
+        lambda document: {**objects.labels_of(document.meta), "image": known.image_of(document), **_named(document)},
+        scope=LOCAL,
+        removed="destroy",
+    )
 
 
 def _turns(
@@ -182,13 +200,14 @@ def _container_name(pod: Document, part: str) -> str:
     return f"{pod.name}.{part}" if several else pod.name
 
 
-KINDS: Mapping[str, tuple[Kind, Callable[[Old, Old], Iterator[Event]]]] = {
-    "service": (app_kind.KIND, service),
-    "node": (node_kind.KIND, node),
-    "secret": (secret_kind.KIND, _file(secrets.SECRET)),
-    "config": (configmap_kind.KIND, _file(secrets.CONFIG)),
-    "network": (network_kind.KIND, network),
-    "volume": (claim_kind.KIND, volume),
-    "container": (pod_kind.KIND, container),
-}
-"""Type of events -> where they come from."""
+KINDS: Sequence[tuple[str, Kind, Callable[[Old, Old], Iterator[Event]]]] = (
+    ("service", app_kind.KIND, service),
+    ("node", node_kind.KIND, node),
+    ("secret", secret_kind.KIND, _file(secrets.SECRET)),
+    ("config", configmap_kind.KIND, _file(secrets.CONFIG)),
+    ("network", network_kind.KIND, network),
+    ("volume", claim_kind.KIND, volume),
+    ("container", template_kind.KIND, made_by_run),
+    ("container", pod_kind.KIND, container),
+)
+"""Types of events, and where they come from."""

@@ -51,7 +51,7 @@ class Recorder:
 
     async def _begin(self) -> None:
         client = self._client = self._connect()
-        for kind, derive in KINDS.values():
+        for _, kind, derive in KINDS:
             while True:
                 try:
                     table = await client.table(kind, self._namespace if kind.namespaced else "")

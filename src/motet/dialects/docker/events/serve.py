@@ -51,7 +51,7 @@ def moment(call: Call, name: str) -> float | None:
 async def _visible(call: Call) -> Collection[str]:
     """The types of events that the caller may see: what they may list. Raises Forbidden for none at all."""
     found, refused = [], None
-    for type, kind in (*((name, kind) for name, (kind, _) in KINDS.items()), ("image", node_kind.KIND)):
+    for type, kind in (*((type, kind) for type, kind, _ in KINDS), ("image", node_kind.KIND)):
         try:
             path = kind.path(call.engine.namespace if kind.namespaced else "")
             await call.client.request("GET", path, query={"limit": "1"})
