@@ -49,6 +49,51 @@ def test_costs_are_counted_as_upstream_counts_them(expression: str, expected: in
     assert most(expression) == expected
 
 
+# As the Gateway API and others have them; upstream takes them all.
+UNIQUE = (
+    "self.all(l1, self.exists_one(l2, l1.port == l2.port && l1.protocol == l2.protocol && (has(l1.hostname) && "
+    "has(l2.hostname) ? l1.hostname == l2.hostname : !has(l1.hostname) && !has(l2.hostname))))"
+)
+LISTENERS = {
+    "type": "array",
+    "maxItems": 64,
+    "items": {
+        "type": "object",
+        "properties": {
+            "port": {"type": "integer"},
+            "protocol": {"type": "string", "maxLength": 255},
+            "hostname": {"type": "string", "maxLength": 253},
+            "key": {"type": "string", "maxLength": 316},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "rule"),
+    [
+        (LISTENERS, UNIQUE),
+        (LISTENERS, "self.all(x, x.key in ['a', 'b'] || !x.key.find('^([^/]+)').endsWith('example.com'))"),
+        ({"type": "string"}, "duration(self) >= duration('1s')"),
+        ({"type": "string"}, "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"),
+        ({"type": "array", "items": {"type": "string"}}, "self.all(x, duration(x) > duration('1s'))"),
+        (
+            {"type": "object", "additionalProperties": {"type": "string"}},
+            "self.all(k, self[k].size() < 64 && !k.startsWith('kubernetes.io/'))",
+        ),
+        (
+            {"x-kubernetes-int-or-string": True},
+            "self == 1 || self == '10%' || quantity(self).isGreaterThan(quantity('1'))",
+        ),
+        ({"type": "array", "items": {"type": "object"}}, "oldSelf.size() <= self.size() && self.size() > 0"),
+    ],
+)
+def test_rules_that_are_in_use_are_not_refused(schema: dict[str, Any], rule: str) -> None:
+    size = OfSchema(structural.convert(schema))
+    tree = engine.compile(rule, ("oldSelf", "self")).tree
+    assert cost.most(tree, {"self": size, "oldSelf": size}) <= cost.WRITTEN
+
+
 def test_a_loop_in_a_loop_multiplies() -> None:
     inner = most("self.few.all(y, y == 'a')")
     outer = most("self.few.all(x, self.few.all(y, y == 'a'))")

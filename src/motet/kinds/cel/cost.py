@@ -24,8 +24,7 @@ _COMPARISONS = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"))
 # Those that read all of what they are called on.
 _READERS = frozenset(
     ("lowerAscii", "upperAscii", "trim", "substring", "reverse", "split", "url", "isURL", "quantity", "isQuantity", "ip",
-     "isIP", "cidr", "isCIDR", "semver", "isSemver", "find", "findAll", "validate", "format", "quote", "bytes", "string",
-     "timestamp", "duration", "base64.encode", "base64.decode", "charAt", "replace", rewriting.PROBLEMS)
+     "isIP", "cidr", "isCIDR", "semver", "isSemver", "find", "findAll", "validate", "format", "replace", rewriting.PROBLEMS)
 )  # fmt: skip
 # Those that look at every element, and what becomes of lists they are given.
 _WALKERS = frozenset(
