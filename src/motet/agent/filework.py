@@ -37,8 +37,13 @@ class Refused(Exception):
 
 
 def enter(pid: int) -> None:
-    """Make the container's root this process' own, and load nothing from there."""
+    """Make the container's root this process' own, and load nothing from there. Raises Refused, OSError."""
     root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    ours = os.stat("/")
+    theirs = os.fstat(root)
+    if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
+        # The container has ended, and its number is that of one of the node's own processes by now.
+        raise Refused("conflict", "the container is not running")
     os.fchdir(root)
     os.chroot(".")
     os.chdir("/")

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
+
+_log = logging.getLogger("motet.docker")
 
 _MOST = 4096
 _USUAL = (80, 24)
@@ -63,7 +66,12 @@ class Sessions:
         """Do it beside requests, to its end."""
         task = asyncio.create_task(work)
         self._kept.add(task)
-        task.add_done_callback(self._kept.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._kept.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("what went on beside a request of docker's has failed: %s", error)
 
     @contextlib.contextmanager
     def waiting(self, container: str) -> Iterator[asyncio.Future[None]]:

@@ -29,6 +29,7 @@ from motet.dialects.docker.call import Call, Engine, answer
 from motet.dialects.docker.errors import DockerError, translated
 from motet.dialects.docker.events.log import EventLog
 from motet.dialects.docker.events.recorder import Recorder
+from motet.dialects.docker.halfclose import HalfCloseTls
 from motet.dialects.docker.router import Router
 from motet.dialects.docker.routes import ROUTES
 from motet.identity import tls
@@ -92,7 +93,7 @@ class DockerServer:
         """Serve whoever has a certificate; the port listened on. Raises OSError, ssl.SSLError."""
         context = tls.server_context(*certificate, client_ca)
         self._certificate, self._context = certificate, context
-        server = await asyncio.get_running_loop().create_server(self._remote, host, port, ssl=context)
+        server = await asyncio.get_running_loop().create_server(lambda: HalfCloseTls(context, self._remote), host, port)
         self._listeners.append(server)
         port = int(server.sockets[0].getsockname()[1])
         log.info("serving the Docker API on tcp://%s:%d, with TLS", host, port)
