@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,39 @@ def test_a_service_keeps_the_digest_its_tag_had(cluster: Cluster, archive: Path,
             assert until(image).startswith(f"{name}/shop/web:1@sha256:")
         finally:
             transcript.run(docker, "docker service rm pinned", host(cluster), tmp_path)
+
+
+def test_an_images_own_health_check_counts_and_users_have_names(cluster: Cluster, tmp_path: Path):
+    docker = clients().get("new")
+    if docker is None:
+        pytest.skip("there is no docker command here")
+    second = 1_000_000_000
+    check = {"Test": ["CMD-SHELL", "test -f /tmp/up"], "Interval": second, "Retries": 3, "StartPeriod": 120 * second}
+    config = {"Healthcheck": check, "Cmd": ["sh", "-c", "id; exec pause"]}
+    busybox_image(tmp_path / "checked.tar", "localhost/checked:1", {}, config)
+    create = "docker service create --detach --quiet --no-resolve-image --name checked --user nobody:root"
+    transcript.run(docker, f"docker load < checked.tar; {create} localhost/checked:1", host(cluster), tmp_path)
+    try:
+
+        def pod() -> dict[str, Any]:
+            pods = cluster.read("/api/v1/namespaces/default/pods")["items"]
+            return next(each for each in pods if each["metadata"]["name"].startswith("checked"))
+
+        def status() -> dict[str, Any]:
+            found = pod()["status"].get("containerStatuses")
+            assert found
+            return found[0]
+
+        until(lambda: status()["state"].get("running"))
+        name = pod()["metadata"]["name"]
+        until(lambda: "uid=65534(nobody) gid=0(root)" in cluster.kubectl("logs", name))
+        assert (status()["started"], status()["ready"]) == (False, False)
+        cluster.kubectl("exec", name, "--", "touch", "/tmp/up")
+        until(lambda: status()["ready"], what="what holds makes it ready")
+        cluster.kubectl("exec", name, "--", "rm", "/tmp/up")
+        until(
+            lambda: "\\_ checked.1" in transcript.run(docker, "docker service ps checked", host(cluster), tmp_path),
+            what="a task that is not healthy any more is replaced",
+        )
+    finally:
+        transcript.run(docker, "docker service rm checked", host(cluster), tmp_path)
