@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from motet.dialects.docker.containers import channels, durations, images, known, reaper, request, shown, starting
+from motet.dialects.docker.containers import channels, durations, images, known, ports, reaper, request, shown, starting
 from motet.dialects.docker.containers.attach import HELD
 from motet.dialects.docker.errors import DockerError
 from motet.dialects.docker.fields import Fields
@@ -99,11 +99,19 @@ def test_binds_are_paths_volumes_and_nothing_else() -> None:
     assert found["containers"][0]["volumeMounts"][0]["readOnly"] is True
 
 
+def test_devices_are_the_nodes_own() -> None:
+    found = spec({"Devices": [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/f", "CgroupPermissions": "rwm"}]})
+    assert found["volumes"] == [{"name": "device-0", "hostPath": {"path": "/dev/fuse", "type": "CharDevice"}}]
+    assert found["containers"][0]["volumeDevices"] == [{"name": "device-0", "devicePath": "/dev/f"}]
+    with pytest.raises(DockerError, match="CgroupPermissions"):
+        spec({"Devices": [{"PathOnHost": "/dev/fuse", "CgroupPermissions": "r"}]})
+
+
 def test_ports_without_a_number_are_found_at_the_start_and_not_before() -> None:
     bindings = {"80/tcp": [{"HostPort": "8080"}], "53/udp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
     assert part({"PortBindings": bindings})["ports"] == [{"containerPort": 80, "hostPort": 8080, "protocol": "TCP"}]
     asked = Fields({"PortBindings": bindings})
-    assert list(request.published_ports(asked)) == [((80, "tcp"), "", 8080), ((53, "udp"), "127.0.0.1", 0)]
+    assert list(ports.published(asked)) == [((80, "tcp"), "", 8080), ((53, "udp"), "127.0.0.1", 0)]
 
 
 def test_every_container_reserves_a_little_so_that_limits_can_change() -> None:

@@ -46,11 +46,25 @@ async def signal(call: Call, container: Container, name: str) -> None:
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
+async def _processes(call: Call, container: Container) -> list[Json]:
+    return msgspec.json.decode(await call.client.request("GET", path_to(container, "processes")), type=list[Json])
+
+
+async def first_pid(call: Call, container: Container) -> int:
+    """The number of its first process on its node; 0 when it does not run, or its node does not say."""
+    if container.state != known.RUNNING:
+        return 0
+    try:
+        return int((await _processes(call, container))[0]["pid"])
+    except (ApiError, DockerError, IndexError):
+        return 0
+
+
 async def top(call: Call) -> web.Response:
     container = await known.found_in(call)
     if (arguments := call.query.get("ps_args", "")) not in ("", "-ef"):
         raise unsupported("ps_args", f"{arguments!r}: processes are shown as by ps -ef")
-    found = msgspec.json.decode(await call.client.request("GET", path_to(container, "processes")), type=list[Json])
+    found = await _processes(call, container)
     return answer({"Titles": _TITLES, "Processes": [_row(each) for each in found]})
 
 

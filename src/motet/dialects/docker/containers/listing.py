@@ -12,7 +12,7 @@ from aiohttp import web
 
 from motet.dialects.docker import networks, nodes, objects, volumes
 from motet.dialects.docker.call import Call, answer
-from motet.dialects.docker.containers import known, shown
+from motet.dialects.docker.containers import inside, known, shown
 from motet.dialects.docker.containers.known import Container
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.filters import Filters
@@ -140,7 +140,9 @@ async def inspect(call: Call) -> web.Response:
     container = await known.found_in(call)
     by_name = shown.by_kernel_name(await networks.known(call))
     now = call.engine.clock.now()
-    return answer(shown.everything(container, now, call.engine.namespace, by_name, await claims(call)))
+    found = shown.everything(container, now, call.engine.namespace, by_name, await claims(call))
+    found["State"]["Pid"] = await inside.first_pid(call, container)
+    return answer(found)
 
 
 ROUTES = (

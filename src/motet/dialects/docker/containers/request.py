@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from motet.base import names, quantity
-from motet.dialects.docker import containerspec, health, logoptions, objects, podvolumes, users
-from motet.dialects.docker.containers import known
+from motet.dialects.docker import containerspec, health, logoptions, objects, users
+from motet.dialects.docker.containers import known, mounts, ports
 from motet.dialects.docker.containerspec import literal
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields
@@ -26,12 +26,10 @@ Json = dict[str, Any]
 
 _GRACE_SECONDS = 10
 _RESTART = {"": "Never", "no": "Never", "always": "Always", "unless-stopped": "Always", "on-failure": "OnFailure"}
-_PORTS = range(1, 65536)
 # Where and for how long a pod stays: on its node, whatever becomes of that.
 _TOLERATIONS = [{"operator": "Exists"}]
 _LITTLE = "1m"
 _CAPABILITY = "CAP_"
-_SHM = "/dev/shm"  # noqa: S108
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +71,9 @@ def template(name: str, body: Fields, around: Surroundings, node: str) -> Made:
     part["resources"] = resources_of(host)
     marks = _security(body, host, part, spec)
     _surroundings(body, host, spec)
-    _mounts(body, host, part, spec, around)
-    if ports := list(fixed_ports(host)):
-        part["ports"] = ports
+    mounts.add(body, host, part, spec, around)
+    if published := list(ports.fixed(host)):
+        part["ports"] = published
     networks = _networks(body, host, spec, around)
     if host.truth("Init"):
         # The pod's own first process collects orphans, and signals do by default what they do to any other process.
@@ -275,112 +273,6 @@ def _surroundings(body: Fields, host: Fields, spec: Json) -> None:
         spec["hostIPC"] = True
 
 
-def _mounts(body: Fields, host: Fields, part: Json, spec: Json, around: Surroundings) -> None:
-    volumes: list[Json] = []
-    mounted: list[Json] = []
-
-    def add(volume: Json, mount: Json) -> None:
-        name = f"mount-{len(volumes)}"
-        volumes.append({"name": name, **volume})
-        mounted.append({"name": name, **mount})
-
-    for entry in host.texts("Binds"):
-        add(*_bind(entry, host.at("Binds"), around))
-    for mount in host.each("Mounts"):
-        add(*podvolumes.mount_of(mount, around))
-    for target, options in host.map("Tmpfs").items():
-        add(_tmpfs(options, host.at("Tmpfs")), {"mountPath": target})
-    taken = {each["mountPath"] for each in mounted}
-    for target in body.fields("Volumes").items:
-        if target not in taken:
-            add({"emptyDir": {}}, {"mountPath": target})
-    if size := host.natural("ShmSize"):
-        add({"emptyDir": {"medium": "Memory", "sizeLimit": quantity.format_bytes(size)}}, {"mountPath": _SHM})
-    if volumes:
-        spec["volumes"] = volumes
-        part["volumeMounts"] = mounted
-
-
-def _bind(entry: str, path: str, around: Surroundings) -> tuple[Json, Json]:
-    """`SOURCE:TARGET[:OPTIONS]`; a source without a slash is a volume."""
-    match entry.split(":"):
-        case [target]:
-            source, options = "", ""
-        case [source, target]:
-            options = ""
-        case [source, target, options]:
-            pass
-        case _:
-            raise bad(f"invalid volume specification: '{entry}'")
-    mount: Json = {"mountPath": target}
-    if not target.startswith("/"):
-        raise bad(
-            f"invalid volume specification: '{entry}': invalid mount path: '{target}' mount path must be absolute"
-        )
-    for option in filter(None, options.split(",")):
-        match option:
-            case "ro":
-                mount["readOnly"] = True
-            case "rslave" | "slave":
-                mount["mountPropagation"] = "HostToContainer"
-            # Labels of SELinux, what an image has at the place, and what is so anyway.
-            case "rw" | "z" | "Z" | "nocopy" | "rprivate" | "private" | "cached" | "delegated" | "consistent":
-                pass
-            case _:
-                raise unsupported(f"{path} {entry!r}", option)
-    if not source:
-        return {"emptyDir": {}}, mount
-    if source.startswith("/"):
-        return {"hostPath": {"path": source}}, mount
-    around.volumes[source] = {}
-    return {"persistentVolumeClaim": {"claimName": objects.object_name(source, "volume")}}, mount
-
-
-def _tmpfs(options: str, path: str) -> Json:
-    found: Json = {"medium": "Memory"}
-    for option in filter(None, options.split(",")):
-        name, _, value = option.partition("=")
-        if name == "size":
-            found["sizeLimit"] = quantity.format_bytes(_size(value, path))
-        elif option not in ("rw", "nosuid", "nodev"):
-            raise unsupported(path, option)
-    return {"emptyDir": found}
-
-
-def _size(text: str, path: str) -> int:
-    """`64m` in bytes."""
-    number, unit = (text[:-1], text[-1].lower()) if text and text[-1].isalpha() else (text, "")
-    factor = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(unit)
-    if factor is None or not number.isdigit():
-        raise bad(f"{path}: {text!r} is no size")
-    return int(number) * factor
-
-
-def fixed_ports(host: Fields) -> Iterator[Json]:
-    """Published ports whose number is named. Raises DockerError."""
-    for port, address, published in published_ports(host):
-        if published:
-            number, protocol = port
-            found: Json = {"containerPort": number, "hostPort": published, "protocol": protocol.upper()}
-            yield {**found, **({"hostIP": address} if address not in ("", "0.0.0.0") else {})}
-
-
-def published_ports(host: Fields) -> Iterator[tuple[tuple[int, str], str, int]]:
-    """((port, protocol), address, port of the machine or 0 for any) of everything in `PortBindings`. Raises DockerError."""
-    bindings = host.fields("PortBindings")
-    for key in bindings.items:
-        text, _, protocol = key.partition("/")
-        if not text.isdigit() or int(text) not in _PORTS or protocol not in ("", "tcp", "udp", "sctp"):
-            raise bad(f"{bindings.path}: invalid port specification: {key!r}")
-        for binding in bindings.each(key) or [Fields({}, bindings.at(key))]:
-            published = binding.text("HostPort")
-            address = binding.text("HostIp")
-            binding.finish()
-            if published and (not published.isdigit() or int(published) > 65535):
-                raise unsupported(f"{binding.path}.HostPort", f"{published!r}: a number, or nothing for any")
-            yield (int(text), protocol or "tcp"), address, int(published or 0)
-
-
 def _networks(body: Fields, host: Fields, spec: Json, around: Surroundings) -> dict[NetworkKey, tuple[str, ...]]:
     """What it is on, and what it is called there."""
     mode = host.text("NetworkMode") or "default"
@@ -429,5 +321,5 @@ def _refused(body: Fields, host: Fields) -> None:
     if host.number("MemorySwappiness", -1) != -1:
         raise unsupported(host.at("MemorySwappiness"), "it follows from the node's")
     host.refuse("the node's container runtime is not told of any; containers have the node's", "Ulimits")
-    host.refuse("devices come with resources that nodes count, or with --privileged", "Devices", "DeviceRequests")
+    host.refuse("devices that nodes count are a service's generic resources", "DeviceRequests")
     host.refuse("containers find each other by name on a network", "Links")

@@ -12,7 +12,7 @@ from typing import Any
 from motet.base.errors import AlreadyExists, ApiError, NotFound
 from motet.dialects.docker import objects, pods
 from motet.dialects.docker.call import Call
-from motet.dialects.docker.containers import known, request, watching
+from motet.dialects.docker.containers import known, ports, watching
 from motet.dialects.docker.containers.creating import owner_of
 from motet.dialects.docker.containers.known import Container
 from motet.dialects.docker.errors import DockerError
@@ -93,12 +93,12 @@ def _free_ports(asked: Json, taken: frozenset[int]) -> list[Json]:
     """Ports of the machine for what is published without a number."""
     host = Fields(asked.get("HostConfig"), "HostConfig")
     found: list[Json] = []
-    wanted = [(port, address) for port, address, published in request.published_ports(host) if not published]
-    bound = {port for port, _, _ in request.published_ports(host)}
+    wanted = [(port, address) for port, address, published in ports.published(host) if not published]
+    bound = {port for port, _, _ in ports.published(host)}
     if host.truth("PublishAllPorts"):
         exposed = (text.partition("/") for text in asked.get("ExposedPorts") or ())
-        ports = [(int(number), protocol or "tcp") for number, _, protocol in exposed]
-        wanted += [(port, "") for port in ports if port not in bound]
+        documented = [(int(number), protocol or "tcp") for number, _, protocol in exposed]
+        wanted += [(port, "") for port in documented if port not in bound]
     free = [number for number in _EPHEMERAL if number not in taken]
     for ((number, protocol), address), published in zip(wanted, random.sample(free, len(wanted)), strict=True):
         port: Json = {"containerPort": number, "hostPort": published, "protocol": protocol.upper()}
