@@ -70,6 +70,20 @@ def test_all_of_a_service_goes_back_and_the_pods_are_as_the_controller_has_them(
     assert not rollbacks.unfinished(back)
 
 
+def test_who_goes_back_on_purpose_has_said_what_of() -> None:
+    changed = failing().decode()
+    changed["metadata"]["annotations"][app_kind.ROLLBACK_REASON] = "manually requested rollback"
+    assert not rollbacks.unfinished(stored(changed))
+
+
 def test_an_update_that_goes_on_is_no_unfinished_rollback() -> None:
     changed = services.changed_app(stored(app_of(FULL)), app_of(FULL), back=False)
     assert not rollbacks.unfinished(stored(changed))
+
+
+def test_how_many_tasks_there_are_is_an_autoscalers_business() -> None:
+    app = failing()
+    before = app_of(servicespec.previous_of(app) or {})
+    assert services.gone_back(app, before)["spec"]["mode"] == {"replicated": {"replicas": 3}}
+    before["spec"]["autoscale"] = {"max": 9}
+    assert services.gone_back(app, before)["spec"]["mode"] == {"replicated": {"replicas": 1}}

@@ -33,12 +33,16 @@ class _Loop:
 
 
 def unfinished(app: Document) -> bool:
-    """Its controller has gone back to an earlier version, and the ServiceSpec of then waits to be put back."""
+    """Its controller has gone back to an earlier version, and the ServiceSpec of then waits to be put back.
+
+    Who goes back on purpose (`docker service rollback`, `motet rollout undo`) says what of.
+    """
     annotations = app.meta.annotations or {}
     return (
         app.meta.deletion_timestamp is None
         and servicespec.PREVIOUS in annotations
         and app_kind.ROLLBACK in annotations
+        and annotations.get(app_kind.ROLLBACK_REASON, "").startswith(app_kind.BY_ITSELF)
         and annotations[app_kind.ROLLBACK] == version_of(app.decode()["spec"])
     )
 

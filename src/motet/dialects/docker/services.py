@@ -295,7 +295,11 @@ def gone_back(current: Document, app: Json) -> Json:
     meta, before = changed["metadata"], current.meta.annotations or {}
     del meta["annotations"][servicespec.PREVIOUS]
     meta["annotations"] |= {key: before[key] for key in _ONCE if key in before}
-    changed["spec"] = put_back(changed["spec"], kept_of(current.decode()["spec"]))
+    spec = current.decode()["spec"]
+    changed["spec"] = put_back(changed["spec"], kept_of(spec))
+    if "autoscale" in changed["spec"]:
+        # How many there are is the autoscaler's business.
+        changed["spec"]["mode"] = spec["mode"]
     return changed
 
 
