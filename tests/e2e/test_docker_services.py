@@ -88,9 +88,10 @@ def service(swarm: Swarm, request: pytest.FixtureRequest) -> Iterator[str]:
     swarm.docker("service", "rm", name, code=None)
 
 
-def web(swarm: Swarm, name: str, port: int, *words: str, replicas: int = 3) -> None:
+def web(swarm: Swarm, name: str, port: int, *words: str) -> None:
+    """A service of two tasks."""
     swarm.docker(
-        *("service", "create", "--name", name, "--replicas", str(replicas), "--publish", f"{port}:8080"),
+        *("service", "create", "--name", name, "--replicas", "2", "--publish", f"{port}:8080"),
         *("--env", "VERSION=v1", "--update-monitor", "1s", "--rollback-monitor", "1s", *HEALTHY, *words),
         *(IMAGE, "/serve"),
     )
@@ -138,7 +139,7 @@ def test_updates_rollbacks_and_scaling_lose_no_request(swarm: Swarm, service: st
         assert swarm.versions(30220) == {"v2"}
         swarm.docker("service", "rollback", service)
         assert swarm.versions(30220) == {"v1"}
-        scaled = swarm.docker("service", "scale", f"{service}=5")
+        scaled = swarm.docker("service", "scale", f"{service}=3")
         swarm.docker("service", "scale", f"{service}=2")
     assert "converged" in scaled
     assert swarm.update_state(service) == "rollback_completed"
@@ -148,7 +149,7 @@ def test_updates_rollbacks_and_scaling_lose_no_request(swarm: Swarm, service: st
 
 
 def test_an_update_that_fails_goes_back_with_labels_and_ports(swarm: Swarm, service: str):
-    web(swarm, service, 30230, "--update-failure-action", "rollback", "--label", "com.example.release=1", replicas=2)
+    web(swarm, service, 30230, "--update-failure-action", "rollback", "--label", "com.example.release=1")
     swarm.docker(
         *("service", "update", "--args", "sh -c 'exit 3'", "--label-add", "com.example.release=2"),
         *("--publish-add", "30231:8080", service),
@@ -198,11 +199,11 @@ def test_an_update_goes_on_when_its_manager_is_killed(swarm: Swarm, service: str
     os.kill(swarm.manager_process(), signal.SIGKILL)
     until(lambda: swarm.update_state(service) == "completed")
     assert swarm.versions(30240) == {"v2"}
-    assert swarm.replicas(service) == "3/3"
+    assert swarm.replicas(service) == "2/2"
 
 
 def test_an_update_goes_on_when_a_node_is_lost(swarm: Swarm, service: str):
-    web(swarm, service, 30250, "--update-delay", "2s", "--constraint", "node.hostname!=n1", replicas=2)
+    web(swarm, service, 30250, "--update-delay", "2s", "--constraint", "node.hostname!=n1")
     swarm.docker("service", "update", "--detach", "--env-add", "VERSION=v2", service)
     until(lambda: swarm.versions(30250) == {"v1", "v2"})
     try:
