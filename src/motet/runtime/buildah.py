@@ -25,6 +25,7 @@ Say = Callable[[str], None]
 
 _LAST_LINES = 25
 _LONGEST_LINE = 1024 * 1024
+_END_SECONDS = 5.0
 # What a build writes must be readable by the image's users, however private the caller's own files are.
 _UMASK = 0o022
 _REGISTRIES = 'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "permissive"\n'
@@ -140,14 +141,15 @@ class Buildah:
             )
         )
         heard: deque[str] = deque(maxlen=_LAST_LINES)
+        listening = asyncio.gather(_listen(process.stdout, heard, say), _listen(process.stderr, heard, say))
         try:
-            output, _ = await asyncio.gather(_listen(process.stdout, heard, say), _listen(process.stderr, heard, say))
+            output, _ = await asyncio.shield(listening)
             code = await asyncio.to_thread(process.wait)
         except BaseException:
-            # What a step runs is buildah's child and goes with it.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            # It is listened to until it has ended: who writes to nobody is killed, and has no time to take anything away.
+            await asyncio.shield(asyncio.to_thread(_end, process))
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
             raise
         if code != 0:
             raise BuildFailed("\n".join(heard) or f"buildah {arguments[0]} ended with code {code}")
@@ -159,6 +161,16 @@ class Buildah:
         if not registries.exists():
             write_atomically(registries, _REGISTRIES.encode(), mode=0o644)
         return {"CONTAINERS_REGISTRIES_CONF": str(registries), "BUILDAH_ISOLATION": "chroot"}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have buildah and what its step runs end; asked to, it takes away what it has begun."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
+            return
 
 
 async def _listen(pipe: IO[bytes] | None, heard: deque[str], say: Say | None) -> str:
