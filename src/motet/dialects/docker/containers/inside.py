@@ -5,6 +5,7 @@ The node's agent is asked by the API's own way there, `/api/v1/nodes/NAME/proxy`
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ Json = dict[str, Any]
 
 _TITLES = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
 _NANO = 1_000_000_000
+_PATIENCE = 2.0
 _STAT = "X-Docker-Container-Path-Stat"
 
 
@@ -55,8 +57,10 @@ async def first_pid(call: Call, container: Container) -> int:
     if container.state != known.RUNNING:
         return 0
     try:
-        return int((await _processes(call, container))[0]["pid"])
-    except (ApiError, DockerError, IndexError):
+        # What else is known of a container is not to wait for a node that is away.
+        async with asyncio.timeout(_PATIENCE):
+            return int((await _processes(call, container))[0]["pid"])
+    except (ApiError, DockerError, IndexError, TimeoutError):
         return 0
 
 
