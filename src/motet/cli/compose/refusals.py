@@ -18,7 +18,8 @@ _TEMPLATES = "contents are taken as they are; write variables as ${NAME}, which 
 _GPU = "nodes do not hand out GPUs; name their devices in `devices`, and their nodes in `deploy.placement`"
 
 REFUSED: dict[str, str] = {
-    "jobs": "write a service with `deploy.mode: replicated-job`, or a CronJob (kubectl) for what runs by the clock",
+    "jobs": "write a service with `deploy.mode: replicated-job`; the label `motet.dev/schedule` below `deploy.labels` lets "
+    "it run by the clock",
     "models": _MODELS,
     "networks.*.ipam.config": "all networks share the cluster's addresses and are kept apart by rules; leave it out",
     "networks.*.ipam.options": "there is one address management for all networks; leave it out",
