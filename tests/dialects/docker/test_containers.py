@@ -285,3 +285,14 @@ def test_an_exit_code_comes_last() -> None:
     assert channels.outcome(b'{"status":"Success"}') == (0, "")
     missing = b'{"status":"Failure","message":"exec: \\"x\\": executable file not found in $PATH"}'
     assert channels.outcome(missing)[0] == 127
+
+
+def test_a_container_says_by_which_names_it_is_found() -> None:
+    container = known.of_template(template(), [])
+    short = container.id[:12]
+    endpoints = {
+        name: {"Aliases": ["db"] if name == "front" else None, "DNSNames": None} for name in ("front", "bridge")
+    }
+    shown.tell_names({"NetworkSettings": {"Networks": endpoints}}, container)
+    assert endpoints["front"] == {"Aliases": ["db", short], "DNSNames": ["web_1", "db", short]}
+    assert endpoints["bridge"] == {"Aliases": None, "DNSNames": None}

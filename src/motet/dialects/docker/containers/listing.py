@@ -142,6 +142,7 @@ async def inspect(call: Call) -> web.Response:
     now = call.engine.clock.now()
     found = shown.everything(container, now, call.engine.namespace, by_name, await claims(call))
     found["State"]["Pid"] = await inside.first_pid(call, container)
+    shown.tell_names(found, container)
     return answer(found)
 
 

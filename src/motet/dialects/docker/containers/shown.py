@@ -123,6 +123,20 @@ def endpoints(joined_networks: Mapping[str, Json], address: str, aliases: Mappin
     }
 
 
+def tell_names(found: Json, container: Container) -> None:
+    """Say in what `everything` found how a container is found on people's networks: by name, short identifier and aliases.
+
+    Docker has had the short identifier in `DNSNames` alone since API 1.45. Here it is among the aliases for every client: it is
+    one, and docker-compose 1 takes a container off its network and puts it there again where it is not.
+    """
+    if container.template is None:
+        return
+    for name, endpoint in found["NetworkSettings"]["Networks"].items():
+        if name not in (networks.BRIDGE, networks.HOST, networks.NONE):
+            endpoint["Aliases"] = [*(endpoint["Aliases"] or ()), container.id[:12]]
+            endpoint["DNSNames"] = list(dict.fromkeys((container.name, *endpoint["Aliases"])))
+
+
 def health(container: Container, now: datetime) -> str:
     """starting, healthy or unhealthy; none without a check."""
     spec, status = container.spec, container.status
@@ -254,7 +268,8 @@ def everything(
         "Path": command[0] if command else "",
         "Args": command[1:],
         "State": state(container, now),
-        "Image": status.image_id if status is not None else "",
+        # What was never started has not been looked up yet; its name finds the image as well.
+        "Image": (status.image_id if status is not None else "") or container.image,
         "ResolvConfPath": "",
         "HostnamePath": "",
         "HostsPath": "",
