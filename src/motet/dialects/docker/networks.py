@@ -48,7 +48,7 @@ def new_document(fields: Fields, namespace: str) -> Json:
     scope = fields.choice("Scope", ("swarm", "local"), "swarm" if driver == OVERLAY else "local")
     if scope == "local" and driver == OVERLAY:
         raise unsupported(fields.at("Scope"), "an overlay network spans the swarm")
-    fields.refuse("pods have IPv4 addresses only", "EnableIPv6")
+    fields.refuse("whether pods have IPv6 addresses is chosen for the whole cluster, when it begins", "EnableIPv6")
     fields.refuse("published ports answer on every node without a network for it", "Ingress")
     fields.refuse("a network has no configuration to share", "ConfigOnly", "ConfigFrom")
     _no_addresses(fields.fields("IPAM"))
