@@ -53,3 +53,15 @@ async def test_a_port_that_somebody_has_is_told_once_and_taken_when_it_is_free()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert told == [f"web: Health check port {port} cannot be opened: Address already in use"]
+
+
+async def test_of_a_node_of_both_families_it_is_asked_by_either() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    checks = HealthChecks(lambda key, message: None, both=True, retry_seconds=0.02)
+    checks.want(KEY, Check(port, "default", "web", 1))
+    running = asyncio.create_task(checks.run())
+    for address in ("127.0.0.1", "::1"):
+        await until(lambda address=address: socket.create_connection((address, port)).close() or True)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -71,7 +71,8 @@ class HealthChecks:
     def __init__(
         self, warn: Callable[[Key, str], None], *, both: bool = False, retry_seconds: float = _RETRY_SECONDS
     ) -> None:
-        self._address = "::" if both else "0.0.0.0"
+        # A socket of `::` would be of IPv6 alone, as asyncio makes it; None is one of each.
+        self._address = None if both else "0.0.0.0"
         self._retry_seconds = retry_seconds
         self._warn = warn
         self._wanted: dict[Key, Check] = {}
