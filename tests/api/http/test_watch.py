@@ -13,6 +13,7 @@ import pytest
 from tests.api.http.conftest import Api
 
 from motet.api.http import watch, watchstreams
+from motet.api.options import PatchType
 from motet.api.users import CONTROLLERS
 from motet.kinds import configmap
 
@@ -256,3 +257,45 @@ async def until_watches(api: Api, number: int) -> None:
     async with asyncio.timeout(5):
         while api.server._watches.active != number:
             await asyncio.sleep(0.01)
+
+
+async def test_a_list_and_its_watch_lose_and_double_nothing_over_a_thousand_writes(api: Api) -> None:
+    registry, revisions = api.registry, list[int]()
+
+    async def write(name: str) -> None:
+        """Fifty writes: made, changed, and deleted in the end."""
+        made = await registry.create(configmap.KIND, "default", {"metadata": {"name": name}}, CONTROLLERS)
+        revisions.append(made.revision)
+        for number in range(48):
+            change = {"data": {"n": str(number)}}
+            made, _ = await registry.patch(configmap.KIND, "default", name, change, PatchType.MERGE, CONTROLLERS)
+            revisions.append(made.revision)
+        gone = await registry.delete(configmap.KIND, "default", name, CONTROLLERS)
+        assert gone.gone
+
+    async def write_all() -> None:
+        await asyncio.gather(*(write(f"c{number:02}") for number in range(20)))
+        await create(api, "end")
+
+    writing = asyncio.create_task(write_all())
+    async with asyncio.timeout(20):
+        while len(revisions) < 200 and not writing.done():
+            await asyncio.sleep(0)
+    _, listed = await api.ask("GET", CONFIGMAPS)
+    since, seen, deleted = int(listed["metadata"]["resourceVersion"]), list[int](), list[str]()
+    there = {item["metadata"]["name"] for item in listed["items"]}
+    async with watching(api, f"{CONFIGMAPS}?watch=1&resourceVersion={since}") as lines:
+        while "end" not in there:
+            event = await lines.next()
+            name, revision = (event["object"]["metadata"][key] for key in ("name", "resourceVersion"))
+            if event["type"] == "DELETED":
+                there.remove(name)
+                deleted.append(name)
+            else:
+                assert event["type"] == ("MODIFIED" if name in there else "ADDED")
+                there.add(name)
+                seen.append(int(revision))
+    await writing
+    assert (len(revisions), len(set(deleted)), len(deleted), there) == (980, 20, 20, {"end"})
+    assert seen[:-1] == sorted(revision for revision in revisions if revision > since)
+    assert len(seen) > 500
