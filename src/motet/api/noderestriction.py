@@ -6,6 +6,7 @@ other people's pods, taints, events in another's name.
 
 from __future__ import annotations
 
+from motet.api import podreferences
 from motet.api.admission import Plugin, Request, is_mirror, refusal
 from motet.api.users import NODE_PREFIX, NODES
 from motet.kinds.kind import Json
@@ -85,12 +86,9 @@ def _only_reflections(request: Request, node: str) -> None:
         ("Node", node, _uid_of(request, node))
     ]:
         raise refusal(request, f'node "{node}" can only create pods with an owner reference set to itself')
-    if spec.get("serviceAccountName"):
-        raise refusal(request, f'node "{node}" can not create pods that reference a service account')
-    for volume in spec.get("volumes") or ():
-        for source in ("configMap", "persistentVolumeClaim", "projected", "secret"):
-            if volume.get(source):
-                raise refusal(request, f'node "{node}" can not create pods with a volume of {source}')
+    # It would let the node read them: a node may read what the pods bound to it name.
+    for part, (resource, _, _) in podreferences.named(pod):
+        raise refusal(request, f'node "{node}" can not create pods that reference {resource}, as {part} does')
 
 
 def _uid_of(request: Request, node: str) -> str:

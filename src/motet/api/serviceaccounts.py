@@ -8,11 +8,10 @@ namespace below /var/run/secrets/kubernetes.io/serviceaccount.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
+from motet.api import podreferences
 from motet.api.admission import Lookup, Plugin, Request, is_mirror, refusal
 from motet.base import names
 from motet.kinds.kind import Json
@@ -26,6 +25,7 @@ VOLUME_PREFIX = "kube-api-access-"
 TOKEN_SECONDS = 3607
 _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 _WAIT_SECONDS = 3.0
+_NOT_IN_MIRRORS = {"serviceaccounts": "service accounts", podreferences.SECRETS: "secrets"}
 
 
 class _Named(msgspec.Struct, gc=False, frozen=True):
@@ -65,7 +65,7 @@ async def admit(request: Request) -> None:
     if not isinstance(spec, dict):
         return
     if is_mirror(pod):
-        _check_mirror(request, spec)
+        _check_mirror(request, pod)
         return
     name = _account_name(spec)
     account = request.lookup(ACCOUNTS).get(name, request.namespace)
@@ -76,7 +76,7 @@ async def admit(request: Request) -> None:
         raise refusal(request, why)
     view = account.view(AccountView)
     if _enforces(account):
-        _check_secrets(request, spec, name, {each.name for each in view.secrets or ()})
+        _check_secrets(request, pod, name, _mountable(view))
     if not spec.get("imagePullSecrets") and view.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": each.name} for each in view.image_pull_secrets]
     wanted = spec.get("automountServiceAccountToken")
@@ -84,6 +84,15 @@ async def admit(request: Request) -> None:
         wanted = view.automount_service_account_token
     if wanted is not False:
         _mount(spec)
+
+
+def limit_debugging(request: Request) -> None:
+    """Containers that are added to a pod to debug it name no other secrets than its own might. Raises Forbidden."""
+    pod = request.new or {}
+    name = _account_name(pod["spec"])
+    account = request.lookup(ACCOUNTS).get(name, request.namespace)
+    if account is not None and _enforces(account):
+        _check_secrets(request, pod, name, _mountable(account.view(AccountView)))
 
 
 async def _soon(request: Request, name: str) -> Document | None:
@@ -138,41 +147,32 @@ def _enforces(account: Document) -> bool:
     return (account.meta.annotations or {}).get(_ENFORCE) == "true"
 
 
-def _check_secrets(request: Request, spec: Json, account: str, allowed: set[str]) -> None:
-    for what, secret in _secrets(spec):
-        if secret not in allowed:
-            why = f'{what} references secret "{secret}", which is not among those that service account {account} may mount'
+def _mountable(account: AccountView) -> set[str]:
+    return {each.name for each in account.secrets or ()}
+
+
+def _check_secrets(request: Request, pod: Json, account: str, allowed: set[str]) -> None:
+    for part, (resource, _, secret) in podreferences.named(pod):
+        if resource == podreferences.SECRETS and secret not in allowed:
+            why = f'{part} references secret "{secret}", which is not among those that service account {account} may mount'
             raise refusal(request, why)
 
 
-def _check_mirror(request: Request, spec: Json) -> None:
+def _check_mirror(request: Request, pod: Json) -> None:
     """A mirror pod tells of what a node runs by itself, and must draw nothing out of the API."""
-    if spec.get("serviceAccountName"):
-        raise refusal(request, "a mirror pod may not reference service accounts")
-    for _ in _secrets(spec):
-        raise refusal(request, "a mirror pod may not reference secrets")
-    for volume in spec.get("volumes") or ():
+    for _, (resource, _, _) in podreferences.named(pod):
+        if resource in _NOT_IN_MIRRORS:
+            raise refusal(request, f"a mirror pod may not reference {_NOT_IN_MIRRORS[resource]}")
+    for volume in pod["spec"].get("volumes") or ():
         if any(source.get("serviceAccountToken") for source in (volume.get("projected") or {}).get("sources") or ()):
             raise refusal(request, "a mirror pod may not use ServiceAccountToken volume projections")
 
 
-def _secrets(spec: Json) -> Iterator[tuple[str, str]]:
-    """Every secret a pod names, and by what."""
-    for volume in spec.get("volumes") or ():
-        if volume.get("secret"):
-            yield f'volume "{volume.get("name")}"', str(volume["secret"].get("secretName"))
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        for source in container.get("envFrom") or ():
-            if source.get("secretRef"):
-                yield f'container "{container.get("name")}"', str(source["secretRef"].get("name"))
-        for variable in container.get("env") or ():
-            ref: Any = (variable.get("valueFrom") or {}).get("secretKeyRef")
-            if ref:
-                yield f'container "{container.get("name")}"', str(ref.get("name"))
-    for pull in spec.get("imagePullSecrets") or ():
-        yield "imagePullSecrets", str(pull.get("name"))
-
-
 SERVICE_ACCOUNTS = (
     Plugin("ServiceAccount", admit, mutating=True, resources=("core/pods",), verbs=("CREATE",), salt=salt),
+    Plugin(
+        "ServiceAccount",
+        limit_debugging,
+        interest=lambda *asked: asked == ("core/pods", "UPDATE", "ephemeralcontainers"),
+    ),
 )

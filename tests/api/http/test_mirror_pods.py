@@ -9,6 +9,9 @@ from tests.api.http.conftest import Api
 
 PODS = "/api/v1/namespaces/default/pods"
 MIRROR = "kubernetes.io/config.mirror"
+CONTAINER = {"name": "c", "image": "i"}
+KEY_OF_MAP = {"configMapKeyRef": {"name": "s", "key": "k"}}
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 
 
 async def mirror(api: Api, **changes: Any) -> dict[str, Any]:
@@ -39,9 +42,16 @@ async def test_a_node_shows_what_it_runs_and_takes_it_back(api: Api) -> None:
         ({"nodeName": "n2"}, "spec.nodeName set to itself"),
         ({"owner": {"name": "n2"}}, "owner reference set to itself"),
         ({"owner": {"uid": "other"}}, "owner reference set to itself"),
-        ({"serviceAccountName": "robot"}, "reference a service account"),
+        ({"serviceAccountName": "robot"}, "reference serviceaccounts, as serviceAccountName does"),
         ({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}, "secret"),
-        ({"volumes": [{"name": "v", "configMap": {"name": "s"}}]}, "a volume of configMap"),
+        ({"volumes": [{"name": "v", "configMap": {"name": "s"}}]}, 'reference configmaps, as volume "v" does'),
+        ({"volumes": [{"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}]}, "secrets"),
+        ({"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}}]}, "persistentvolumeclaims"),
+        ({"volumes": [{"name": "v", "projected": {"sources": [{"configMap": {"name": "s"}}]}}]}, "configmaps"),
+        ({"containers": [{**CONTAINER, "envFrom": [{"configMapRef": {"name": "s"}}]}]}, "configmaps"),
+        ({"containers": [{**CONTAINER, "env": [{"name": "A", "valueFrom": KEY_OF_MAP}]}]}, "configmaps"),
+        ({"initContainers": [{**CONTAINER, "name": "i", "envFrom": [{"secretRef": {"name": "s"}}]}]}, "secrets"),
+        ({"imagePullSecrets": [{"name": "s"}]}, "secrets"),
     ],
 )
 async def test_a_node_makes_no_other_pods(api: Api, changes: dict[str, Any], words: str) -> None:
@@ -51,3 +61,23 @@ async def test_a_node_makes_no_other_pods(api: Api, changes: dict[str, Any], wor
     code, status = await api.ask("POST", PODS, body, who="node")
     assert code == 403
     assert words in status["message"]
+
+
+async def test_a_mirror_pod_opens_no_secret_to_its_node(api: Api) -> None:
+    await api.ask("POST", "/api/v1/namespaces/default/secrets", {"metadata": {"name": "victim"}})
+    opened = [{"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "victim"}}}]
+    code, _ = await api.ask("POST", PODS, await mirror(api, volumes=opened), who="node")
+    assert code == 403
+    assert (await api.ask("GET", "/api/v1/namespaces/default/secrets/victim", who="node"))[0] == 403
+
+
+@pytest.mark.parametrize("spec", [{"volumes": "x"}, {"containers": [{**CONTAINER, "envFrom": "x"}]}, {"volumes": [7]}])
+async def test_a_mirror_pod_of_the_wrong_form_is_told_so(api: Api, spec: dict[str, Any]) -> None:
+    code, _ = await api.ask("POST", PODS, await mirror(api, **spec), who="node")
+    assert code in (400, 422)
+
+
+async def test_names_of_nothing_are_as_none(api: Api) -> None:
+    empty = {"env": None, "envFrom": [{"configMapRef": None}]}
+    code, _ = await api.ask("POST", PODS, await mirror(api, containers=[{**CONTAINER, **empty}]), who="node")
+    assert code in (201, 422)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motet.api.http.nodegraph import NodeGraph, references
+from motet.api.http.nodegraph import NodeGraph
+from motet.api.podreferences import references
 from motet.kinds import pod as pod_kind
 from motet.store.cache import Cache, Resource
 from motet.store.document import Document, Key, encode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from motet.api.serviceaccounts import MOUNT_PATH, SERVICE_ACCOUNTS
 from motet.base.errors import Forbidden
 from motet.kinds import namespace, serviceaccount
 from motet.kinds import pod as pods
+
+ENFORCE = {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}
 
 
 @pytest.fixture
@@ -101,16 +104,46 @@ async def test_a_new_namespaces_default_account_is_waited_for(kernel: Registry) 
     assert mounted(await making)
 
 
-async def test_an_account_may_limit_the_secrets_its_pods_name(kernel: Registry) -> None:
-    note = {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}
-    await account(kernel, "own", metadata=note, secrets=[{"name": "mine"}])
-    for name, secret in (("a", "mine"), ("b", "theirs")):
-        volumes = [{"name": "v", "secret": {"secretName": secret}}]
-        if secret == "mine":
-            await made(kernel, name, serviceAccountName="own", volumes=volumes)
-        else:
-            with pytest.raises(Forbidden, match='references secret "theirs"'):
-                await made(kernel, name, serviceAccountName="own", volumes=volumes)
+CSI = {"driver": "d"}
+
+
+@pytest.mark.parametrize(
+    ("names_it", "shown"),
+    [
+        (lambda secret: {"volumes": [{"name": "v", "secret": {"secretName": secret}}]}, 'volume "v"'),
+        (lambda secret: {"volumes": [{"name": "v", "csi": {**CSI, "nodePublishSecretRef": {"name": secret}}}]}, "v"),
+        (lambda secret: {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": secret}}]}}]}, "v"),
+        (lambda secret: {"imagePullSecrets": [{"name": secret}]}, "imagePullSecrets"),
+        (
+            lambda secret: {"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": secret}}]}]},
+            'container "c"',
+        ),
+    ],
+)
+async def test_an_account_may_limit_the_secrets_its_pods_name(
+    kernel: Registry, names_it: Callable[[str], dict[str, Any]], shown: str
+) -> None:
+    await account(kernel, "own", metadata=ENFORCE, secrets=[{"name": "mine"}])
+    await made(kernel, "a", serviceAccountName="own", **names_it("mine"))
+    with pytest.raises(Forbidden, match=f'{shown}.* references secret "theirs"'):
+        await made(kernel, "b", serviceAccountName="own", **names_it("theirs"))
+
+
+async def test_a_container_that_is_added_later_is_bound_by_the_same_limit(kernel: Registry) -> None:
+    await account(kernel, "own", metadata=ENFORCE, secrets=[{"name": "mine"}])
+    await made(kernel, "a", serviceAccountName="own")
+
+    async def debug(name: str, secret: str) -> None:
+        found = (await kernel.get(pods.KIND, "default", "a", ADMIN)).decode()
+        added = {"name": name, "image": "i", "envFrom": [{"secretRef": {"name": secret}}]}
+        spec = {**found["spec"], "ephemeralContainers": [added]}
+        await kernel.update(
+            pods.KIND, "default", "a", {**found, "spec": spec}, ADMIN, subresource="ephemeralcontainers"
+        )
+
+    with pytest.raises(Forbidden, match='container "d" references secret "theirs"'):
+        await debug("d", "theirs")
+    await debug("d", "mine")
 
 
 async def test_a_mirror_pod_gets_nothing_and_may_ask_for_nothing(kernel: Registry) -> None:

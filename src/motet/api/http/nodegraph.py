@@ -7,86 +7,22 @@ that is gone takes it away, and what two pods name is counted.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
+from motet.api.podreferences import CLAIMS, Reference, references
 from motet.kinds.ingress import CLASS_ANNOTATION
 from motet.kinds.ingressclass import OURS
 from motet.store.cache import Cache
 from motet.store.document import Document
 
-CLAIMS = "persistentvolumeclaims"
-# (resource, namespace, name)
-Reference = tuple[str, str, str]
-
 _HOSTNAME = "kubernetes.io/hostname"
 _TLS = "kubernetes.io/tls"
 
 
-class _Named(msgspec.Struct, gc=False, frozen=True):
-    name: str = ""
-
-
 class _SecretName(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     secret_name: str = ""
-
-
-class _ClaimName(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    claim_name: str = ""
-
-
-class _ValueFrom(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    config_map_key_ref: _Named | None = None
-    secret_key_ref: _Named | None = None
-
-
-class _Env(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    value_from: _ValueFrom | None = None
-
-
-class _EnvFrom(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    config_map_ref: _Named | None = None
-    secret_ref: _Named | None = None
-
-
-class _Container(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    env: tuple[_Env, ...] | None = None
-    env_from: tuple[_EnvFrom, ...] | None = None
-
-
-class _Source(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    config_map: _Named | None = None
-    secret: _Named | None = None
-
-
-class _Projected(msgspec.Struct, gc=False, frozen=True):
-    sources: tuple[_Source, ...] | None = None
-
-
-class _Csi(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    node_publish_secret_ref: _Named | None = None
-
-
-class _Volume(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    name: str = ""
-    config_map: _Named | None = None
-    secret: _SecretName | None = None
-    projected: _Projected | None = None
-    persistent_volume_claim: _ClaimName | None = None
-    ephemeral: dict[str, Any] | None = None
-    csi: _Csi | None = None
-
-
-class _PodSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
-    node_name: str = ""
-    service_account_name: str = ""
-    containers: tuple[_Container, ...] | None = None
-    init_containers: tuple[_Container, ...] | None = None
-    ephemeral_containers: tuple[_Container, ...] | None = None
-    volumes: tuple[_Volume, ...] | None = None
-    image_pull_secrets: tuple[_Named, ...] | None = None
 
 
 class _PodNode(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -95,10 +31,6 @@ class _PodNode(msgspec.Struct, gc=False, frozen=True, rename="camel"):
 
 class _PodNodeView(msgspec.Struct, gc=False, frozen=True):
     spec: _PodNode = _PodNode()
-
-
-class PodView(msgspec.Struct, gc=False, frozen=True):
-    spec: _PodSpec = _PodSpec()
 
 
 class _ClaimSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
@@ -191,48 +123,6 @@ class _EventSource(msgspec.Struct, gc=False, frozen=True):
 class _EventView(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     source: _EventSource | None = None
     reporting_instance: str | None = None
-
-
-# Read past the document's memory of views: it is wanted once for each change, and there are many pods.
-_pods = msgspec.json.Decoder(PodView)
-
-
-def references(pod: Document) -> frozenset[Reference]:
-    """Everything a pod names that its node has to read."""
-    return frozenset(found for found in _references(pod) if found[2])
-
-
-def _references(pod: Document) -> Iterator[Reference]:
-    spec = _pods.decode(pod.raw).spec
-    where = pod.namespace
-    yield "serviceaccounts", where, spec.service_account_name
-    for secret in spec.image_pull_secrets or ():
-        yield "secrets", where, secret.name
-    for container in (*(spec.containers or ()), *(spec.init_containers or ()), *(spec.ephemeral_containers or ())):
-        for source in container.env_from or ():
-            yield from _either(where, source.config_map_ref, source.secret_ref)
-        for variable in container.env or ():
-            if variable.value_from is not None:
-                yield from _either(where, variable.value_from.config_map_key_ref, variable.value_from.secret_key_ref)
-    for volume in spec.volumes or ():
-        yield from _either(where, volume.config_map, None)
-        if volume.secret is not None:
-            yield "secrets", where, volume.secret.secret_name
-        if volume.csi is not None:
-            yield from _either(where, None, volume.csi.node_publish_secret_ref)
-        if volume.persistent_volume_claim is not None:
-            yield CLAIMS, where, volume.persistent_volume_claim.claim_name
-        if volume.ephemeral is not None:
-            yield CLAIMS, where, f"{pod.name}-{volume.name}"
-        for part in (volume.projected.sources or ()) if volume.projected is not None else ():
-            yield from _either(where, part.config_map, part.secret)
-
-
-def _either(where: str, config_map: _Named | None, secret: _Named | None) -> Iterator[Reference]:
-    if config_map is not None:
-        yield "configmaps", where, config_map.name
-    if secret is not None:
-        yield "secrets", where, secret.name
 
 
 class NodeGraph:
