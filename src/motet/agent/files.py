@@ -1,6 +1,7 @@
 """Files of a running container as a tar archive, out of it and into it.
 
-A process of its own does it, whose root directory becomes the container's: whatever links there are in it, none leads outside.
+A process of its own does it, whose root directory becomes the container's (`fileroot`): whatever links there are in it, none
+leads outside.
 Before that it has loaded all it needs, and can load nothing more, for what lies in a container is not to be run on the node.
 """
 
@@ -15,6 +16,7 @@ from typing import IO
 
 from aiohttp import web
 
+from motet.agent.fileroot import Doors
 from motet.base.errors import BadRequest, Conflict, InternalError, NotFound
 
 _PIECE = 64 * 1024
@@ -34,11 +36,16 @@ class _Child:
         self.output = output
 
     @classmethod
-    async def begin(cls, words: list[str]) -> _Child:
+    async def begin(cls, doors: Doors, words: list[str]) -> _Child:
         """Raises OSError."""
-        command = [sys.executable, "-I", "-m", "motet.agent.filework", *words]
+        command = [sys.executable, "-I", "-m", "motet.agent.filework", str(doors.namespace), str(doors.root), *words]
         process = await asyncio.to_thread(
-            subprocess.Popen, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            subprocess.Popen,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=(doors.namespace, doors.root),
         )
         assert process.stdout is not None
         reader = asyncio.StreamReader(limit=_LONGEST_HEAD)
@@ -70,8 +77,10 @@ def _write_all(pipe: IO[bytes], data: bytes) -> None:
         left = left[pipe.write(left) :]
 
 
-async def serve(request: web.BaseRequest, pid: int) -> web.StreamResponse:
+async def serve(request: web.BaseRequest, doors: Doors) -> web.StreamResponse:
     """GET: an archive of `path`, with `stat` what it is, as JSON; PUT: the archive in the body goes into the directory `path`.
+
+    `doors` are of the container, and stay the caller's.
 
     Raises ApiError before the first byte of an answer.
     """
@@ -80,7 +89,7 @@ async def serve(request: web.BaseRequest, pid: int) -> web.StreamResponse:
         raise BadRequest("path is needed")
     verb = "write" if request.method == "PUT" else "stat" if _flag(request.query.get("stat", "")) else "read"
     options = [name for name in ("noOverwriteDirNonDir", "copyUIDGID") if _flag(request.query.get(name, ""))]
-    child = await _Child.begin([str(pid), verb, path, *options])
+    child = await _Child.begin(doors, [verb, path, *options])
     try:
         if verb == "write":
             await child.feed(request.content.iter_chunked(_PIECE))

@@ -1,7 +1,8 @@
-"""The process that reads or writes a container's files: `PID read|stat|write PATH [OPTION...]`.
+"""The process that reads or writes a container's files: `NAMESPACE ROOT read|stat|write PATH [OPTION...]`.
 
-Its first line of output is `ok` with what the path is, as JSON, or `missing`, `bad` or `conflict` with a sentence; an archive
-follows on success. Links in the path are followed within the container's root, the last one of it only when writing.
+The first two are numbers of open files (`fileroot.Doors`). Its first line of output is `ok` with what the path is, as JSON, or
+`missing`, `bad` or `conflict` with a sentence; an archive follows on success. Links in the path are followed within the container's
+root, the last one of it only when writing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import shutil
 import stat
 import sys
 import tarfile
@@ -16,6 +18,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
+
+from motet.agent import fileroot
+from motet.agent.fileroot import Doors
 
 # Go's bits for kinds of files (io/fs FileMode), which Docker's clients read.
 _GO_KINDS = (
@@ -36,18 +41,12 @@ class Refused(Exception):
         super().__init__(f"{word} {sentence}")
 
 
-def enter(pid: int) -> None:
+def enter(doors: Doors) -> None:
     """Make the container's root this process' own, and load nothing from there. Raises Refused, OSError."""
-    root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    ours = os.stat("/")
-    theirs = os.fstat(root)
-    if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino):
+    if fileroot.is_ours(doors):
         # The container has ended, and its number is that of one of the node's own processes by now.
         raise Refused("conflict", "the container is not running")
-    os.fchdir(root)
-    os.chroot(".")
-    os.chdir("/")
-    os.close(root)
+    fileroot.enter(doors)
     sys.meta_path.clear()
     sys.path.clear()
     # Names of users would be looked up with libraries of the container's: numbers do.
@@ -129,8 +128,7 @@ def write(path: str, archive: Any, output: Any, options: Sequence[str]) -> None:
             if hasattr(tarfile, "fully_trusted_filter"):
                 opened.extraction_filter = tarfile.fully_trusted_filter
             for member in opened:
-                if "noOverwriteDirNonDir" in options:
-                    _check_kind(posixpath.join(whole, member.name), member)
+                _make_way(posixpath.join(whole, member.name), member, refuse="noOverwriteDirNonDir" in options)
                 if not keep_owner:
                     member.uid = member.gid = 0
                 opened.extract(member, whole, numeric_owner=True)
@@ -141,15 +139,27 @@ def write(path: str, archive: Any, output: Any, options: Sequence[str]) -> None:
     output.write(b"ok \n")
 
 
-def _check_kind(target: str, member: tarfile.TarInfo) -> None:
-    if os.path.lexists(target) and os.path.isdir(target) != member.isdir():
-        what = "directory" if os.path.isdir(target) else "non-directory"
+def _make_way(target: str, member: tarfile.TarInfo, *, refuse: bool) -> None:
+    """Take away what is there already, unless both are directories: nothing is written into a link, a pipe or a device.
+
+    `refuse` what is a directory on one side only. Raises Refused, OSError.
+    """
+    try:
+        is_directory = stat.S_ISDIR(os.lstat(target).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if refuse and is_directory != member.isdir():
+        what = "directory" if is_directory else "non-directory"
         with_what = "directory" if member.isdir() else "non-directory"
         raise Refused("bad", f"cannot overwrite {what} {target} with {with_what}")
+    if not is_directory:
+        os.unlink(target)
+    elif not member.isdir():
+        shutil.rmtree(target)
 
 
 def main(words: Sequence[str]) -> int:
-    pid, verb, path, *options = words
+    namespace, root, verb, path, *options = words
     output = sys.stdout.buffer
     # Whatever reading an archive may need has to be there before.
     import bz2  # noqa: F401
@@ -159,7 +169,7 @@ def main(words: Sequence[str]) -> int:
     import zlib  # noqa: F401
 
     try:
-        enter(int(pid))
+        enter(Doors(int(namespace), int(root)))
         match verb:
             case "read":
                 read(path, output)

@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import web
 
 from motet.agent import files, machine, processes
+from motet.agent.fileroot import Doors
 from motet.agent.processes import Process
 from motet.base.clock import Clock
 from motet.base.errors import BadRequest, Conflict, NotFound
@@ -60,7 +61,11 @@ class Insides:
             case "figures", "GET":
                 return _json(await asyncio.to_thread(self._figures, group, first))
             case "files", "GET" | "PUT":
-                return await files.serve(request, first)
+                doors = await asyncio.to_thread(self._doors, group, first)
+                try:
+                    return await files.serve(request, doors)
+                finally:
+                    doors.close()
         raise BadRequest(f"{request.method} is not for {verb}")
 
     async def _running(self, pod: Pod, name: str) -> Container:
@@ -69,6 +74,17 @@ class Insides:
         if found is None:
             raise Conflict(f'container "{name}" of pod "{pod.metadata.name}" is not running')
         return found
+
+    def _doors(self, group: str, pid: int) -> Doors:
+        """Raises Conflict. The process is looked for once more afterwards: its number may have become another's before."""
+        try:
+            doors = Doors.of(pid)
+        except OSError as error:
+            raise Conflict("the container is not running") from error
+        if pid not in self._cgroups.processes(group):
+            doors.close()
+            raise Conflict("the container is not running")
+        return doors
 
     def _signal(self, found: list[Process], query: Mapping[str, str]) -> web.Response:
         number = signal_of(query.get("signal", ""))
