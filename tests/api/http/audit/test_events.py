@@ -86,6 +86,18 @@ async def test_who_acts_as_another_is_written_down_as_both(api: tuple[Api, Kept]
     assert (event["user"]["username"], event["impersonatedUser"]["username"]) == ("admin", "eve")
 
 
+async def test_nobody_leaves_the_log_by_acting_as_somebody_who_is_not_in_it(pki: Pki, tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "audit.log")
+    rules = "[{level: None, userGroups: ['system:nodes']}, {level: Metadata, users: [admin]}]"
+    audit = Auditor(policy.parse(f"{{apiVersion: audit.k8s.io/v1, kind: Policy, rules: {rules}}}"), kept, SystemClock())
+    async with serving(pki, tmp_path, audit=audit) as running:
+        kept.events.clear()
+        await running.ask(
+            "GET", CONFIGS, headers={"Impersonate-User": "system:node:n1", "Impersonate-Group": "system:nodes"}
+        )
+    assert [event["impersonatedUser"]["username"] for event in kept.events] == ["system:node:n1"]
+
+
 async def test_a_watch_is_written_down_when_it_begins(api: tuple[Api, Kept]) -> None:
     running, kept = api
     async with running.session() as session, session.get(f"{CONFIGS}?watch=1&timeoutSeconds=30"):
