@@ -49,11 +49,15 @@ def template(**annotations: str) -> Document:
     return Document.stored("core/podtemplates/default/web-1", encode({**document, "metadata": meta}), 1)
 
 
-def run(state: Json, phase: str = "Running", number: int = 1, **status: Any) -> Document:
+def run(state: Json, phase: str = "Running", number: int = 1, *, owner: str = UID, **status: Any) -> Document:
+    meta: Json = {"name": f"web-1-{number}", "namespace": "default", "uid": f"{UID[:-1]}{number + 1}"}
+    if owner:
+        reference = {"apiVersion": "v1", "kind": "PodTemplate", "name": "web-1", "uid": owner, "controller": True}
+        meta |= {"labels": {known.LABEL: "web-1"}, "ownerReferences": [reference]}
     body = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": f"web-1-{number}", "namespace": "default", "uid": f"{UID[:-1]}{number + 1}"},
+        "metadata": meta,
         "spec": {"nodeName": "n1", "containers": [part()], "restartPolicy": "Never"},
         "status": {
             "phase": phase,
@@ -254,6 +258,18 @@ def test_a_container_goes_when_its_run_has_ended_and_nobody_reads_it_any_more() 
     assert reaper.due_in(template(**ours), ended, NOW) == 0
     assert reaper.due_in(template(**ours, **{f"{HELD}a": at(20)}), ended, NOW) == 20
     assert reaper.due_in(template(**ours, **{f"{HELD}a": at(-20)}), ended, NOW) == 0
+
+
+def test_only_pods_that_a_container_owns_are_its_runs() -> None:
+    others = [run(FAILED, "Failed", 2, owner=owner) for owner in (f"{UID[:-1]}9", "")]
+    found = known.of_template(template(), [run(RUNNING), *others])
+    assert (found.state, known.run_number(found.pod) if found.pod else 0) == (known.RUNNING, 1)
+    assert reaper.due_in(template(**{known.REMOVE: "true"}), others, NOW) is None
+
+
+def test_a_container_stays_as_long_as_any_run_of_its_runs() -> None:
+    newer_has_ended = [run(RUNNING), run(FAILED, "Failed", 9)]
+    assert reaper.due_in(template(**{known.REMOVE: "true"}), newer_has_ended, NOW) is None
 
 
 # --- what goes over connections ---------------------------------------------------------------------------------------

@@ -71,13 +71,13 @@ def template(**meta: Any) -> Document:
 
 
 def test_a_container_of_docker_run_outlives_its_runs() -> None:
-    run = {"labels": {known.LABEL: "run"}}
     owner = {"apiVersion": "v1", "kind": "PodTemplate", "name": "run", "uid": UID, "controller": True}
+    run = {"labels": {known.LABEL: "run"}, "ownerReferences": [owner]}
     (made,) = derive.made_by_run(None, template())
     assert (made.action, made.attributes) == ("create", {"image": "busybox:1", "name": "run"})
     assert [each.action for each in derive.made_by_run(template(), None)] == ["destroy"]
     assert actions(None, pod(**run)) == []
-    begun = list(derive.container(pod(**run), pod(RUNNING, **run, ownerReferences=[owner])))
+    begun = list(derive.container(pod(**run), pod(RUNNING, **run)))
     assert [(each.action, each.id) for each in begun] == [("start", made.id)]
     assert actions(pod(ended(0), **run), None) == []
 

@@ -115,9 +115,8 @@ def identifier(uid: str, part: str = "") -> str:
 
 def identity(pod: Document, part: str) -> str:
     """The identifier of a pod's container, which is that of the PodTemplate if it is a run of one."""
-    owner = pod.meta.controller()
-    if LABEL in (pod.meta.labels or {}) and owner is not None and owner.kind == template_kind.KIND.kind:
-        return identifier(owner.uid)
+    if owner := owner_of_run(pod):
+        return identifier(owner)
     return identifier(pod.meta.uid, part)
 
 
@@ -127,8 +126,17 @@ def run_number(pod: Document) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def of_template(template: Document, runs: Sequence[Document]) -> Container:
-    """A container of `docker run`; `runs` are its pods."""
+def owner_of_run(pod: Document) -> str:
+    """The uid of the PodTemplate that a pod is a run of; empty when it is none."""
+    owner = pod.meta.controller()
+    if owner is None or owner.kind != template_kind.KIND.kind or LABEL not in (pod.meta.labels or {}):
+        return ""
+    return owner.uid
+
+
+def of_template(template: Document, pods_seen: Sequence[Document]) -> Container:
+    """A container of `docker run`; its runs are those of `pods_seen` that it owns, whatever others' labels say."""
+    runs = [each for each in pods_seen if owner_of_run(each) == template.meta.uid]
     return Container(
         id=identifier(template.meta.uid),
         name=objects.name_of(template.meta),
@@ -173,19 +181,19 @@ async def everything(call: Call) -> list[Container]:
     """Every container of Docker's namespace, on whatever node."""
     namespace = call.engine.namespace
     templates = await call.client.list(template_kind.KIND, namespace, labels=selectors.parse(LABEL))
-    runs: dict[str, list[Document]] = {each.name: [] for each in templates}
+    runs: dict[str, list[Document]] = {each.meta.uid: [] for each in templates}
     found: list[Container] = []
     of_tasks = {pod.name: (shown, app) for shown, pod, app in await tasks.everything(call)}
     for pod in await call.client.list(pod_kind.KIND, namespace):
         labels = pod.meta.labels or {}
-        if labels.get(LABEL) in runs:
-            runs[labels[LABEL]].append(pod)
+        if (owner := owner_of_run(pod)) in runs:
+            runs[owner].append(pod)
         elif pod.name in of_tasks:
             shown, app = of_tasks[pod.name]
             found += of_pod(pod, _task_names(pod, shown, app), _task_labels(shown, app))
         elif APP_LABEL not in labels:
             found += of_pod(pod, {}, {})
-    return [*(of_template(each, runs[each.name]) for each in templates), *found]
+    return [*(of_template(each, runs[each.meta.uid]) for each in templates), *found]
 
 
 def _task_names(pod: Document, shown: Json, app: Document) -> dict[str, str]:

@@ -19,13 +19,16 @@ from motet.store.document import Document
 from motet.store.table import Table
 
 
-def due_in(template: Document, runs: Sequence[Document], now: datetime) -> float | None:
-    """Seconds until a container may go: 0 for now, None for not as long as nothing changes."""
+def due_in(template: Document, pods: Sequence[Document], now: datetime) -> float | None:
+    """Seconds until a container may go: 0 for now, None for not as long as nothing changes.
+
+    What counts of `pods` are the runs that it owns, and every one of them must have ended: the newest is told by its name.
+    """
     annotations = template.meta.annotations or {}
-    container = known.of_template(template, runs)
+    container = known.of_template(template, pods)
     if known.REMOVE not in annotations or template.meta.deletion_timestamp is not None:
         return None
-    if container.pod is None or container.runs:
+    if container.pod is None or any(known.of_template(template, [each]).runs for each in pods):
         return None
     held = [timestamps.parse_time(value) for key, value in annotations.items() if key.startswith(HELD)]
     return max((0.0, *((each - now).total_seconds() for each in held)))
@@ -55,8 +58,8 @@ class Reaper:
         template = self._templates.get(name, namespace)
         if template is None or known.REMOVE not in (template.meta.annotations or {}):
             return None
-        runs = [each for each in self._pods if each.namespace == namespace and _of(each) == name]
-        left = due_in(template, runs, self._clock.now())
+        pods = [each for each in self._pods if each.namespace == namespace and _of(each) == name]
+        left = due_in(template, pods, self._clock.now())
         if left is None or left > 0:
             return left
         with contextlib.suppress(NotFound):

@@ -140,7 +140,7 @@ def container(old: Old, new: Old) -> Iterator[Event]:
     if pod is None:
         return
     before = _statuses(old)
-    is_run = known.LABEL in (pod.meta.labels or {})
+    is_run = bool(known.owner_of_run(pod))
     for part in pod.view(pods.PodView).spec.containers:
         identifier = known.identity(pod, part.name)
         attributes = {"image": part.image, "name": _container_name(pod, part.name), **objects.labels_of(pod.meta)}
@@ -194,7 +194,7 @@ def _statuses(pod: Old) -> dict[str, pods.ContainerStatus]:
 
 
 def _container_name(pod: Document, part: str) -> str:
-    if known.LABEL in (pod.meta.labels or {}):
+    if known.owner_of_run(pod):
         return objects.name_of(pod.meta)
     several = len(pod.view(pods.PodView).spec.containers) > 1
     return f"{pod.name}.{part}" if several else pod.name
