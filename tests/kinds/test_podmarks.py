@@ -35,6 +35,9 @@ def test_a_pods_own_logs_may_be_smaller_than_the_nodes() -> None:
         (podmarks.FILE_OWNERS, "v=root:root"),
         (podmarks.VALUES, "[]"),
         (podmarks.USER, "-"),
+        (podmarks.NAME_SERVERS, "dns.example.org"),
+        (podmarks.NAME_SERVERS, "127.0.0.53"),
+        (podmarks.NAME_SERVERS, "192.0.2.1" + ",192.0.2.1" * 8),
         (podmarks.USER, "a b"),
         (podmarks.VALUES, '{"plain":{".Task.Slot":3}}'),
         (podmarks.FILE_OWNERS, "v=1"),
@@ -50,3 +53,9 @@ def test_what_makes_no_sense_is_refused(key: str, value: str) -> None:
 def test_values_are_read_as_they_were_written() -> None:
     values = Values({".Task.Slot": "1"}, {"a": "b"})
     assert podmarks.values({podmarks.VALUES: podmarks.values_text(values)}) == values
+
+
+def test_name_servers_are_read_as_they_were_written() -> None:
+    servers = ("192.0.2.53", "2001:db8::53")
+    assert podmarks.name_servers({podmarks.NAME_SERVERS: podmarks.name_servers_text(servers)}) == servers
+    assert podmarks.name_servers(None) == ()

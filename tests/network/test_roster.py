@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from motet.kinds import network, node, podaddress
+from motet.kinds import network, node, podaddress, podmarks
 from motet.kinds import pod as pod_kind
 from motet.kinds.attachments import ANNOTATION, NetworkKey
 from motet.network.roster import Roster
@@ -163,3 +163,18 @@ async def test_an_address_of_ipv6_that_somebody_here_has_now_is_nobody_elses() -
     assert {pod.second for pod in made.everyone()} == {"fd00:42::5"}
     made.admit(await bound(client, "web"), "10.42.0.5", second="fd00:42::5")
     assert {pod.address: pod.second for pod in made.everyone()} == {"10.42.0.5": "fd00:42::5", "10.42.0.9": ""}
+
+
+async def test_whom_its_pods_want_asked_a_node_knows_though_the_api_does_not_tell_it() -> None:
+    client = FakeClient()
+    found = await roster(client)
+    made = await client.create(
+        pod_kind.KIND,
+        {"metadata": {"name": "a", "annotations": {podmarks.NAME_SERVERS: "192.0.2.53,192.0.2.54"}}, "spec": {}},
+        "default",
+    )
+    found.admit(made, "10.42.0.2")
+    found.admit(await bound(client, "b"), "10.42.0.3")
+    assert found.name_servers() == {"10.42.0.2": ("192.0.2.53", "192.0.2.54")}
+    found.dismiss(made.meta.uid)
+    assert found.name_servers() == {}

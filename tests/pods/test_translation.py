@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from motet.kinds import podmarks
 from motet.pods import backoff, hosts, images, resources, security, termination, unsupported
 from motet.pods.hosts import ClusterDns
 from motet.pods.model import MESSAGE_FILE, MESSAGE_POLICY
@@ -120,6 +121,18 @@ def test_the_other_dns_policies():
     assert hosts.dns(pod(dnsPolicy="None", dnsConfig=own), cluster, HOST_DNS) == DnsConfig(
         ("1.1.1.1",), (), ("ndots:1",)
     )
+
+
+def test_name_servers_of_a_pods_own_stand_in_for_the_nodes_behind_the_clusters():
+    cluster = ClusterDns(("10.43.0.10",))
+    marked = {podmarks.NAME_SERVERS: "192.0.2.53"}
+    assert hosts.dns(pod(meta={"annotations": marked}), cluster, HOST_DNS).servers == ("10.43.0.10",)
+    assert hosts.dns(pod(meta={"annotations": marked}), ClusterDns(), HOST_DNS).servers == ("192.0.2.53",)
+    assert hosts.dns(pod(meta={"annotations": marked}, dnsPolicy="Default"), cluster, HOST_DNS).servers == (
+        "192.0.2.53",
+    )
+    with pytest.raises(ConfigError, match="name-servers"):
+        hosts.dns(pod(meta={"annotations": {podmarks.NAME_SERVERS: "x"}}), cluster, HOST_DNS)
 
 
 def test_the_hosts_file_names_the_pod_and_its_aliases():

@@ -7,11 +7,12 @@ the order of those that are killed when memory runs out, and smaller logs. The n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from motet.base.errors import FieldError, invalid
+from motet.base.ip import parse_address
 from motet.kinds.placeholders import Values
 
 # `VOLUME=UID:GID,...`: who owns the files of volumes that come from the API.
@@ -26,6 +27,8 @@ OOM_SCORE = "motet.dev/oom-score-adj"
 # Bytes after which the log of a container is set aside, and how many files of it are kept, the one in use among them.
 LOG_SIZE = "motet.dev/log-max-size"
 LOG_FILES = "motet.dev/log-max-files"
+# `ADDRESS,...`: the name servers that the node asks about names outside the cluster for this pod, instead of its own.
+NAME_SERVERS = "motet.dev/name-servers"
 
 Owner = tuple[int, int]
 
@@ -38,6 +41,7 @@ _LEAST_SCORE, _MOST_SCORE = -997, 1000
 # A log that is set aside more often than it is looked at is none.
 _LEAST_LOG, _MOST_LOG = 4096, 2**40
 _MOST_FILES = 1000
+_MOST_SERVERS = 8
 
 
 def oom_score(annotations: Mapping[str, str] | None) -> int | None:
@@ -98,6 +102,24 @@ def log_rotation(annotations: Mapping[str, str] | None, size: int, files: int) -
     return own_size, own_files
 
 
+def name_servers(annotations: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Addresses; none for the node's own. Raises ValueError saying what is wrong."""
+    found = tuple(filter(None, (each.strip() for each in (annotations or {}).get(NAME_SERVERS, "").split(","))))
+    if len(found) > _MOST_SERVERS:
+        raise ValueError(f"must not be more than {_MOST_SERVERS}")
+    for each in found:
+        address = parse_address(each)
+        # The node is who asks, and these would be itself.
+        if address.is_loopback or address.is_unspecified or address.is_multicast:
+            raise ValueError(f"{each} is no server that the node can ask for a pod")
+    return found
+
+
+def name_servers_text(servers: Sequence[str]) -> str:
+    """What `name_servers` reads."""
+    return ",".join(servers)
+
+
 def owners_text(owners: Mapping[str, Owner]) -> str:
     """What `file_owners` reads."""
     return ",".join(f"{volume}={user}:{group}" for volume, (user, group) in sorted(owners.items()))
@@ -110,6 +132,7 @@ def validate(annotations: Mapping[str, str]) -> list[FieldError]:
         (FILE_OWNERS, file_owners),
         (VALUES, values),
         (USER, user),
+        (NAME_SERVERS, name_servers),
         (LOG_SIZE, lambda given: log_rotation({LOG_SIZE: given[LOG_SIZE]}, 0, 0) if LOG_SIZE in given else None),
         (LOG_FILES, lambda given: log_rotation({LOG_FILES: given[LOG_FILES]}, 0, 0) if LOG_FILES in given else None),
     )

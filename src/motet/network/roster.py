@@ -8,6 +8,7 @@ only once there is a Network or a policy to need them. What is decided from this
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ import msgspec
 
 from motet.base.ip import parse_network
 from motet.client.interface import Client, Remembered
-from motet.kinds import network, node, podaddress
+from motet.kinds import network, node, podaddress, podmarks
 from motet.kinds.attachments import NetworkKey
 from motet.kinds.network import NetworkSpec, NetworkView
 from motet.network.policy.views import Pod, pod_at, pod_of
@@ -153,6 +154,19 @@ class Roster:
         if self._own is None:
             self._own = [each.pod(self._newest(each.document)) for each in self._admitted.values()]
         return self._own
+
+    def name_servers(self) -> dict[str, tuple[str, ...]]:
+        """Whom the node asks about names outside the cluster for those of its pods that want others asked, by address.
+
+        The API tells nodes of pods without this.
+        """
+        found = {}
+        for each in self._admitted.values():
+            # One that cannot be read has kept the pod from being made.
+            with contextlib.suppress(ValueError):
+                if servers := podmarks.name_servers(each.document.meta.annotations):
+                    found[each.address] = servers
+        return found
 
     def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback()` right after every change, until the returned function is called. It must not raise."""

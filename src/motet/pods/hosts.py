@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from motet.kinds import placeholders
+from motet.kinds import placeholders, podmarks
 from motet.kinds.placeholders import Values
 from motet.kinds.tasks import HOSTNAME
 from motet.pods.security import ConfigError
@@ -85,7 +85,15 @@ def hosts_file(pod: Pod, pod_ips: Sequence[str], domain: str, host_file: str = "
 
 
 def dns(pod: Pod, cluster: ClusterDns, host: DnsConfig) -> DnsConfig:
-    """The pod's resolv.conf according to its DNS policy; `host` is what the node itself uses."""
+    """The pod's resolv.conf according to its DNS policy; `host` is what the node itself uses. Raises ConfigError.
+
+    Name servers that the pod is marked with stand in for the node's. Where the cluster's is asked first, that one knows of them.
+    """
+    try:
+        if given := podmarks.name_servers(pod.metadata.annotations):
+            host = replace(host, servers=given)
+    except ValueError as error:
+        raise ConfigError(f"annotation {podmarks.NAME_SERVERS}: {error}") from error
     policy = pod.spec.dns_policy
     if policy == "ClusterFirst" and pod.spec.host_network:
         policy = "Default"

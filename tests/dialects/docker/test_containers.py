@@ -130,6 +130,16 @@ def test_what_a_pod_has_no_field_for_is_an_annotation_of_it() -> None:
     assert template["spec"]["shareProcessNamespace"] is True
 
 
+def test_given_name_servers_are_asked_by_the_node_or_stand_in_for_its_own() -> None:
+    asked: Json = {"Dns": ["192.0.2.53"], "DnsSearch": ["a.example"], "DnsOptions": ["ndots:2"]}
+    template = made(asked)["template"]
+    assert template["metadata"]["annotations"] == {podmarks.NAME_SERVERS: "192.0.2.53"}
+    config = {"searches": ["a.example"], "options": [{"name": "ndots", "value": "2"}]}
+    assert (template["spec"]["dnsConfig"], "dnsPolicy" in template["spec"]) == (config, False)
+    with pytest.raises(DockerError, match="no server that the node can ask"):
+        made({"Dns": ["127.0.0.1"]})
+
+
 @pytest.mark.parametrize(
     ("host", "path"),
     [

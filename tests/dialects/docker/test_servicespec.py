@@ -166,6 +166,20 @@ def test_a_user_is_a_number_or_a_name_in_the_image() -> None:
     assert "securityContext" not in template["spec"]["containers"][0]
 
 
+def test_given_name_servers_are_asked_by_the_node_or_stand_in_for_its_own() -> None:
+    asked = spec(DNSConfig={"Nameservers": ["192.0.2.53"], "Options": ["rotate"]})
+    template = app_of(asked)["spec"]["template"]
+    assert template["metadata"]["annotations"][podmarks.NAME_SERVERS] == "192.0.2.53"
+    assert (template["spec"]["dnsConfig"], "dnsPolicy" in template["spec"]) == (
+        {"options": [{"name": "rotate"}]},
+        False,
+    )
+    asked["TaskTemplate"]["Networks"] = [{"Target": "host"}]
+    assert pod_of(asked)["dnsPolicy"] == "Default"
+    with pytest.raises(DockerError, match="name-servers"):
+        app_of(spec(DNSConfig={"Nameservers": ["::"]}))
+
+
 def test_the_images_own_check_counts_where_nothing_is_said() -> None:
     assert app_of(spec())["spec"]["template"]["metadata"]["annotations"][imagehealth.ANNOTATION] == "task=live"
     for test in (["NONE"], ["CMD", "true"]):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from tests.network.dns import messages
 from tests.network.dns.messages import Message, question
 from tests.network.dns.ports import free_port
 from tests.network.dns.test_loop import a_slice, headless
+from tests.network.dns.test_server import Reply, upstream
 from tests.network.lab import config
 
-from motet.kinds import endpointslice, network, podaddress, service
+from motet.kinds import endpointslice, network, podaddress, podmarks, service
 from motet.kinds import pod as pod_kind
 from motet.kinds.attachments import ANNOTATION
 from motet.kinds.kind import Kind
-from motet.network.dns import wire
+from motet.network.dns import loop, wire
+from motet.network.dns.forward import Forwarder
 from motet.network.dns.loop import Dns
 from motet.network.roster import Roster
 from motet.store.table import Table
@@ -40,21 +42,28 @@ class Node:
     roster: Roster
     port: int
 
-    async def enter(self, address: str, networks: str = "", namespace: str = "default") -> None:
+    uids: dict[str, str] = field(default_factory=dict)
+
+    async def enter(
+        self, address: str, networks: str = "", namespace: str = "default", marks: dict[str, str] | None = None
+    ) -> None:
         """A pod of this node begins."""
-        annotations = {ANNOTATION: networks} if networks else {}
+        annotations = {**({ANNOTATION: networks} if networks else {}), **(marks or {})}
         metadata = {"name": f"p{address.rpartition('.')[2]}", "annotations": annotations, "namespace": namespace}
         made = await self.client.create(pod_kind.KIND, {"metadata": metadata, "spec": {"nodeName": "n1"}}, namespace)
+        self.uids[address] = made.meta.uid
         self.roster.admit(made, address)
 
     async def ask(self, asker: str, name: str) -> Message:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind((asker, 0))
             sock.setblocking(False)
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendto(sock, question(f"{name}.{D}" if "example" not in name else name), (NODE, self.port))
+            running = asyncio.get_running_loop()
+            await running.sock_sendto(
+                sock, question(f"{name}.{D}" if "example" not in name else name), (NODE, self.port)
+            )
             async with asyncio.timeout(5):
-                return messages.read(await loop.sock_recv(sock, 4096))
+                return messages.read(await running.sock_recv(sock, 4096))
 
     async def known(self, asker: str, name: str, wanted: set[str]) -> None:
         async with asyncio.timeout(5):
@@ -178,3 +187,29 @@ async def test_names_go_on_while_the_api_does_not_tell_of_any_pod(node: Node, mo
     await serve(node, "far", "127.0.8.99", networks="front=alias")
     for name in ("far", "alias", "tasks.far"):
         await node.known(FRONT, f"{name}.default.svc", {"127.0.8.99"})
+
+
+@pytest.mark.parametrize("networks", ["", "front", "inner"])
+async def test_a_pods_own_servers_are_asked_for_it_alone_and_not_from_internal_networks(
+    node: Node, monkeypatch: pytest.MonkeyPatch, networks: str
+) -> None:
+    reply: Reply = lambda query: messages.answer(query, ("A", bytes((192, 0, 2, 9)), 60))  # noqa: E731
+    async with upstream(reply) as (up, at):
+        asked_of = []
+        monkeypatch.setattr(loop, "_forwarder", lambda them: asked_of.append(them) or Forwarder(lambda: (NODE,), at))
+        for each in await node.client.list(network.KIND, "default") if not networks else ():
+            await node.client.delete(network.KIND, each.name, "default")
+        await node.enter(FRONT, networks, marks={podmarks.NAME_SERVERS: "192.0.2.53"})
+        await node.enter(PLAIN)
+        await serve(node, "web", FRONT, networks=networks)
+        await node.known(FRONT, "web.default.svc", {FRONT})
+        found = await node.ask(FRONT, "www.example.com")
+        if networks == "inner":
+            assert (found.rcode, up.asked) == (wire.REFUSED, 0)
+        else:
+            assert (found.data(), up.asked) == ({"192.0.2.9"}, 1)
+        assert asked_of == [("192.0.2.53",)]
+        await node.ask(PLAIN, "www.example.org")
+        node.roster.dismiss(node.uids[FRONT])
+        await node.ask(FRONT, "www.example.net")
+        assert up.asked == (networks != "inner")

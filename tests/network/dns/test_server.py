@@ -240,3 +240,27 @@ def test_the_machines_servers_are_read_again_when_they_change(tmp_path: Path) ->
     other.write_text("nameserver 192.0.2.2\n")
     other.rename(path)
     assert servers() == ("192.0.2.2",)
+
+
+async def test_an_asker_may_have_others_asked_than_the_node_does(zone: Zone) -> None:
+    theirs: Reply = lambda query: messages.answer(query, ("A", bytes((192, 0, 2, 9)), 60))  # noqa: E731
+    own: Reply = lambda query: messages.answer(query, ("A", bytes((192, 0, 2, 5)), 60))  # noqa: E731
+    async with upstream(own) as (_, at), upstream(theirs) as (_, other), serving(zone, HERE, port=at) as (server, port):
+        assert (await ask(port, question("www.example.com"))).data() == {"192.0.2.5"}
+        out = Forwarder(lambda: (HERE,), other)
+        server.forwarders = {HERE: out}
+        assert (await ask(port, question("www.example.com"))).data() == {"192.0.2.9"}
+        assert "192.0.2.9" in (await ask(port, question(f"out.default.svc.{D}"))).data()
+        assert (await ask(port, question(f"web.default.svc.{D}"))).data() == {"10.43.0.7"}
+        server.forwarders = {}
+        assert (await ask(port, question("www.example.com"))).data() == {"192.0.2.5"}
+        await out.close()
+
+
+async def test_a_silent_server_of_an_askers_own_is_not_made_up_for_by_the_nodes(zone: Zone) -> None:
+    reply: Reply = lambda query: messages.answer(query, ("A", bytes((192, 0, 2, 5)), 60))  # noqa: E731
+    async with upstream(reply) as (up, at), serving(zone, HERE, port=at) as (server, port):
+        out = Forwarder(lambda: (HERE,), 1, patience=0.2)
+        server.forwarders = {HERE: out}
+        assert (await ask(port, question("www.example.com"))).rcode == wire.SERVFAIL
+        assert up.asked == 0

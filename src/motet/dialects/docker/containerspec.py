@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from motet.base import quantity
-from motet.dialects.docker import generics, health, logoptions, podvolumes, users
+from motet.dialects.docker import generics, health, logoptions, podvolumes, resolver, users
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.surroundings import PLACEHOLDER, Surroundings
@@ -96,6 +96,7 @@ def pod_template(task: Fields, around: Surroundings) -> Json:
     _names(container, spec)
     metadata: Json = {"labels": {}, "annotations": {}}
     _networks(task, spec, metadata["annotations"], around)
+    annotations |= _resolver(container.fields("DNSConfig"), spec)
     _refused(task, container, annotations)
     if container.truth("Init"):
         # The pod's own first process collects orphans, and signals do by default what they do to any other process.
@@ -215,18 +216,12 @@ def _names(container: Fields, spec: Json) -> None:
         aliases.append({"ip": address, "hostnames": hostnames})
     if aliases:
         spec["hostAliases"] = aliases
-    dns = container.fields("DNSConfig")
-    config: Json = {}
-    if servers := dns.texts("Nameservers"):
-        config["nameservers"] = servers
-    if searches := dns.texts("Search"):
-        config["searches"] = searches
-    if options := dns.texts("Options"):
-        pairs = (each.partition(":") for each in options)
-        config["options"] = [{"name": key, **({"value": value} if colon else {})} for key, colon, value in pairs]
+
+
+def _resolver(dns: Fields, spec: Json) -> dict[str, str]:
+    found = resolver.put(spec, dns.texts("Nameservers"), dns.texts("Search"), dns.texts("Options"))
     dns.finish()
-    if config:
-        spec["dnsConfig"] = config
+    return found
 
 
 def _networks(task: Fields, spec: Json, annotations: Json, around: Surroundings) -> None:

@@ -98,6 +98,11 @@ class Forwarder:
         answer = (await asyncio.shield(asking))[2:]
         return packet[:2] + answer
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is being asked."""
+        return bool(self._asking)
+
     async def close(self) -> None:
         """Give up what is being asked."""
         asking = list(self._asking.values())

@@ -62,6 +62,8 @@ class Dns:
         forwarder = Forwarder((lambda: config.upstream) if config.upstream else machine)
         self._common = View(self._zone())
         self._server = DnsServer(self._common, forwarder, address, port)
+        # By whom they ask, for pods that want others asked than the node does.
+        self._forwarders: dict[tuple[str, ...], Forwarder] = {}
         self._people = _People([each.all_pods for each in config.families()])
         # The views of pods once there are Networks; and what of the roster they were made from.
         self._views: dict[Audience, View] = {}
@@ -105,6 +107,8 @@ class Dns:
         finally:
             for end in ends:
                 end()
+            for forwarder in self._forwarders.values():
+                await forwarder.close()
             if self._rousing is not None:
                 self._rousing.cancel()
                 await asyncio.gather(self._rousing, return_exceptions=True)
@@ -175,6 +179,7 @@ class Dns:
     def _roster_changed(self) -> None:
         """A pod of this node may ask as soon as it runs, so its view is there at once; the rest follows in its turn."""
         self._wake.set()
+        self._follow_servers()
         if self._roster.idle:
             self._server.askers.clear()
             self._views.clear()
@@ -195,6 +200,14 @@ class Dns:
         for audience in self._views.keys() - {Audience(), *wanted.values()}:
             del self._views[audience]
         self._server.askers = {address: self._views[audience] for address, audience in wanted.items()}
+
+    def _follow_servers(self) -> None:
+        wanted = self._roster.name_servers()
+        known = {each: kept for each, kept in self._forwarders.items() if kept.busy}
+        for servers in wanted.values():
+            known[servers] = self._forwarders.get(servers) or _forwarder(servers)
+        self._forwarders = known
+        self._server.forwarders = {address: known[servers] for address, servers in wanted.items()}
 
     def _open(self, audience: Audience) -> None:
         view = self._views[audience] = View(self._zone(), self._zone() if audience.networks else None)
@@ -225,6 +238,10 @@ class Dns:
             for audience, view in self._views.items():
                 told_now = told_of_pod(pod, address, audience, self._config.domain) if pod is not None else Told()
                 _fill(view, address, told_now)
+
+
+def _forwarder(servers: tuple[str, ...]) -> Forwarder:
+    return Forwarder(lambda: servers)
 
 
 class _People:

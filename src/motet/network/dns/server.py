@@ -37,10 +37,14 @@ Sender = Any
 
 
 class DnsServer:
-    """Views of the names and one way out, on one address. `askers` have views of their own; others have the common one."""
+    """Views of the names and ways out, on one address. `askers` have views of their own; others have the common one.
+
+    `forwarders` are for askers that want other servers asked than `forwarder` does; whoever puts them here closes them.
+    """
 
     def __init__(self, common: View, forwarder: Forwarder, address: str, port: int = 53) -> None:
         self.askers: dict[str, View] = {}
+        self.forwarders: dict[str, Forwarder] = {}
         self.common = common
         self._forwarder = forwarder
         self._address = address
@@ -115,31 +119,25 @@ class DnsServer:
         return b""
 
     async def _later(self, view: View, packet: bytes, query: wire.Query, sender: Sender) -> None:
-        self._send(await self._resolve(view, packet, query, stream=False), sender)
+        self._send(await self._resolve(view, self._way_out(sender[0]), packet, query), sender)
 
-    async def _resolve(self, view: View, packet: bytes, query: wire.Query, *, stream: bool) -> bytes:
+    def _way_out(self, asker: str) -> Forwarder:
+        return self.forwarders.get(asker, self._forwarder)
+
+    async def _resolve(
+        self, view: View, out: Forwarder, packet: bytes, query: wire.Query, *, stream: bool = False
+    ) -> bytes:
         if query.edns:
             return wire.respond(query, wire.BADVERS, authoritative=False)
         answer = view.lookup(query.name, query.type)
         try:
             if answer.outside:
-                return await self._forwarder.ask(packet, stream=stream)
+                return await out.ask(packet, stream=stream)
             if answer.follow:
-                return wire.cut(await self._alias(query, answer), query, stream=stream)
+                return wire.cut(await _alias(out, query, answer), query, stream=stream)
         except Unanswered:
             return wire.respond(query, wire.SERVFAIL, authoritative=False)
         return wire.cut(next(_orders(query, answer)), query, stream=stream)
-
-    async def _alias(self, query: wire.Query, answer: Answer) -> bytes:
-        """The alias, and what it leads to as the upstream says."""
-        target = answer.follow
-        question = wire.encode_name(target) + query.question[-4:]
-        asked = query.id.to_bytes(2, "big") + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + question
-        found = wire.read_response(await self._forwarder.ask(asked), 0)
-        # Whatever chain of aliases led to them, the addresses are told under the first name.
-        wanted = query.type if query.type in (wire.A, wire.AAAA) else -1
-        addresses = [wire.Record(target, kind, data) for kind, data in found.answers if kind == wanted]
-        return wire.respond(query, found.rcode, (*answer.records, *addresses))
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -161,9 +159,22 @@ class DnsServer:
                 size = int.from_bytes(await reader.readexactly(2), "big")
                 packet = await reader.readexactly(size)
                 view = self.askers.get(asker, self.common)
-                response = await self._resolve(view, packet, wire.parse(packet), stream=True)
+                out = self._way_out(asker)
+                response = await self._resolve(view, out, packet, wire.parse(packet), stream=True)
                 writer.write(len(response).to_bytes(2, "big") + response)
                 await writer.drain()
+
+
+async def _alias(out: Forwarder, query: wire.Query, answer: Answer) -> bytes:
+    """The alias, and what it leads to as the upstream says. Raises Unanswered."""
+    target = answer.follow
+    question = wire.encode_name(target) + query.question[-4:]
+    asked = query.id.to_bytes(2, "big") + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + question
+    found = wire.read_response(await out.ask(asked), 0)
+    # Whatever chain of aliases led to them, the addresses are told under the first name.
+    wanted = query.type if query.type in (wire.A, wire.AAAA) else -1
+    addresses = [wire.Record(target, kind, data) for kind, data in found.answers if kind == wanted]
+    return wire.respond(query, found.rcode, (*answer.records, *addresses))
 
 
 def _keep(view: View, key: bytes, responses: Sequence[bytes]) -> None:

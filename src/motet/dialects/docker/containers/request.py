@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from motet.base import names, quantity
-from motet.dialects.docker import containerspec, health, logoptions, objects, users
+from motet.dialects.docker import containerspec, health, logoptions, objects, resolver, users
 from motet.dialects.docker.containers import known, mounts, ports
 from motet.dialects.docker.containerspec import literal
 from motet.dialects.docker.errors import bad, unsupported
@@ -75,10 +75,13 @@ def template(name: str, body: Fields, around: Surroundings, node: str) -> Made:
     if published := list(ports.fixed(host)):
         part["ports"] = published
     networks = _networks(body, host, spec, around)
+    marks |= resolver.put(spec, host.texts("Dns"), host.texts("DnsSearch"), host.texts("DnsOptions"))
     if host.truth("Init"):
         # The pod's own first process collects orphans, and signals do by default what they do to any other process.
         spec["shareProcessNamespace"] = True
     annotations = {**_marks(host), **marks}
+    if problems := podmarks.validate(annotations):
+        raise bad(str(problems[0]))
     _refused(body, host)
     body.finish()
     host.finish()
@@ -115,8 +118,6 @@ def _marks(host: Fields) -> dict[str, str]:
     except ValueError as error:
         raise unsupported(log.at("Config"), str(error)) from error
     log.finish()
-    if problems := podmarks.validate(found):
-        raise bad(str(problems[0]))
     return found
 
 
@@ -258,15 +259,6 @@ def _surroundings(body: Fields, host: Fields, spec: Json) -> None:
         aliases.append({"ip": address.strip("[]"), "hostnames": [name]})
     if aliases:
         spec["hostAliases"] = aliases
-    config: Json = {}
-    for member, key in (("Dns", "nameservers"), ("DnsSearch", "searches")):
-        if found := host.texts(member):
-            config[key] = found
-    if options := host.texts("DnsOptions"):
-        pairs = (each.partition(":") for each in options)
-        config["options"] = [{"name": key, **({"value": value} if colon else {})} for key, colon, value in pairs]
-    if config:
-        spec["dnsConfig"] = config
     if host.choice("PidMode", ("host",)) == "host":
         spec["hostPID"] = True
     if host.choice("IpcMode", ("host", "private", "shareable")) == "host":
