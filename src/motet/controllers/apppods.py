@@ -81,7 +81,7 @@ def _values(app: Document, name: str, slot: str, node: NodeView | None) -> Value
             ".Node.Platform.OS": labels.get("kubernetes.io/os", ""),
             ".Node.Platform.Architecture": labels.get("kubernetes.io/arch", ""),
         }
-    return Values(plain, app.meta.labels or {})
+    return Values(plain, {**(app.meta.labels or {}), **placeholders.labels_of(app.meta.annotations)})
 
 
 def _expand(pod: Json, known: Values) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import msgspec
+
 _ANY = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _INDEX = re.compile(r'index\s+\.Service\.Labels\s+"([^"]*)"')
 _LABEL = re.compile(r"\.Service\.Labels\.([A-Za-z0-9_]+)")
@@ -28,6 +30,8 @@ _PLAIN = (
     ".Node.Platform.Architecture",
 )
 NODE = ".Node."
+# On an App: what is meant by labels of its service, as a map in JSON; they have no form, unlike those of the kernel's.
+LABELS = "docker.motet.dev/labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,18 @@ class Values:
 
     plain: Mapping[str, str]
     labels: Mapping[str, str]
+
+
+def labels_of(annotations: Mapping[str, str] | None) -> dict[str, str]:
+    """What `labels_text` has written; nothing where somebody else has written something else."""
+    try:
+        return msgspec.json.decode((annotations or {}).get(LABELS) or "{}", type=dict[str, str])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    return msgspec.json.encode(dict(labels)).decode()
 
 
 def problem(text: str, *, of_file: bool = False) -> str:

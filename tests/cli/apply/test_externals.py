@@ -10,7 +10,7 @@ import pytest
 from motet.base.errors import MotetError
 from motet.cli.apply.externals import resolve
 from motet.cli.compose.translate import PROJECT
-from motet.dialects.docker.objects import NAME
+from motet.dialects.docker.objects import GOLANG, NAME, TEMPLATING
 from motet.kinds import configmap, persistentvolumeclaim, secret
 from support.compose_world import World, compose
 
@@ -76,3 +76,13 @@ async def test_an_external_volume_must_be_there(tmp_path: Path) -> None:
         await resolve(world, compose(tmp_path, text))
     await world.create(persistentvolumeclaim.KIND, {"metadata": {"name": "my-data", "namespace": "shop"}}, "shop")
     await resolve(world, compose(tmp_path, text))
+
+
+async def test_what_docker_holds_as_a_template_is_one_here_too(tmp_path: Path) -> None:
+    world = World()
+    await a_secret(world, "swarm", "secret-api-key", called="api-key", content="{{.Task.Slot}}")
+    annotations = {NAME: "conf", TEMPLATING: GOLANG}
+    meta = {"name": "config-conf", "namespace": "swarm", "annotations": annotations}
+    await world.create(configmap.KIND, {"metadata": meta, "data": {"content": "{{.Task.Slot}}"}}, "swarm")
+    project = await resolve(world, compose(tmp_path, FILE))
+    assert [each.template for each in (*project.secrets, *project.configs)] == [False, True]

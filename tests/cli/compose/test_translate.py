@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from motet.cli.compose.source import ComposeError
 from motet.cli.compose.translate import NETWORK_NAME, documents, literal
+from motet.kinds import placeholders, podmarks
 from motet.kinds.attachments import ANNOTATION, NetworkKey
 from motet.kinds.catalogue import Catalogue
 from motet.kinds.schema.validate import check
@@ -285,3 +287,64 @@ def test_a_volume_may_be_a_directory_of_the_node(tmp_path: Path) -> None:
     assert ("PersistentVolumeClaim", "v") not in found
     (volume,) = found["App", "s"]["spec"]["template"]["spec"]["volumes"]
     assert volume["hostPath"] == {"path": "/srv/data", "type": "Directory"}
+
+
+def test_gpus_are_counted_as_dockers_generic_resource_and_told(tmp_path: Path) -> None:
+    reserved = "deploy: {resources: {reservations: {devices: [{driver: nvidia, count: 2, capabilities: [gpu]}]}}}"
+    for asked in ("gpus: [{count: 2}]", reserved):
+        (made_of,) = pod_of(tmp_path, asked)["containers"]
+        counted = {"docker.motet.dev/gpu": "2"}
+        assert made_of["resources"] == {"limits": counted, "requests": counted}
+        assert made_of["env"] == [{"name": "DOCKER_RESOURCE_GPU", "value": "2"}]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "gpus: all",
+        "gpus: [{count: all}]",
+        "gpus: [{}]",
+        "gpus: [{count: 0}]",
+        "gpus: [{count: 1, capabilities: [tpu]}]",
+        "gpus: [{count: 1, driver: amd}]",
+        "gpus: [{count: 1}, {count: 1}]",
+        "deploy: {resources: {reservations: {devices: [{count: 1}]}}}",
+        "dns: 127.0.0.1",
+        "dns: [example.org]",
+    ],
+)
+def test_what_nodes_can_neither_count_nor_ask_is_refused(tmp_path: Path, asked: str) -> None:
+    with pytest.raises(ComposeError):
+        pod_of(tmp_path, asked)
+
+
+@pytest.mark.parametrize(("more", "policy"), [("", None), (", network_mode: host", "Default")])
+def test_given_name_servers_are_asked_by_the_node_or_stand_in_for_its_own(
+    tmp_path: Path, more: str, policy: str | None
+) -> None:
+    found = made(tmp_path, f"services: {{s: {{image: x, dns: 192.0.2.53, dns_search: a.example{more}}}}}\n")
+    template = found["App", "s"]["spec"]["template"]
+    assert template["metadata"]["annotations"][podmarks.NAME_SERVERS] == "192.0.2.53"
+    assert template["spec"]["dnsConfig"] == {"searches": ["a.example"]}
+    assert template["spec"].get("dnsPolicy") == policy
+
+
+TEMPLATED = """
+services:
+  s: {image: x, configs: [plain, filled], secrets: [filled], deploy: {labels: {tier: front}}}
+configs: {plain: {content: "a"}, filled: {content: "%s", template_driver: golang}}
+secrets: {filled: {content: "{{.Service.Labels.tier}}", template_driver: golang}}
+"""
+
+
+def test_templates_are_filled_in_by_the_node(tmp_path: Path) -> None:
+    app = made(tmp_path, TEMPLATED % "{{.Task.Slot}}")["App", "s"]
+    annotations = app["spec"]["template"]["metadata"]["annotations"]
+    assert annotations[podmarks.EXPANDED] == "secret-0,config-1"
+    assert placeholders.labels_of(app["metadata"]["annotations"]) == {"tier": "front"}
+
+
+@pytest.mark.parametrize("content", ["{{.Nothing}}", "{{"])
+def test_a_template_that_nobody_can_fill_in_is_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(ComposeError, match="template_driver"):
+        made(tmp_path, TEMPLATED % content)

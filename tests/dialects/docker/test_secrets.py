@@ -39,7 +39,7 @@ def test_a_template_is_marked_as_one_and_shown_as_one() -> None:
     document = secrets.new_document(CONFIG, body(b"{{.Task.Slot}}", Templating={"Name": "golang"}), "default")
     document["metadata"]["uid"] = "7f0c1d5e-0000-4000-8000-000000000001"
     stored = Document(Key("core/configmaps", "default", "a-b"), stamp(encode(document), 3), 3)
-    assert secrets.is_template(stored)
+    assert objects.is_template(stored.meta)
     assert secrets.translate(CONFIG, stored)["Spec"]["Templating"] == {"Name": "golang"}
 
 

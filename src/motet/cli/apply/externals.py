@@ -54,8 +54,11 @@ async def _filled(
     found = []
     for source in sources:
         try:
-            content = _content(_meant(source.title, there, project.name), kind) if source.external else source.content
-            found.append(replace(source, content=content))
+            if not source.external:
+                found.append(source)
+                continue
+            meant = _meant(source.title, there, project.name)
+            found.append(replace(source, content=_content(meant, kind), template=objects.is_template(meant.meta)))
         except ValueError as error:
             problems.append(f"{project.file}:{source.line}: {section}.{source.name}: {error}")
         except LookupError:

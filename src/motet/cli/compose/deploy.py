@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from motet.base import names
-from motet.cli.compose import units
+from motet.cli.compose import gpus, units
 from motet.cli.compose.model import (
     GLOBAL,
     GLOBAL_JOB,
@@ -82,13 +82,16 @@ def _resources(service: Fields, deploy: Fields) -> tuple[Resources, Resources, i
     processes = _processes(service, "pids_limit")
     fields = deploy.fields("resources")
     if fields is None:
-        return limits, reservations, processes
+        return limits, replace(reservations, counted=_counted(service, None)), processes
     if (limited := fields.fields("limits")) is not None:
         limits = _over(limits, _amounts(limited))
         processes = _processes(limited, "pids") or processes
         limited.finish()
-    if (reserved := fields.fields("reservations")) is not None:
-        reservations = replace(_over(reservations, _amounts(reserved)), counted=tuple(_counted(reserved)))
+    reserved = fields.fields("reservations")
+    if reserved is not None:
+        reservations = _over(reservations, _amounts(reserved))
+    reservations = replace(reservations, counted=_counted(service, reserved))
+    if reserved is not None:
         reserved.finish()
     fields.finish()
     return limits, reservations, processes
@@ -114,7 +117,19 @@ def _processes(fields: Fields, key: str) -> int:
     return max(0, fields.number(key, least=-1))
 
 
-def _counted(reservations: Fields) -> Iterator[tuple[str, int]]:
+def _counted(service: Fields, reservations: Fields | None) -> tuple[tuple[str, int], ...]:
+    """All that nodes have so many of."""
+    found: dict[str, int] = {}
+    asked = [] if reservations is None else list(_generic(reservations))
+    asked += [(at, gpus.KIND, count) for at, count in gpus.read(service, reservations)]
+    for at, kind, count in asked:
+        if kind in found:
+            service.source.problem(at, f"{kind!r} is asked for twice")
+        found[kind] = count
+    return tuple(found.items())
+
+
+def _generic(reservations: Fields) -> Iterator[tuple[Value, str, int]]:
     for item in reservations.listed("generic_resources"):
         fields = Fields(reservations.source, item)
         spec = fields.fields("discrete_resource_spec")
@@ -125,7 +140,7 @@ def _counted(reservations: Fields) -> Iterator[tuple[str, int]]:
         if problem := names.qualified_name_error(generics.resource(kind)):
             spec.source.problem(item, f"the resource {kind!r}: {problem}")
         else:
-            yield kind, count
+            yield item, kind, count
         spec.finish()
         fields.finish()
 

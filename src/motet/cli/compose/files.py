@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from motet.base import names
 from motet.cli.compose.model import FileSource, Volume
 from motet.cli.compose.source import Fields, Source, Value, text
+from motet.kinds import placeholders
+
+# What fills in placeholders, as Docker calls it.
+_TEMPLATES = "golang"
 
 
 def volumes(fields: Fields) -> Iterator[Volume]:
@@ -21,18 +25,36 @@ def contents(fields: Fields, key: str) -> Iterator[FileSource]:
         item = Fields(fields.source, value)
         title = item.text("name") or name
         labels = tuple(item.pairs("labels"))
+        template = item.choice("template_driver", (_TEMPLATES,), "") == _TEMPLATES
         if _external(item):
             found: FileSource | None = FileSource(
                 name, b"", value.line, external=True, title=_old_name(item) or title, labels=labels
             )
+            if template:
+                item.source.problem(item.items["template_driver"], "whose content it is says whether it is a template")
         else:
             content = _content(item)
-            found = None if content is None else FileSource(name, content, value.line, title=title, labels=labels)
+            found = None
+            if content is not None:
+                found = FileSource(name, content, value.line, title=title, labels=labels, template=template)
+            if content is not None and template:
+                _check_template(item, content)
         item.finish()
         if found is None:
             item.source.problem(item.at, "expected one of `file`, `environment`, `content` or `external`")
         else:
             yield found
+
+
+def _check_template(item: Fields, content: bytes) -> None:
+    at = item.items["template_driver"]
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        item.source.problem(at, "what is to be filled in must be text in UTF-8")
+        return
+    if problem := placeholders.problem(text, of_file=True):
+        item.source.problem(at, problem)
 
 
 def _volume(source: Source, key: str, at: Value) -> Volume:

@@ -144,8 +144,9 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Dns:
-    """Further names and options of the resolver."""
+    """Further names and options of the resolver, and the servers that the node asks about names outside the cluster."""
 
+    servers: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
 
@@ -232,6 +233,8 @@ class Service:
     rollback: Update | None = None
     placement: Placement = Placement()
     annotations: tuple[tuple[str, str], ...] = ()
+    # Of the service and not of its containers, for placeholders.
+    labels: tuple[tuple[str, str], ...] = ()
     privileges: Privileges = Privileges()
     working_dir: str = ""
     hostname: str = ""
@@ -263,6 +266,8 @@ class FileSource:
     external: bool = False
     title: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    # It has placeholders that are filled in for each task.
+    template: bool = False
 
 
 @dataclass(frozen=True, slots=True)

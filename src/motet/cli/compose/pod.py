@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from motet.base import quantity
@@ -10,7 +11,7 @@ from motet.cli.compose import rollout
 from motet.cli.compose.model import FileReference, HealthCheck, Mount, Privileges, Project, PublishedPort, Service
 from motet.cli.compose.model import Resources as Amounts
 from motet.cli.compose.rollout import object_name
-from motet.dialects.docker import generics
+from motet.dialects.docker import generics, resolver
 from motet.kinds import imagehealth, podmarks, processes
 
 Json = dict[str, Any]
@@ -61,12 +62,12 @@ def spec(project: Project, service: Service, image: str) -> Json:
     if service.init:
         # The pod's own first process reaps what the service leaves behind.
         made["shareProcessNamespace"] = True
-    return {**made, **_names(service), **_of_node(service), **_of_pod(service)}
+    return {**made, **_names(service), **_network(service)[0], **_of_pod(service)}
 
 
-def marks(service: Service) -> dict[str, str]:
+def marks(project: Project, service: Service) -> dict[str, str]:
     """Annotations for what pods have no fields for."""
-    found = dict(service.logging)
+    found = {**dict(service.logging), **_network(service)[1]}
     if service.processes:
         found[processes.LIMIT] = str(service.processes)
     if service.oom_score is not None:
@@ -79,6 +80,8 @@ def marks(service: Service) -> dict[str, str]:
     }
     if owners:
         found[podmarks.FILE_OWNERS] = podmarks.owners_text(owners)
+    if templates := list(_templates(project, service)):
+        found[podmarks.EXPANDED] = ",".join(templates)
     if service.privileges.user_by_name:
         found[podmarks.USER] = service.privileges.user
     if service.health is None:
@@ -87,11 +90,23 @@ def marks(service: Service) -> dict[str, str]:
     return found
 
 
-def _of_node(service: Service) -> Json:
+def _templates(project: Project, service: Service) -> Iterator[str]:
+    """The volumes whose files are filled in."""
+    for key, files, uses in (
+        ("secret", project.secrets, service.secrets),
+        ("config", project.configs, service.configs),
+    ):
+        filled_in = {each.name for each in files if each.template}
+        yield from (f"{key}-{index}" for index, use in enumerate(uses) if use.source in filled_in)
+
+
+def _network(service: Service) -> tuple[Json, dict[str, str]]:
+    """Namespaces of the node's and names, (of the pod's spec, in its annotations)."""
     found: Json = {f"host{key.upper()}": True for key in ("ipc", "pid") if key in service.of_node}
     if "network" in service.of_node:
         found |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
-    return found
+    dns = service.dns
+    return found, resolver.put(found, dns.servers, dns.searches, dns.options)
 
 
 def _names(service: Service) -> Json:
@@ -100,13 +115,7 @@ def _names(service: Service) -> Json:
         found["hostname"] = service.hostname
     if service.extra_hosts:
         found["hostAliases"] = [{"ip": address, "hostnames": [name]} for name, address in service.extra_hosts]
-    dns: Json = {}
-    if service.dns.searches:
-        dns["searches"] = list(service.dns.searches)
-    if service.dns.options:
-        pairs = (each.partition(":") for each in service.dns.options)
-        dns["options"] = [{"name": name, **({"value": value} if colon else {})} for name, colon, value in pairs]
-    return {**found, "dnsConfig": dns} if dns else found
+    return found
 
 
 def _of_pod(service: Service) -> Json:
@@ -145,8 +154,9 @@ def _process(service: Service) -> Json:
         fields["command"] = [literal(word) for word in service.entrypoint]
     if service.command is not None:
         fields["args"] = [literal(word) for word in service.command]
-    if service.environment:
-        fields["env"] = [{"name": name, "value": literal(value)} for name, value in service.environment]
+    env = [{"name": name, "value": literal(value)} for name, value in service.environment]
+    if env := [*env, *generics.told(service.reservations.counted)]:
+        fields["env"] = env
     if service.working_dir:
         fields["workingDir"] = service.working_dir
     for given, member in ((service.stdin, "stdin"), (service.tty, "tty")):

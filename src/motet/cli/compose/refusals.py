@@ -14,8 +14,7 @@ _ADDRESSES = "the cluster gives pods their addresses; call services by their nam
 _WINDOWS = "it is for Windows containers"
 _MODELS = "Motet serves no models; run a model server as a service and give its address in `environment`"
 _OWNERS = "files of secrets belong to root while an image is built"
-_TEMPLATES = "contents are taken as they are; write variables as ${NAME}, which `motet up` fills in"
-_GPU = "nodes do not hand out GPUs; name their devices in `devices`, and their nodes in `deploy.placement`"
+_COUNTED = "GPUs are counted, not named; give `count` alone"
 
 REFUSED: dict[str, str] = {
     "jobs": "write a service with `deploy.mode: replicated-job`; the label `motet.dev/schedule` below `deploy.labels` lets "
@@ -26,8 +25,6 @@ REFUSED: dict[str, str] = {
     "networks.*.driver_opts.*": "only `encrypted` means anything here; leave the others out",
     "secrets.*.driver": "secrets are the cluster's own; write `file`, `environment`, `content` or `external`",
     "secrets.*.driver_opts": "secrets are the cluster's own; write `file`, `environment`, `content` or `external`",
-    "secrets.*.template_driver": _TEMPLATES,
-    "configs.*.template_driver": _TEMPLATES,
     "services.*.blkio_config": _CGROUPS,
     "services.*.build.cache_to": _BUILDER,
     "services.*.build.entitlements": _BUILDER,
@@ -51,12 +48,13 @@ REFUSED: dict[str, str] = {
     "services.*.cpu_shares": "shares follow from what is reserved; use `deploy.resources.reservations.cpus`",
     "services.*.cpuset": "processors are not given out one by one; use `cpus`",
     "services.*.credential_spec": _WINDOWS,
-    "services.*.deploy.resources.reservations.devices": _GPU,
+    "services.*.deploy.resources.reservations.devices[].device_ids": _COUNTED,
+    "services.*.deploy.resources.reservations.devices[].options": _COUNTED,
     "services.*.device_cgroup_rules": "name the devices in `devices`",
-    "services.*.dns": "names of services are the cluster's, and it asks the node's servers for all others",
     "services.*.domainname": "write the whole name into `hostname`'s users, or use `networks.*.aliases`",
     "services.*.external_links": "put both on a network that one of them declares `external: true`",
-    "services.*.gpus": _GPU,
+    "services.*.gpus[].device_ids": _COUNTED,
+    "services.*.gpus[].options": _COUNTED,
     "services.*.mac_address": _ADDRESSES,
     "services.*.mem_swappiness": _CGROUPS,
     "services.*.memswap_limit": "swap is the node's affair; use `mem_limit`",

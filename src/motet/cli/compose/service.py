@@ -9,6 +9,7 @@ from motet.cli.compose import build, deploy, hosts, mounts, networks, ports, pri
 from motet.cli.compose.model import Dns, FileReference, Service
 from motet.cli.compose.source import Fields, Source, Value, text
 from motet.dialects.docker import logoptions
+from motet.kinds import podmarks
 
 _CONDITIONS = {
     "service_started": "started",
@@ -68,6 +69,7 @@ def read(source: Source, name: str, at: Value) -> Service:
         rollback=deployed.rollback,
         placement=deployed.placement,
         annotations=tuple(_annotations(fields, labels, wished.labels)),
+        labels=wished.labels,
         privileges=privileges.read(fields),
         working_dir=fields.text("working_dir"),
         hostname=_hostname(fields),
@@ -76,7 +78,7 @@ def read(source: Source, name: str, at: Value) -> Service:
         post_start=process.hooks(fields, "post_start"),
         pre_stop=process.hooks(fields, "pre_stop"),
         extra_hosts=tuple(hosts.read(fields)),
-        dns=Dns(fields.texts("dns_search"), fields.texts("dns_opt")),
+        dns=_dns(fields),
         of_node=privileges.of_node(fields),
         init=fields.truth("init"),
         stdin=fields.truth("stdin_open"),
@@ -190,6 +192,16 @@ def _annotations(
                 fields.source.problem(at, f"the label {name!r}: {problem}")
             else:
                 yield name, value
+
+
+def _dns(fields: Fields) -> Dns:
+    servers = fields.texts("dns")
+    try:
+        podmarks.name_servers({podmarks.NAME_SERVERS: podmarks.name_servers_text(servers)})
+    except ValueError as error:
+        fields.source.problem(fields.items["dns"], str(error))
+        servers = ()
+    return Dns(servers, fields.texts("dns_search"), fields.texts("dns_opt"))
 
 
 def _runtime(fields: Fields) -> str:

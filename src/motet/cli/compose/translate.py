@@ -19,7 +19,7 @@ from motet.cli.compose.networks import DEFAULT
 from motet.cli.compose.networks import object_name as network_object_name
 from motet.cli.compose.pod import literal
 from motet.cli.compose.rollout import object_name
-from motet.kinds import attachments
+from motet.kinds import attachments, placeholders
 from motet.kinds.attachments import ANNOTATION, Attachments, NetworkKey
 from motet.kinds.network import EVERY_NAMESPACE
 from motet.kinds.service import EVERY_PORT
@@ -194,10 +194,12 @@ def app(project: Project, service: Service, image: str, known: Externals) -> Jso
     document = _named("motet.dev/v1", "App", project, service.name)
     labels = {PROJECT: project.name, SERVICE: object_name(service.name)}
     document["metadata"]["labels"].update(labels)
+    if service.labels:
+        document["metadata"]["annotations"] = {placeholders.LABELS: placeholders.labels_text(dict(service.labels))}
     annotations = dict(service.annotations)
     if content := _content(project, service):
         annotations[CONTENT] = content
-    annotations |= pod.marks(service)
+    annotations |= pod.marks(project, service)
     if "network" not in service.of_node:
         annotations[ANNOTATION] = attachments.text(_attachments(service, known, aliases=False), project.name)
     template: Json = {

@@ -6,7 +6,7 @@ as many as its `status.capacity` says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -27,8 +27,10 @@ def kind(resource: str) -> str:
 def environment(resources: Any) -> Iterator[Json]:
     """How a task learns what it has been given: `DOCKER_RESOURCE_GPU=2` (swarmkit, genericresource)."""
     reserved = ((resources or {}).get("Reservations") or {}).get("GenericResources") or ()
-    for each in reserved:
-        discrete = each.get("DiscreteResourceSpec") or {}
-        if discrete:
-            name = f"DOCKER_RESOURCE_{discrete.get('Kind', '')}".upper()
-            yield {"name": name, "value": str(discrete.get("Value", 0))}
+    discrete = [each["DiscreteResourceSpec"] for each in reserved if each.get("DiscreteResourceSpec")]
+    return told((str(each.get("Kind", "")), int(each.get("Value", 0))) for each in discrete)
+
+
+def told(counted: Iterable[tuple[str, int]]) -> Iterator[Json]:
+    """The variables of (kind, number)."""
+    return ({"name": f"DOCKER_RESOURCE_{kind}".upper(), "value": str(count)} for kind, count in counted)

@@ -14,22 +14,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from motet.base import names, timestamps
 from motet.dialects.docker import ids
 from motet.dialects.docker.errors import DockerError, bad
+from motet.kinds import placeholders
 from motet.store.document import Document, Meta
 
 Json = dict[str, Any]
 
 NAME = "docker.motet.dev/name"
-LABELS = "docker.motet.dev/labels"
+LABELS = placeholders.LABELS
 STACK = "com.docker.stack.namespace"
 # So that `kubectl get -l` finds a stack.
 STACK_LABEL = "docker.motet.dev/stack"
 # The member of a Secret or ConfigMap that is one of Docker's.
 CONTENT = "content"
+# On a Secret or ConfigMap: what fills in its placeholders.
+TEMPLATING = "docker.motet.dev/templating"
+GOLANG = "golang"
 
 _FORM = re.compile(r"[a-zA-Z0-9]+(?:[a-zA-Z0-9-_.]*[a-zA-Z0-9])?")
 
@@ -60,7 +62,7 @@ def annotate(meta: Json, name: str, labels: Mapping[str, str]) -> None:
         annotations[NAME] = name
     annotations.pop(LABELS, None)
     if labels:
-        annotations[LABELS] = msgspec.json.encode(dict(labels)).decode()
+        annotations[LABELS] = placeholders.labels_text(labels)
     own = meta.setdefault("labels", {})
     own.pop(STACK_LABEL, None)
     stack = labels.get(STACK, "")
@@ -75,14 +77,12 @@ def name_of(meta: Meta) -> str:
 
 def labels_of(meta: Meta) -> dict[str, str]:
     """Docker's labels; those of an object that another voice made are its own."""
-    annotations = meta.annotations or {}
-    text = annotations.get(LABELS)
-    if text is None:
-        return {}
-    try:
-        return msgspec.json.decode(text, type=dict[str, str])
-    except msgspec.MsgspecError:
-        return {}
+    return placeholders.labels_of(meta.annotations)
+
+
+def is_template(meta: Meta) -> bool:
+    """Whether what it holds is filled in for each task."""
+    return TEMPLATING in (meta.annotations or {})
 
 
 def time(text: str | None) -> str:

@@ -20,7 +20,7 @@ from motet.dialects.docker import ids, objects, uses
 from motet.dialects.docker.call import Call, Voice, answer, empty
 from motet.dialects.docker.errors import DockerError, bad, unsupported
 from motet.dialects.docker.fields import Fields
-from motet.dialects.docker.objects import CONTENT
+from motet.dialects.docker.objects import CONTENT, GOLANG, TEMPLATING
 from motet.dialects.docker.router import Route
 from motet.kinds import configmap as configmap_kind
 from motet.kinds import placeholders
@@ -30,9 +30,6 @@ from motet.store.document import Document
 
 Json = dict[str, Any]
 
-# On a Secret or ConfigMap: what fills in its placeholders.
-TEMPLATING = "docker.motet.dev/templating"
-GOLANG = "golang"
 # Docker's own limits, in bytes.
 _LARGEST_SECRET = 500 * 1024
 _LARGEST_CONFIG = 1000 * 1024
@@ -67,11 +64,6 @@ def is_ours(sort: Sort, document: Document) -> bool:
     if sort.is_secret and view.type not in ("", "Opaque"):
         return False
     return [*(view.data or {}), *(view.binary_data or {})] == [CONTENT]
-
-
-def is_template(document: Document) -> bool:
-    """Whether it is filled in for each task."""
-    return TEMPLATING in (document.meta.annotations or {})
 
 
 def new_document(sort: Sort, fields: Fields, namespace: str) -> Json:
@@ -143,7 +135,7 @@ def content_of(document: Document) -> bytes:
 def translate(sort: Sort, document: Document) -> Json:
     """As Docker shows it; a config with its content."""
     spec: Json = {"Name": objects.name_of(document.meta), "Labels": objects.labels_of(document.meta)}
-    if is_template(document):
+    if objects.is_template(document.meta):
         spec["Templating"] = {"Name": GOLANG}
     if not sort.is_secret:
         spec["Data"] = base64.b64encode(content_of(document)).decode()

@@ -52,7 +52,7 @@ async def _check_files(call: Voice, task: Mapping[str, Any], around: Surrounding
         if not wanted:
             continue
         known = {objects.name_of(each.meta): each for each in await secrets.known(call, sort)}
-        around.templates |= {(member, name) for name, each in known.items() if secrets.is_template(each)}
+        around.templates |= {(member, name) for name, each in known.items() if objects.is_template(each.meta)}
         if missing := sorted(wanted - known.keys()):
             raise DockerError(400, f"rpc error: code = InvalidArgument desc = {sort.word} {missing[0]} not found")
 
