@@ -72,7 +72,7 @@ def template(**meta: Any) -> Document:
 
 def test_a_container_of_docker_run_outlives_its_runs() -> None:
     owner = {"apiVersion": "v1", "kind": "PodTemplate", "name": "run", "uid": UID, "controller": True}
-    run = {"labels": {known.LABEL: "run"}, "ownerReferences": [owner]}
+    run: dict[str, Any] = {"labels": {known.LABEL: "run"}, "ownerReferences": [owner]}
     (made,) = derive.made_by_run(None, template())
     assert (made.action, made.attributes) == ("create", {"image": "busybox:1", "name": "run"})
     assert [each.action for each in derive.made_by_run(template(), None)] == ["destroy"]

@@ -15,9 +15,12 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from motet.dialects.docker.errors import DockerError
+
 _log = logging.getLogger("motet.docker")
 
 _MOST = 4096
+_MOST_OF_ONE_USER = 1024
 _USUAL = (80, 24)
 
 
@@ -29,8 +32,12 @@ class Terminal(Protocol):
 
 @dataclass(slots=True)
 class Exec:
-    """One command in a container. `exit_code` is None until it has ended; `terminal` is there while it runs with one."""
+    """One command in a container, of the user who asked for it.
 
+    `exit_code` is None until it has ended; `terminal` is there while it runs with one.
+    """
+
+    user: str
     container: str
     command: tuple[str, ...]
     shown: dict[str, object]
@@ -50,7 +57,7 @@ class Exec:
 
 
 class Sessions:
-    """Of one manager. The oldest execs that do not run are forgotten first."""
+    """Of one manager. The oldest execs that do not run are forgotten first; a user has a share of them only."""
 
     def __init__(self) -> None:
         self._execs: OrderedDict[str, Exec] = OrderedDict()
@@ -99,6 +106,13 @@ class Sessions:
         await asyncio.gather(*self._kept, return_exceptions=True)
 
     def add(self, made: Exec) -> None:
+        """Raises DockerError 429 when its user has as many running as one may have."""
+        own = [each for each in self._execs.values() if each.user == made.user]
+        if len(own) >= _MOST_OF_ONE_USER:
+            idle = next((each for each in own if not each.running), None)
+            if idle is None:
+                raise DockerError(429, f"{len(own)} commands run already that were begun by {made.user}")
+            del self._execs[idle.id]
         self._execs[made.id] = made
         for known in list(self._execs.values()) if len(self._execs) > _MOST else ():
             if not known.running:

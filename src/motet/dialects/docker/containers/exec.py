@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
+from motet.api.users import MASTERS
 from motet.dialects.docker.call import Call, answer, empty
 from motet.dialects.docker.containers import channels, hijack, known, process
+from motet.dialects.docker.containers.known import Container
 from motet.dialects.docker.containers.process import Detached, Process
 from motet.dialects.docker.errors import DockerError, bad, unsupported
 from motet.dialects.docker.execs import Exec
@@ -16,6 +19,7 @@ from motet.dialects.docker.router import Route
 
 Json = dict[str, Any]
 
+_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 # Sets directory and environment where the runtime cannot: DIRECTORY NAME=VALUE... -- COMMAND...
 _SCRIPT = 'cd -- "$1" || exit 126; shift; while [ "$1" != -- ]; do export "$1"; shift; done; shift; exec "$@"'
 
@@ -35,8 +39,8 @@ def command_of(fields: Fields) -> tuple[str, ...]:
     return ("/bin/sh", "-c", _SCRIPT, "sh", directory or ".", *environment, "--", *command)
 
 
-def new(fields: Fields, container: str) -> Exec:
-    """Raises DockerError for what cannot be honoured."""
+def new(fields: Fields, container: str, user: str) -> Exec:
+    """`user` is who asks for it. Raises DockerError for what cannot be honoured."""
     command = command_of(fields)
     user = fields.text("User")
     if user:
@@ -46,6 +50,7 @@ def new(fields: Fields, container: str) -> Exec:
     channels.keys_of(keys)
     tty = fields.truth("Tty")
     made = Exec(
+        user=user,
         container=container,
         command=command,
         shown={"arguments": fields.texts("Cmd")[1:], "entrypoint": fields.texts("Cmd")[0], "detach_keys": keys},
@@ -74,15 +79,36 @@ async def create(call: Call) -> web.Response:
     container = await known.found_in(call)
     if container.state != known.RUNNING:
         raise DockerError(409, f"container {container.id} is not running")
-    made = new(await call.fields(), container.id)
+    await check_right(call, container)
+    made = new(await call.fields(), container.id, call.user.name)
     call.engine.sessions.add(made)
     return answer({"Id": made.id}, 201)
 
 
+async def check_right(call: Call, container: Container) -> None:
+    """The kernel asks again at the start; without the right there is nothing to remember. Raises DockerError 403, ApiError."""
+    assert container.pod is not None
+    asked = {
+        "verb": "create",
+        "resource": "pods",
+        "subresource": "exec",
+        "namespace": container.pod.namespace,
+        "name": container.pod.name,
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
+    told = msgspec.json.decode(await call.client.request("POST", _ACCESS_REVIEWS, review), type=dict[str, Any])
+    if not told["status"].get("allowed"):
+        raise DockerError(403, f"{call.user.name} may not run commands in container {container.name}")
+
+
 def found(call: Call) -> Exec:
-    """The one in the path. Raises DockerError 404."""
+    """The one in the path. Raises DockerError 404, also for another user's unless an administrator asks."""
     known_exec = call.engine.sessions.exec(call.path["id"])
-    if known_exec is None:
+    if known_exec is None or (known_exec.user != call.user.name and MASTERS not in call.user.groups):
         raise DockerError(404, f"No such exec instance: {call.path['id']}")
     return known_exec
 
