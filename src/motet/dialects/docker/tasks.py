@@ -9,7 +9,7 @@ from aiohttp import web
 
 from motet.base.selectors import Requirement, Selector
 from motet.controllers.appversion import version_of
-from motet.dialects.docker import ids, nodes, objects, servicespec
+from motet.dialects.docker import ids, nodes, objects, servicespec, unplaced
 from motet.dialects.docker.call import Call, answer
 from motet.dialects.docker.filters import Filters
 from motet.dialects.docker.router import Route
@@ -69,7 +69,7 @@ def status(task: Task) -> Json:
         "PortStatus": {},
     }
     if task.error:
-        found["Err"] = task.error
+        found["Err"] = unplaced.said(task.error) if task.state == "pending" else task.error
     identifier = task.container_id.rpartition("/")[2]
     if identifier or task.exit_code is not None:
         found["ContainerStatus"] = {"ContainerID": identifier, "PID": 0, "ExitCode": task.exit_code or 0}
