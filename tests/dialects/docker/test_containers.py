@@ -322,3 +322,43 @@ def test_a_container_says_by_which_names_it_is_found() -> None:
     shown.tell_names({"NetworkSettings": {"Networks": endpoints}}, container)
     assert endpoints["front"] == {"Aliases": ["db", short], "DNSNames": ["web_1", "db", short]}
     assert endpoints["bridge"] == {"Aliases": None, "DNSNames": None}
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "field"),
+    [
+        ({"VolumeDriver": "nfs", "Binds": ["a:/b"]}, r"HostConfig\.VolumeDriver .*nfs"),
+        # An empty list is what --security-opt systempaths=unconfined comes as.
+        ({"MaskedPaths": []}, r"HostConfig\.MaskedPaths"),
+        ({"ReadonlyPaths": []}, r"HostConfig\.ReadonlyPaths"),
+        ({"MaskedPaths": ["/proc/kcore"], "Privileged": True}, r"HostConfig\.MaskedPaths"),
+        ({"Isolation": "hyperv"}, r"HostConfig\.Isolation"),
+        ({"Isolation": "jail"}, r"HostConfig\.Isolation"),
+    ],
+)
+def test_what_a_container_cannot_have_is_refused_by_its_name(host: Json, field: str) -> None:
+    with pytest.raises(DockerError, match=field) as refused:
+        made(host)
+    assert refused.value.code == 400
+
+
+def test_zero_and_default_values_ask_for_nothing() -> None:
+    said = {"VolumeDriver": "local", "MaskedPaths": None, "ReadonlyPaths": None, "Isolation": "default"}
+    assert spec(said) == spec({"VolumeDriver": "", "Isolation": ""}) == spec()
+    assert part({"MaskedPaths": [], "ReadonlyPaths": [], "Privileged": True})["securityContext"] == {"privileged": True}
+
+
+def test_a_shell_of_its_own_runs_no_check() -> None:
+    check = {"Test": ["CMD-SHELL", "true"]}
+    assert "readinessProbe" in part(Shell=["/bin/sh", "-c"], Healthcheck=check)
+    assert "command" not in part(Shell=["/bin/bash", "-c"])
+    with pytest.raises(DockerError, match=r"^Shell is not supported"):
+        made(Shell=["/bin/bash", "-c"], Healthcheck=check)
+
+
+def test_nothing_beside_endpoints_is_passed_over() -> None:
+    with pytest.raises(DockerError, match=r"NetworkingConfig\.Other"):
+        made(NetworkingConfig={"EndpointsConfig": {}, "Other": 1})

@@ -35,6 +35,18 @@ def test_other_content_is_refused(sort: Sort) -> None:
         secrets.relabelled(sort, stored(sort, b"one"), body(b"two"))
 
 
+def test_what_a_secret_is_filled_in_with_stays() -> None:
+    golang = body(b"one", Templating={"Name": "golang"})
+    with pytest.raises(DockerError, match="only updates to Labels are allowed"):
+        secrets.relabelled(SECRET, stored(SECRET, b"one"), golang)
+
+
+def test_a_secret_is_kept_by_nobody_else() -> None:
+    for driver in ({"Name": "vault"}, {"Options": {"a": "b"}}):
+        with pytest.raises(DockerError, match="Driver is not supported by Motet"):
+            secrets.new_document(SECRET, body(b"one", Driver=driver), "default")
+
+
 def test_a_template_is_marked_as_one_and_shown_as_one() -> None:
     document = secrets.new_document(CONFIG, body(b"{{.Task.Slot}}", Templating={"Name": "golang"}), "default")
     document["metadata"]["uid"] = "7f0c1d5e-0000-4000-8000-000000000001"

@@ -224,6 +224,8 @@ def test_a_secret_lies_in_its_folder_and_a_config_at_the_root() -> None:
         (spec(Secrets=[{"SecretName": "k", "File": {"Name": "k", "UID": "me"}}]), r"File\.UID"),
         (spec(Novelty=1), r"ContainerSpec\.Novelty"),
         (spec(Privileges={"SELinuxContext": {"Disable": True}}), r"Privileges\.SELinuxContext"),
+        (spec(Privileges={"Seccomp": {"Profile": "e30="}}), r"Privileges\.Seccomp\.Profile"),
+        (spec(Isolation="hyperv"), r"ContainerSpec\.Isolation"),
         (spec(Env=["A"]), r"ContainerSpec\.Env"),
         (task(LogDriver={"Name": "gelf"}), r"LogDriver\.Name"),
         (task(LogDriver={"Name": "json-file", "Options": {"tag": "x"}}), r"LogDriver\.Options"),

@@ -198,8 +198,11 @@ def _security(container: Fields, annotations: dict[str, str]) -> tuple[Json, Jso
         raise unsupported(seccomp.at("Mode"), "a profile would have to lie on every node")
     if mode == "unconfined":
         own["seccompProfile"] = {"type": "Unconfined"}
-    if privileges.fields("AppArmor").choice("Mode", ("default", "disabled")) == "disabled":
+    seccomp.finish()
+    app_armor = privileges.fields("AppArmor")
+    if app_armor.choice("Mode", ("default", "disabled")) == "disabled":
         own["appArmorProfile"] = {"type": "Unconfined"}
+    app_armor.finish()
     privileges.refuse("Windows and SELinux have no part in this", "CredentialSpec", "SELinuxContext")
     privileges.finish()
     if sysctls := container.map("Sysctls"):
@@ -272,7 +275,7 @@ def _refused(task: Fields, container: Fields, annotations: dict[str, str]) -> No
     log.finish()
     if container.choice("Isolation", ("default", "process", "hyperv"), "default") != "default":
         raise unsupported(container.at("Isolation"), "it is Windows'")
-    container.ignore("Labels")
+    # They are kept with the whole TaskTemplate.
     container.map("Labels")
     container.refuse("the node's container runtime is not told of any; containers have the node's", "Ulimits")
 

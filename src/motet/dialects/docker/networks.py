@@ -40,7 +40,12 @@ def new_document(fields: Fields, namespace: str) -> Json:
     """The Network of a request to create one. Raises DockerError."""
     name = fields.text("Name")
     driver = fields.text("Driver") or BRIDGE
-    fields.ignore("CheckDuplicate", "EnableIPv4")
+    # Names are looked at in any case, as Docker itself does from API 1.44 on.
+    fields.ignore("CheckDuplicate")
+    if not fields.truth("EnableIPv4", default=True):
+        raise unsupported(
+            fields.at("EnableIPv4"), "whether pods have IPv4 addresses is chosen for the whole cluster, when it begins"
+        )
     if name in _DRIVERS:
         raise DockerError(403, f"operation is not permitted on predefined {name} network")
     if driver not in (OVERLAY, BRIDGE):
@@ -52,7 +57,6 @@ def new_document(fields: Fields, namespace: str) -> Json:
     fields.refuse("published ports answer on every node without a network for it", "Ingress")
     fields.refuse("a network has no configuration to share", "ConfigOnly", "ConfigFrom")
     _no_addresses(fields.fields("IPAM"))
-    fields.ignore("IPAM")
     options = fields.map("Options")
     encrypted = _encrypted(options, fields.at("Options"))
     made: Json = {
@@ -199,6 +203,8 @@ async def _dangling(call: Call, document: Document | None) -> bool:
 
 
 async def inspect(call: Call) -> web.Response:
+    if call.flag("verbose"):
+        raise unsupported("verbose", "docker service ps tells where a service's tasks are")
     shown, document = await find(call, call.path["id"])
     scope = call.query.get("scope", "")
     # Services may name the machine's own network, though it is nobody's in particular.

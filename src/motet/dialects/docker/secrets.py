@@ -70,9 +70,7 @@ def new_document(sort: Sort, fields: Fields, namespace: str) -> Json:
     """The document of a new one. Raises DockerError."""
     name = fields.text("Name")
     labels = fields.map("Labels")
-    if fields.fields("Driver").text("Name"):
-        raise unsupported(fields.at("Driver"), "secrets are kept by Motet itself")
-    fields.ignore("Driver")
+    fields.refuse("secrets are kept by Motet itself", "Driver")
     templating = fields.fields("Templating")
     driver = templating.text("Name")
     if driver not in ("", GOLANG):
@@ -221,7 +219,10 @@ def relabelled(sort: Sort, document: Document, fields: Fields) -> Json:
     labels = fields.map("Labels")
     # `docker stack deploy` sends the content again, which is fine as long as it is the same.
     other = bool(fields.text("Data")) and _content(sort, fields) != content_of(document)
-    fields.ignore("Driver", "Templating")
+    # Clients leave out of a change what they do not change.
+    templating = fields.fields("Templating").text("Name")
+    other |= bool(templating) and (templating != GOLANG or not objects.is_template(document.meta))
+    fields.refuse("secrets are kept by Motet itself", "Driver")
     fields.finish()
     if other or (name and name != objects.name_of(document.meta)):
         raise bad("rpc error: code = InvalidArgument desc = only updates to Labels are allowed")

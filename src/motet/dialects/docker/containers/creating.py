@@ -13,7 +13,7 @@ from motet.base.errors import AlreadyExists, NotFound
 from motet.dialects.docker import local_images, networks, objects, volumes
 from motet.dialects.docker.call import Call, answer
 from motet.dialects.docker.containers import images, known, naming, request
-from motet.dialects.docker.errors import DockerError, bad
+from motet.dialects.docker.errors import DockerError, bad, unsupported
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.router import Route
 from motet.dialects.docker.surroundings import Surroundings
@@ -55,6 +55,8 @@ async def surroundings(call: Call, body: Mapping[str, Any]) -> Surroundings:
 
 
 async def create(call: Call) -> web.Response:
+    if call.query.get("platform"):
+        raise unsupported("platform", "a node has images of its own platform only")
     given = await call.json()
     body = Fields(given)
     image = request.image_of(body)

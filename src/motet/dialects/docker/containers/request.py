@@ -30,6 +30,8 @@ _RESTART = {"": "Never", "no": "Never", "always": "Always", "unless-stopped": "A
 _TOLERATIONS = [{"operator": "Exists"}]
 _LITTLE = "1m"
 _CAPABILITY = "CAP_"
+# What runs a check that is one text, as long as an image says nothing else.
+_SHELL = ["/bin/sh", "-c"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +270,9 @@ def _surroundings(body: Fields, host: Fields, spec: Json) -> None:
 def _networks(body: Fields, host: Fields, spec: Json, around: Surroundings) -> dict[NetworkKey, tuple[str, ...]]:
     """What it is on, and what it is called there."""
     mode = host.text("NetworkMode") or "default"
-    configs = body.fields("NetworkingConfig").fields("EndpointsConfig")
+    networking = body.fields("NetworkingConfig")
+    configs = networking.fields("EndpointsConfig")
+    networking.finish()
     wanted = {each: configs.fields(each) for each in configs.items}
     if mode.startswith("container:"):
         raise unsupported(host.at("NetworkMode"), f"{mode}: containers that share a network are a pod")
@@ -299,19 +303,31 @@ def _networks(body: Fields, host: Fields, spec: Json, around: Surroundings) -> d
 def _refused(body: Fields, host: Fields) -> None:
     """Members that stand for something pods have not got, and those that say nothing to a daemon."""
     # What the client itself wants, ports that an image only documents, and what the image was built with.
-    body.ignore(
-        "AttachStdin", "AttachStdout", "AttachStderr", "ExposedPorts", "ArgsEscaped", "OnBuild", "Shell", "Platform"
-    )
+    body.ignore("AttachStdin", "AttachStdout", "AttachStderr", "ExposedPorts", "ArgsEscaped", "OnBuild")
+    check = body.fields("Healthcheck").texts("Test")
+    if body.texts("Shell") not in ([], _SHELL) and check[:1] == ["CMD-SHELL"]:
+        raise unsupported(body.at("Shell"), "checks are run by /bin/sh -c; name another shell in one of the form CMD")
     body.refuse("give the container an internal network instead", "NetworkDisabled")
-    host.ignore("ConsoleSize", "ContainerIDFile", "VolumeDriver", "MaskedPaths", "ReadonlyPaths")
+    host.ignore("ConsoleSize", "ContainerIDFile")
+    if (driver := host.text("VolumeDriver", "local")) != "local":
+        raise unsupported(host.at("VolumeDriver"), f"{driver}: volumes are local ones")
+    _system_paths(host)
     # Ports without a number are found at each start (`starting`).
     host.truth("PublishAllPorts")
     if host.text("Runtime", "runc") != "runc":
         raise unsupported(host.at("Runtime"), "other runtimes are RuntimeClasses")
-    if host.choice("UsernsMode", ("host",)) or host.text("Isolation", "default") != "default":
-        host.ignore("Isolation")
+    host.choice("UsernsMode", ("host",))
+    if host.choice("Isolation", ("default", "process", "hyperv"), "default") != "default":
+        raise unsupported(host.at("Isolation"), "it is Windows'")
     if host.number("MemorySwappiness", -1) != -1:
         raise unsupported(host.at("MemorySwappiness"), "it follows from the node's")
     host.refuse("the node's container runtime is not told of any; containers have the node's", "Ulimits")
     host.refuse("devices that nodes count are a service's generic resources", "DeviceRequests")
     host.refuse("containers find each other by name on a network", "Links")
+
+
+def _system_paths(host: Fields) -> None:
+    """Which paths below /proc and /sys are hidden or read-only. An empty list asks for none, and is no zero value here."""
+    for name in ("MaskedPaths", "ReadonlyPaths"):
+        if host.given(name) and not (host.truth("Privileged") and host.raw(name) is None):
+            raise unsupported(host.at(name), "the container runtime's own list holds; with --privileged there is none")

@@ -327,7 +327,7 @@ def _aliases(request: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def config(container: Container, pod: Mapping[str, Any], part: Mapping[str, Any], request: Mapping[str, Any]) -> Json:
     """`Config`: as it was asked for, or what a pod says."""
-    asked = {key: value for key, value in request.items() if key not in ("HostConfig", "NetworkingConfig", "Platform")}
+    asked = {key: value for key, value in request.items() if key not in ("HostConfig", "NetworkingConfig")}
     env = [f"{each['name']}={plain(each.get('value') or '')}" for each in part.get("env") or () if "value" in each]
     meta = pod.get("metadata", {})
     found: Json = {
