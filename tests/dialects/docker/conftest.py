@@ -57,6 +57,13 @@ class Manager:
 
         asyncio.run(work())
 
+    def remove(self, kind: Any, name: str) -> None:
+        async def work() -> None:
+            async with self.client() as client:
+                await client.delete(kind, name)
+
+        asyncio.run(work())
+
 
 def free_port() -> int:
     with socket.socket() as probe:

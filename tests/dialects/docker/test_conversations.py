@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from dialects.docker import transcript
 from dialects.docker.conftest import Manager
 from motet.kinds import node as node_kind
 
-NODE = {
+NODE: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Node",
     "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}},
@@ -36,10 +38,26 @@ NODE = {
 }
 
 
-@pytest.mark.parametrize("name", ["secrets", "networks", "services", "swarm", "events", "containers"])
+@pytest.mark.parametrize(
+    "name", ["secrets", "networks", "services", "swarm", "events", "containers", "stacks", "manager"]
+)
 def test_the_conversation_is_the_one_written_down(name: str, docker: Path, manager: Manager, tmp_path: Path) -> None:
     manager.make((node_kind.KIND, NODE))
     transcript.check(docker, name, manager.host, tmp_path)
+
+
+def test_the_conversation_with_a_manager_that_is_a_node(docker: Path, manager: Manager, tmp_path: Path) -> None:
+    own = deepcopy(NODE)
+    own["metadata"] = {"name": "m1", "labels": {"kubernetes.io/hostname": "m1"}}
+    # It has no room for any pod: nobody is there to end them.
+    own["spec"] = {}
+    own["status"]["addresses"] = [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": "m1"}]
+    own["status"]["capacity"]["pods"] = "0"
+    manager.make((node_kind.KIND, NODE), (node_kind.KIND, own))
+    try:
+        transcript.check(docker, "membership", manager.host, tmp_path, {"ADDRESS": f"127.0.0.1:{manager.port}"})
+    finally:
+        manager.remove(node_kind.KIND, "m1")
 
 
 def test_owners_of_certificates_come_by_tls(docker: Path, manager: Manager, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ OLD = Path(sys.prefix) / "docker-20.10" / "docker"
 _VARYING = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "<digest>"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "<short>"),
+    (re.compile(r"\bMOTET-1-[a-z2-7]+-[a-z2-7]+\b"), "<token>"),
     (re.compile(r"\b\d+(\.\d+)?[kM]B\b *"), "<size> "),
     (re.compile(r"\b[0-9a-z]{25}\b(?<![0-9]{25})"), "<id>"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000 utc| \+0000 UTC)?"), "<time>"),
