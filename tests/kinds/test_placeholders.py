@@ -32,3 +32,20 @@ def test_what_is_not_known_is_named(text: str) -> None:
 def test_it_says_whether_the_node_matters() -> None:
     assert placeholders.about_node("a-{{.Node.Platform.OS}}")
     assert not placeholders.about_node("{{.Service.Name}}")
+
+
+def test_a_text_grows_only_so_far() -> None:
+    ask = '{{config "a"}}'
+    answers = {("config", "a"): "x" * 1000}
+    assert len(placeholders.expand(ask * 10, KNOWN, answers=answers, most=10_000)) == 10_000
+    for text in (ask * 10 + "!", ask * 1_000_000):
+        with pytest.raises(placeholders.TooLong, match="more than 10000 characters"):
+            placeholders.expand(text, KNOWN, answers=answers, most=10_000)
+    assert placeholders.expand('{{config "b"}}' * 100, KNOWN, lambda whole: "", most=0) == ""
+
+
+def test_openings_without_end_are_no_placeholders() -> None:
+    text = "{{" * 500_000
+    assert placeholders.expand(text, KNOWN) == text
+    assert "not closed" in placeholders.problem(text)
+    assert placeholders.expand("{{ {{.Task.Slot}} }}", KNOWN) == "{{ 3 }}"

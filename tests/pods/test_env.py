@@ -125,3 +125,29 @@ async def test_services_are_linked_unless_the_pod_says_no():
     assert not [name for name in found if name.startswith(("HEADLESS", "OTHER"))]
     unlinked = await variables(app(), sources, enableServiceLinks=False)
     assert {name.split("_")[0] for name in unlinked} == {"KUBERNETES"}
+
+
+async def test_variables_that_double_each_other_come_to_an_end():
+    doubling = [{"name": "A0", "value": "x" * 1000}]
+    doubling += [{"name": f"A{at + 1}", "value": f"$(A{at})$(A{at})"} for at in range(60)]
+    with pytest.raises(ConfigError, match="longer than the kernel takes"):
+        await variables(app(env=doubling))
+
+
+async def test_variables_of_one_map_taken_many_times_come_to_an_end():
+    many = [{"prefix": f"P{at}_", "configMapRef": {"name": "m"}} for at in range(100)]
+    assert len(await variables(app(envFrom=many[:5]), Given(m={"A": b"x" * 2**20}))) == 5
+    with pytest.raises(ConfigError, match="longer than the kernel takes"):
+        await variables(app(envFrom=many), Given(m={"A": b"x" * 2**20}))
+
+
+def test_the_words_of_a_command_are_bounded_together():
+    assert env.expand_all(("a", "$(A)", "$$(A)"), {"A": "1"}) == ("a", "1", "$(A)")
+    with pytest.raises(ConfigError, match="longer than the kernel takes"):
+        env.expand_all(("$(A)",) * 100, {"A": "x" * 2**20})
+    with pytest.raises(ConfigError, match="longer than the kernel takes"):
+        expand("$(A)" * 1000, {"A": "x" * 2**20})
+
+
+def test_openings_without_end_are_no_references():
+    assert expand("$(A)" + "$(" * 500_000 + "$$", {"A": "1"}) == "1" + "$(" * 500_000 + "$"

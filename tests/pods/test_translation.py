@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from motet.kinds import podmarks
+from motet.kinds.tasks import HOSTNAME
 from motet.pods import backoff, hosts, images, resources, security, termination, unsupported
 from motet.pods.hosts import ClusterDns
 from motet.pods.model import MESSAGE_FILE, MESSAGE_POLICY
@@ -153,6 +155,14 @@ def test_a_host_name_can_be_given_whole_or_fully_qualified():
     assert hosts.hostname(pod(setHostnameAsFQDN=True, **named), "cluster.local") == full
     with pytest.raises(ConfigError, match="too long"):
         hosts.hostname(pod(setHostnameAsFQDN=True, **named), "d" * 50)
+
+
+def test_a_host_name_that_grows_beyond_all_measure_is_refused():
+    made = pod(nodeName="n" * 200)
+    marks = {HOSTNAME: "{{.Node.Hostname}}" * 10_000}
+    made = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, annotations=marks))
+    with pytest.raises(ConfigError, match="more than 4096 characters"):
+        hosts.hostname(made, "cluster.local")
 
 
 @pytest.mark.parametrize(

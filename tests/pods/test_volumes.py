@@ -72,6 +72,13 @@ async def test_files_of_a_config_belong_to_whom_the_pod_says(volumes: Volumes, s
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1000, 2000, 0o440)
 
 
+async def test_files_that_are_filled_in_are_bounded_together(volumes: Volumes, storage: Storage):
+    wanted = filled(b"x" * 2**19, storage)
+    storage.maps["c"] |= {"a": b'{{config "c"}}', "b": b'{{config "c"}}'}
+    with pytest.raises(MountFailure, match="the files of a volume may have 1048576 characters"):
+        await volumes.prepare(wanted)
+
+
 def filled(content: bytes, storage: Storage, **annotations: str) -> Pod:
     """A pod with a config at /c to be filled in, beside a secret and a variable."""
     storage.maps |= {"c": {"content": content}, "s": {"content": b"hush"}}
@@ -107,6 +114,7 @@ async def test_placeholders_of_a_config_are_filled_in_on_a_tmpfs(volumes: Volume
         (b"{{.Node.ID}}", "there is nothing to put in for {{.Node.ID}}"),
         (b'{{secret "other"}}', 'the container has no secret "other"'),
         (b"\xff{{.Task.Slot}}", "must be text"),
+        (b'{{config "c"}}' * 1000, "the files of a volume may have 1048576 characters"),
     ],
 )
 async def test_what_cannot_be_filled_in_is_said(volumes: Volumes, storage: Storage, content: bytes, why: str):

@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 import msgspec
 
-_ANY = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+# Up to the next opening at most: a text of nothing but openings is not read to its end from each of them.
+_ANY = re.compile(r"\{\{((?:(?!\{\{).)*?)\}\}", re.DOTALL)
 _INDEX = re.compile(r'index\s+\.Service\.Labels\s+"([^"]*)"')
 _LABEL = re.compile(r"\.Service\.Labels\.([A-Za-z0-9_]+)")
 _CALL = re.compile(r'(env|secret|config)\s+"([^"]*)"')
@@ -78,23 +79,46 @@ def about_node(text: str) -> bool:
     return any(found[1].strip().startswith(NODE) for found in _ANY.finditer(text))
 
 
+class TooLong(ValueError):
+    """What is filled in makes a text longer than it may become."""
+
+
 def expand(
     text: str,
     values: Values,
     other: Callable[[str], str] = lambda whole: whole,
     answers: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    *,
+    most: int | None = None,
 ) -> str:
     """The text with what is known filled in. `other` says what stands for a placeholder that has no value (yet).
 
-    `answers` are to what `calls` gives.
+    `answers` are to what `calls` gives. Raises TooLong as soon as there are more than `most` characters.
     """
+    pieces: list[str] = []
+    length = at = 0
 
-    def fill(found: re.Match[str]) -> str:
-        inner = found[1].strip()
-        if label := _INDEX.fullmatch(inner) or _LABEL.fullmatch(inner):
-            return values.labels.get(label[1], "")
-        if (call := _CALL.fullmatch(inner)) and (call[1], call[2]) in answers:
-            return answers[call[1], call[2]]
-        return values.plain[inner] if inner in values.plain else other(found[0])
+    def add(piece: str) -> None:
+        nonlocal length
+        length += len(piece)
+        if most is not None and length > most:
+            raise TooLong(f"with its placeholders filled in it has more than {most} characters")
+        pieces.append(piece)
 
-    return _ANY.sub(fill, text)
+    for found in _ANY.finditer(text):
+        add(text[at : found.start()])
+        add(_value(found, values, other, answers))
+        at = found.end()
+    add(text[at:])
+    return "".join(pieces)
+
+
+def _value(
+    found: re.Match[str], values: Values, other: Callable[[str], str], answers: Mapping[tuple[str, str], str]
+) -> str:
+    inner = found[1].strip()
+    if label := _INDEX.fullmatch(inner) or _LABEL.fullmatch(inner):
+        return values.labels.get(label[1], "")
+    if (call := _CALL.fullmatch(inner)) and (call[1], call[2]) in answers:
+        return answers[call[1], call[2]]
+    return values.plain[inner] if inner in values.plain else other(found[0])

@@ -6,7 +6,7 @@ Service variables first, then `envFrom` (later sources win), then `env` in order
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from motet.base import quantity
@@ -17,6 +17,8 @@ from motet.pods.spec import ContainerSpec, EnvFrom, EnvVar, FieldRef, KeyRef, Po
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
+# The kernel takes no more of arguments and variables together, in bytes and whatever the limits are (execve(2)).
+_MOST = 6 * 2**20
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
 
@@ -31,15 +33,39 @@ class Place:
     ephemeral_storage: int = 0
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replace `$(NAME)`; `$$` is a dollar sign; unknown names stay as they are."""
+def expand(text: str, variables: Mapping[str, str], most: int = _MOST) -> str:
+    """Replace `$(NAME)`; `$$` is a dollar sign; unknown names stay as they are.
 
-    def one(match: re.Match[str]) -> str:
-        if match[1] == "$":
-            return "$"
-        return variables.get(match[2], match[0])
+    Raises ConfigError as soon as there are more than `most` characters.
+    """
+    pieces: list[str] = []
+    length = at = 0
+    # Behind the last bracket there are no names, and none is looked for from each `$(` there to the end.
+    end = text.rfind(")") + 1
+    for match in _REFERENCE.finditer(text, 0, end):
+        value = "$" if match[1] == "$" else variables.get(match[2], match[0])
+        pieces += (text[at : match.start()], value)
+        length += match.start() - at + len(value)
+        at = match.end()
+        if length > most:
+            raise _too_long()
+    pieces += (text[at:end], text[end:].replace("$$", "$"))
+    if length + len(pieces[-2]) + len(pieces[-1]) > most:
+        raise _too_long()
+    return "".join(pieces)
 
-    return _REFERENCE.sub(one, text)
+
+def expand_all(words: Iterable[str], variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The same of all words of a command. Raises ConfigError when they are more together than any process may have."""
+    found, room = [], _MOST
+    for word in words:
+        found.append(expand(word, variables, room))
+        room -= len(found[-1])
+    return tuple(found)
+
+
+def _too_long() -> ConfigError:
+    return ConfigError("with what its references stand for filled in it is longer than the kernel takes")
 
 
 async def of_container(
@@ -47,11 +73,19 @@ async def of_container(
 ) -> dict[str, str]:
     """All variables of `container`. Raises ConfigError naming a missing reference, ApiError when the API is away."""
     variables = await _services(pod, sources)
+    room = _MOST
     for source in container.env_from or ():
-        variables.update(await _from(pod, source, sources))
+        found = await _from(pod, source, sources)
+        room -= sum(map(len, found.values()))
+        if room < 0:
+            raise _too_long()
+        variables.update(found)
     for variable in container.env or ():
-        value = await _value(pod, container, variable, sources, place, pod_ips, variables)
+        value = await _value(pod, container, variable, sources, place, pod_ips, variables, room)
         if value is not None:
+            room -= len(value)
+            if room < 0:
+                raise _too_long()
             variables[variable.name] = value
     return variables
 
@@ -64,10 +98,11 @@ async def _value(
     place: Place,
     pod_ips: Sequence[str],
     before: Mapping[str, str],
+    most: int,
 ) -> str | None:
     source = variable.value_from
     if source is None:
-        return expand(variable.value or "", before)
+        return expand(variable.value or "", before, most)
     if source.field_ref is not None:
         return field(pod, source.field_ref, place, pod_ips)
     if source.resource_field_ref is not None:

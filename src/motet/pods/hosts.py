@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from motet.kinds import placeholders, podmarks
-from motet.kinds.placeholders import Values
+from motet.kinds.placeholders import TooLong, Values
 from motet.kinds.tasks import HOSTNAME
 from motet.pods.security import ConfigError
 from motet.pods.spec import DnsOption, Pod
@@ -15,6 +15,8 @@ from motet.runtime.interface import DnsConfig
 _MOST_NAME = 63
 # What sethostname(2) takes.
 _LONGEST_HOST = 64
+# Characters of a name with its placeholders filled in, before it is cut.
+_MOST_FILLED_IN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class ClusterDns:
 def hostname(pod: Pod, domain: str) -> str:
     """The host name inside the pod; empty for the host's network, whose name it shares.
 
-    Raises ConfigError when the fully qualified name asked for is longer than the kernel takes.
+    Raises ConfigError when the fully qualified name asked for is longer than the kernel takes, or a name grows beyond all measure.
     """
     if pod.spec.host_network:
         return ""
@@ -49,7 +51,11 @@ def hostname(pod: Pod, domain: str) -> str:
 def _short(pod: Pod) -> str:
     if given := (pod.metadata.annotations or {}).get(HOSTNAME, ""):
         known = {".Node.Hostname": pod.spec.node_name, ".Task.ID": pod.metadata.uid}
-        return placeholders.expand(given, Values(known, {}))[:_MOST_NAME].rstrip("-.")
+        try:
+            name = placeholders.expand(given, Values(known, {}), most=_MOST_FILLED_IN)
+        except TooLong as error:
+            raise ConfigError(f"annotation {HOSTNAME}: {error}") from error
+        return name[:_MOST_NAME].rstrip("-.")
     return (pod.spec.hostname or pod.metadata.name)[:_MOST_NAME].rstrip("-.")
 
 

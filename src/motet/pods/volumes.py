@@ -39,6 +39,8 @@ from motet.runtime.interface import Mount, RuntimeFailure
 
 LOCAL_PATH_FINALIZER = "motet.dev/local-path"
 _DEFAULT_MODE = 0o644
+# PATH_MAX of Linux.
+_LONGEST_PATH = 4096
 _PROPAGATION = {
     None: "private",
     "None": "private",
@@ -386,7 +388,7 @@ class Volumes:
             source = Path(os.readlink(source))
         if claim_name(pod, volume) and source.is_block_device():
             raise ConfigError(f'volume "{mount.name}" is a device: it belongs into volumeDevices, not volumeMounts')
-        sub_path = env.expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
+        sub_path = env.expand(mount.sub_path_expr, variables, _LONGEST_PATH) if mount.sub_path_expr else mount.sub_path
         if sub_path:
             pinned = self.directory(pod.metadata.uid) / "subpaths" / container.name / str(index)
             source = _pin(source, sub_path, pinned)
