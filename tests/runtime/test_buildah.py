@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from motet.base.errors import BadRequest
 from motet.runtime.buildah import Buildah, BuildFailed
 
 SCRIPT = """#!/bin/sh
@@ -16,6 +17,8 @@ case $1 in
   fail) echo why >&2; exit 3;;
   last) trap 'echo cleaning; echo cleaning >&2; touch "$2"; exit 1' TERM; echo begun; sleep 60 & wait;;
   mask) umask;;
+  build) while [ $# -gt 1 ]; do [ "$1" = --iidfile ] && echo sha256:built > "$2"; echo "$1"; shift; done
+    echo "PASSWORD is $PASSWORD"; echo "PRELOAD is $LD_PRELOAD";;
 esac
 """
 
@@ -56,3 +59,27 @@ def test_broken_off_it_may_still_take_away_what_it_has_begun(buildah: Buildah, t
 
     asyncio.run(work())
     assert (tmp_path / "cleaned").exists()
+
+
+def test_build_arguments_are_in_no_command(buildah: Buildah, tmp_path: Path) -> None:
+    heard: list[str] = []
+    built = asyncio.run(buildah.build(tmp_path, "", heard.append, arguments={"PASSWORD": "secret", "VERSION": "2"}))
+    assert built == "built"
+    assert [heard[at + 1] for at, word in enumerate(heard) if word == "--build-arg"] == ["PASSWORD", "VERSION"]
+    assert "PASSWORD is secret" in heard
+
+
+def test_build_arguments_do_not_steer_buildah_itself(buildah: Buildah, tmp_path: Path) -> None:
+    heard: list[str] = []
+    asyncio.run(buildah.build(tmp_path, "", heard.append, arguments={"LD_PRELOAD": "evil.so", "PATH": "/evil"}))
+    assert [heard[at + 1] for at, word in enumerate(heard) if word == "--build-arg"] == [
+        "LD_PRELOAD=evil.so",
+        "PATH=/evil",
+    ]
+    assert "PRELOAD is " in heard
+
+
+@pytest.mark.parametrize("name", ["", "A=B"])
+def test_what_can_be_no_build_argument_is_refused(buildah: Buildah, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadRequest, match="cannot be a build argument"):
+        asyncio.run(buildah.build(tmp_path, "", lambda _: None, arguments={name: "x"}))

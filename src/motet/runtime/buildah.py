@@ -20,6 +20,7 @@ from typing import IO
 
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
+from motet.runtime import buildargs
 
 Say = Callable[[str], None]
 
@@ -52,23 +53,26 @@ class Buildah:
         say: Say,
         options: Sequence[str] = (),
         secrets: Mapping[str, bytes] | None = None,
+        arguments: Mapping[str, str] | None = None,
     ) -> str:
         """Build an image, reusing layers, and tag it unless `tag` is empty; returns its id (64 hexadecimal digits).
 
-        Raises BuildFailed.
+        Raises BuildFailed, BadRequest.
 
-        `options` are further ones of `buildah build`. `secrets` are what steps may mount, by the names they mount them by;
-        they are neither in the command nor on the disk.
+        `options` are further ones of `buildah build`, `arguments` its build arguments (`buildargs`). `secrets` are what steps may
+        mount, by the names they mount them by; they are neither in the command nor on the disk.
         """
         command = ["build", "--layers", "--force-rm", "--isolation", "chroot", "--network", "host"]
         # The OCI's own format has no place for a HEALTHCHECK.
         command += ["--format", "docker", *(["--tag", tag] if tag else ()), *options]
+        given, environment = buildargs.passed(arguments or {})
+        command += given
         hidden = {f"MOTET_SECRET_{index}": os.fsdecode(each) for index, each in enumerate((secrets or {}).values())}
         for name, variable in zip(secrets or {}, hidden, strict=True):
             command += ["--secret", f"id={name},env={variable}"]
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=self._directory, prefix="id-") as told:
-            await self.run([*command, "--iidfile", told.name, str(context)], say, hidden)
+            await self.run([*command, "--iidfile", told.name, str(context)], say, {**environment, **hidden})
             return Path(told.name).read_text().strip().removeprefix("sha256:")
 
     async def load(self, archive: Path, name: str) -> None:

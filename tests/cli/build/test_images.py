@@ -26,7 +26,7 @@ def test_every_wish_is_an_option() -> None:
         hosts=(("gate", "192.0.2.1"),),
     )
     assert options(build) == [
-        *("--build-arg", "A=1", "--label", "l=x y", "--build-context", "other=/other", "--add-host", "gate:192.0.2.1"),
+        *("--label", "l=x y", "--build-context", "other=/other", "--add-host", "gate:192.0.2.1"),
         *("--cache-from", "registry.example/cache", "--target", "last", "--platform", "linux/arm64"),
         *("--no-cache", "--pull=always"),
     ]

@@ -68,7 +68,7 @@ class Builder:
                 yield told
         queue: asyncio.Queue[str | None] = asyncio.Queue()
         building = asyncio.ensure_future(
-            self._buildah.build(context, "", queue.put_nowait, options=_options(file, asked))
+            self._buildah.build(context, "", queue.put_nowait, options=_options(file, asked), arguments=asked.args)
         )
         building.add_done_callback(lambda _: queue.put_nowait(None))
         try:
@@ -131,7 +131,6 @@ def _options(file: Path, asked: Asked) -> list[str]:
     found = ["--file", str(file), "--pull=false"]
     for flag, values in (
         ("--target", (asked.target,) if asked.target else ()),
-        ("--build-arg", [f"{name}={value}" for name, value in asked.args.items()]),
         ("--label", [f"{name}={value}" for name, value in asked.labels.items()]),
         ("--add-host", asked.hosts),
     ):

@@ -70,16 +70,15 @@ async def _built(
     with _recipe(service, build) as file:
         try:
             chosen = ["--file", str(file), *options(build)]
-            return await buildah.build(build.context, tag, say, options=chosen, secrets=secrets)
+            given = dict(build.args)
+            return await buildah.build(build.context, tag, say, options=chosen, secrets=secrets, arguments=given)
         except BuildFailed as error:
             raise MotetError(f"service {service.name}: {file} cannot be built:\n{error}") from error
 
 
 def options(build: Build) -> list[str]:
-    """What buildah is told of a build, beside the recipe, the secrets and the network."""
+    """What buildah is told of a build, beside the recipe, the arguments, the secrets and the network."""
     found: list[str] = []
-    for name, value in build.args:
-        found += ["--build-arg", f"{name}={value}"]
     for name, value in build.labels:
         found += ["--label", f"{name}={value}"]
     for name, where in build.contexts:
