@@ -217,7 +217,7 @@ extra: 1
         ("group_add: [docker]", "expected a number, found 'docker'"),
         ("tmpfs: '/run:uid=3'", "the option 'uid=3' is not supported; expected size or ro"),
         ("volumes: [{type: bind, source: /x, target: /y, bind: {propagation: rshared}}]", "use rslave"),
-        ("ulimits: {nofile: 3}", "services.s.ulimits: not supported: containers have the node's"),
+        ("ulimits: {nofile: 3}", "services.s.ulimits: not supported: containers have those of the node's"),
         ("platform: windows/amd64", "containers are Linux's here, found 'windows/amd64'"),
         ("pull_policy: daily", "'daily' is not supported; expected one of always, never, missing"),
         ("container_name: one\n    scale: 2", "one name is not for 2 containers"),

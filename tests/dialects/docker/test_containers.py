@@ -140,6 +140,15 @@ def test_given_name_servers_are_asked_by_the_node_or_stand_in_for_its_own() -> N
         made({"Dns": ["127.0.0.1"]})
 
 
+def test_a_runtime_and_an_apparmor_profile_are_those_of_the_cluster_and_the_node() -> None:
+    assert spec({"Runtime": "gvisor"})["runtimeClassName"] == "gvisor"
+    assert "runtimeClassName" not in spec({"Runtime": "runc"})
+    found = part({"SecurityOpt": ["apparmor=mine"]})["securityContext"]
+    assert found == {"appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"}}
+    with pytest.raises(DockerError, match=r"HostConfig\.Runtime"):
+        made({"Runtime": "no such/name"})
+
+
 @pytest.mark.parametrize(
     ("host", "path"),
     [

@@ -75,7 +75,7 @@ REFUSED: dict[str, str] = {
     "services.*.provider": "run what it provides as a service, or beside Motet",
     "services.*.pull_refresh_after": "when an image was pulled is not remembered; use `pull_policy: always`",
     "services.*.storage_opt": "a container's own files have no limit of their own; use a volume, or `tmpfs` with a size",
-    "services.*.ulimits": "containers have the node's; raise them for its containerd",
+    "services.*.ulimits": "containers have those of the node's containerd; start the command with `sh -c 'ulimit ...; exec ...'`",
     "services.*.umask": "start the command with `sh -c 'umask ...; exec ...'`",
     "services.*.use_api_socket": "the Docker API is served over TCP with TLS; give its address and certificates as secrets",
     "services.*.uts": "a pod shares the node's host name with `network_mode: host` only",

@@ -32,6 +32,8 @@ _LITTLE = "1m"
 _CAPABILITY = "CAP_"
 # What runs a check that is one text, as long as an image says nothing else.
 _SHELL = ["/bin/sh", "-c"]
+# Names of the runtime that every container has anyway.
+_RUNC = ("runc", "io.containerd.runc.v2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ def template(name: str, body: Fields, around: Surroundings, node: str) -> Made:
     mounts.add(body, host, part, spec, around)
     if published := list(ports.fixed(host)):
         part["ports"] = published
+    if runtime := _runtime(host):
+        spec["runtimeClassName"] = runtime
     networks = _networks(body, host, spec, around)
     marks |= resolver.put(spec, host.texts("Dns"), host.texts("DnsSearch"), host.texts("DnsOptions"))
     if host.truth("Init"):
@@ -233,6 +237,8 @@ def _security(body: Fields, host: Fields, part: Json, spec: Json) -> dict[str, s
                 own["seccompProfile"] = {"type": "Unconfined"}
             case ["apparmor", "unconfined"]:
                 own["appArmorProfile"] = {"type": "Unconfined"}
+            case ["apparmor", profile] if profile:
+                own["appArmorProfile"] = {"type": "Localhost", "localhostProfile": profile}
             case _:
                 raise unsupported(f"{host.at('SecurityOpt')} {option!r}")
     if sysctls := host.map("Sysctls"):
@@ -265,6 +271,16 @@ def _surroundings(body: Fields, host: Fields, spec: Json) -> None:
         spec["hostPID"] = True
     if host.choice("IpcMode", ("host", "private", "shareable")) == "host":
         spec["hostIPC"] = True
+
+
+def _runtime(host: Fields) -> str:
+    """A RuntimeClass of the cluster; the usual runtime has none. Raises DockerError."""
+    name = host.text("Runtime")
+    if name in ("", *_RUNC):
+        return ""
+    if problem := names.subdomain_error(name):
+        raise bad(f"{host.at('Runtime')}: {name!r}: {problem}")
+    return name
 
 
 def _networks(body: Fields, host: Fields, spec: Json, around: Surroundings) -> dict[NetworkKey, tuple[str, ...]]:
@@ -314,8 +330,6 @@ def _refused(body: Fields, host: Fields) -> None:
     _system_paths(host)
     # Ports without a number are found at each start (`starting`).
     host.truth("PublishAllPorts")
-    if host.text("Runtime", "runc") != "runc":
-        raise unsupported(host.at("Runtime"), "other runtimes are RuntimeClasses")
     host.choice("UsernsMode", ("host",))
     if host.choice("Isolation", ("default", "process", "hyperv"), "default") != "default":
         raise unsupported(host.at("Isolation"), "it is Windows'")

@@ -386,7 +386,7 @@ def host_config(pod: Mapping[str, Any], part: Mapping[str, Any], request: Mappin
         "ReadonlyRootfs": bool(security.get("readOnlyRootFilesystem")),
         "Memory": quantity.whole(limits["memory"]) if "memory" in limits else 0,
         "NanoCpus": quantity.millis(limits["cpu"]) * 1_000_000 if "cpu" in limits else 0,
-        "Runtime": "runc",
+        "Runtime": spec.get("runtimeClassName") or "runc",
         "PidMode": "host" if spec.get("hostPID") else "",
         "IpcMode": "host" if spec.get("hostIPC") else "private",
     }
