@@ -8,6 +8,9 @@ Nothing here touches the store; the registry encodes and submits what comes out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from motet.api import intake, meta, ownership
 from motet.api.admission import Chain, Held, Lookup, Request, Verb
 from motet.api.options import DeleteOptions, RequestOptions
@@ -66,7 +69,8 @@ class Pipeline:
         request = self._request(kind, "CREATE", namespace, document, None, user, options, "", held)
         if not applied:
             metadata.pop("managedFields", None)
-        owned = self._templates.owned(spec) if finished is not None else {}
+        known = self._templates.recalled(spec) if finished is not None else None
+        owned: Mapping[str, Any] = known.owned if known is not None else {}
         if finished is None:
             kind.default(document)
             if kind.status and not kind.status_on_create:
@@ -76,9 +80,15 @@ class Pipeline:
         if tracked:
             bare = {name: value for name, value in document.items() if f"f:{name}" not in owned and name != "status"}
             books = ownership.of_new(kind, bare, options, self._clock.now(), owned)
+        notes: Mapping[str, str] = known.notes if known is not None else {}
         if finished is None:
+            sent_notes = dict(metadata.get("annotations") or {}) if remembered else {}
             await self._admission.mutate(request)
             metadata = document["metadata"]
+            if remembered:
+                notes = _added(sent_notes, metadata.get("annotations") or {})
+        elif notes:
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), **notes}
         meta.begin(kind, document, self._clock.now())
         if finished is None:
             kind.prepare_create(document)
@@ -90,7 +100,7 @@ class Pipeline:
         refuse(kind, document, _and_rules(kind, document, None, errors))
         await self._admission.validate(request)
         if remembered:
-            self._templates.remember(spec, document, owned)
+            self._templates.remember(spec, document, owned, notes)
         return document
 
     def _template(self, kind: Kind, namespace: str, document: Json, *, tracked: bool) -> bytes:
@@ -231,6 +241,11 @@ def refuse(kind: Kind, document: Json, errors: list[FieldError]) -> None:
     """Raise Invalid when there is anything to complain about."""
     if errors:
         raise invalid_object(kind.group, kind.kind, str(document["metadata"].get("name") or ""), errors)
+
+
+def _added(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """The annotations that came or changed."""
+    return {name: value for name, value in after.items() if before.get(name) != value}
 
 
 def _and_rules(kind: Kind, document: Json, old: Json | None, errors: list[FieldError]) -> list[FieldError]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -47,11 +47,21 @@ _decode = msgspec.json.decode
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+class Template(NamedTuple):
+    """What became of one spec: itself finished, the first status, the parts of FieldsV1 that go with it, and the annotations that
+    admission noted."""
+
+    spec: msgspec.Raw
+    status: msgspec.Raw
+    owned: Mapping[str, msgspec.Raw]
+    notes: Mapping[str, str]
+
+
 class Templates:
-    """What became of specs seen lately: from the bytes that came in to the finished spec, its fields, first status."""
+    """What became of specs seen lately, by the bytes that came in."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, tuple[msgspec.Raw, msgspec.Raw, Mapping[str, msgspec.Raw]]] = OrderedDict()
+        self._known: OrderedDict[bytes, Template] = OrderedDict()
 
     def key(self, kind: Kind, document: Json, *, tracked: bool) -> bytes:
         """What the document's spec is remembered by; empty when it is not a case for remembering.
@@ -70,25 +80,25 @@ class Templates:
         if found is None or not gate(table.get(_META_SCHEMA))(metadata):
             return None
         self._known.move_to_end(key)
-        spec, status, _ = found
         return {
             "apiVersion": document["apiVersion"],
             "kind": document["kind"],
             "metadata": metadata,
-            "spec": spec,
-            "status": status,
+            "spec": found.spec,
+            "status": found.status,
         }
 
-    def owned(self, key: bytes) -> Mapping[str, msgspec.Raw]:
-        """The parts of FieldsV1 that go with a spec that was just recalled."""
-        return self._known[key][2]
+    def recalled(self, key: bytes) -> Template:
+        """What goes with a spec that was just recalled."""
+        return self._known[key]
 
-    def remember(self, key: bytes, document: Json, owned: Mapping[str, Any]) -> None:
-        """Keep what a spec became, and the parts of FieldsV1 that go with it."""
+    def remember(self, key: bytes, document: Json, owned: Mapping[str, Any], notes: Mapping[str, str]) -> None:
+        """Keep what a spec became, and what goes with it."""
         if not key:
             return
         parts = {name: msgspec.Raw(_encode(part)) for name, part in owned.items()}
-        self._known[key] = (msgspec.Raw(_encode(document["spec"])), msgspec.Raw(_encode(document["status"])), parts)
+        spec, status = (msgspec.Raw(_encode(document[part])) for part in ("spec", "status"))
+        self._known[key] = Template(spec, status, parts, notes)
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
 

@@ -34,11 +34,13 @@ def parse(text: str | int | float) -> Fraction:
     return Fraction(number) * _SCALES[scale or ""]
 
 
+@lru_cache(maxsize=4096)
 def millis(text: str | int | float) -> int:
     """Thousandths, rounded up: millicores for CPU."""
     return ceil(parse(text) * 1000)
 
 
+@lru_cache(maxsize=4096)
 def whole(text: str | int | float) -> int:
     """Units, rounded up: bytes for memory, a count for pods."""
     return ceil(parse(text))

@@ -9,6 +9,7 @@ from tests.api.registry.cluster import ADMIN, admit, pod
 
 from motet.api.admission import BUILT_IN, Chain
 from motet.api.limitranges import LIMIT_RANGER
+from motet.api.options import PatchType
 from motet.api.registry import Registry
 from motet.base.errors import Forbidden, Invalid
 from motet.kinds import limitrange, persistentvolumeclaim
@@ -129,3 +130,22 @@ async def test_claims_have_their_own(kernel: Registry) -> None:
 async def test_a_range_that_makes_no_sense_is_refused(registry: Registry, limit: dict[str, Any], words: str) -> None:
     with pytest.raises(Invalid, match=words):
         await limits(registry, limit)
+
+
+async def test_pods_of_one_template_are_given_and_told_the_same(kernel: Registry) -> None:
+    await limits(kernel, {"type": "Container", "default": {"cpu": "1"}})
+    first, second = [await made(kernel, name) for name in ("a", "b")]
+    assert first["spec"] == second["spec"]
+    assert second["metadata"]["annotations"] == first["metadata"]["annotations"]
+    assert "cpu limit for container c0" in second["metadata"]["annotations"]["kubernetes.io/limit-ranger"]
+
+
+async def test_a_template_that_was_let_in_is_refused_when_the_range_has_changed(kernel: Registry) -> None:
+    await limits(kernel, {"type": "Container", "max": {"cpu": "2"}})
+    asked = {"requests": {"cpu": "1"}, "limits": {"cpu": "1"}}
+    for name in ("a", "b"):
+        await made(kernel, name, asked)
+    spec = {"limits": [{"type": "Container", "max": {"cpu": "500m"}}]}
+    await kernel.patch(limitrange.KIND, "default", "l", {"spec": spec}, PatchType.MERGE, ADMIN)
+    with pytest.raises(Forbidden, match="maximum cpu usage per Container is 500m, but limit is 1"):
+        await made(kernel, "c", asked)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from motet.kinds.schema.model import Field, Schema
+from motet.kinds.schema.model import Field, FieldMap, Schema
 
 Json = dict[str, Any]
 Place = tuple[str, ...]
@@ -23,6 +23,7 @@ Fields = frozenset[Place]
 _encode = msgspec.json.Encoder(order="sorted").encode
 _SELF = "."
 _first = itemgetter(0)
+_NO_FIELDS: FieldMap = {}
 
 
 def is_atomic(schema: Schema | None, value: Any) -> bool:
@@ -66,7 +67,8 @@ def steps(schema: Schema | None, value: Any) -> Iterator[tuple[str, Schema | Non
         for name, part in value.items():
             yield f"f:{name}", below(schema, name), part
     elif schema is not None:
-        yield from {step_of(schema, item): (step_of(schema, item), schema.items, item) for item in value}.values()
+        items = {step_of(schema, item): item for item in value}
+        yield from ((step, schema.items, item) for step, item in items.items())
 
 
 def of(schema: Schema, value: Any) -> Fields:
@@ -151,15 +153,26 @@ def _whole(schema: Schema | None, step: str, inner: Schema | None, part: Any, pl
 
 def tree(schema: Schema | None, value: Any) -> Json:
     """The FieldsV1 form of all that a new value sets: `encode(changes(schema, {}, value).added)`, many times faster."""
-    return {step: _branch(schema, step, inner, part) for step, inner, part in sorted(steps(schema, value), key=_first)}
+    if not isinstance(value, dict):
+        return {step: _branch(None, inner, part) for step, inner, part in sorted(steps(schema, value), key=_first)}
+    known, others = (schema.fields, schema.values) if schema is not None else (_NO_FIELDS, None)
+    found: Json = {}
+    for name in sorted(value):
+        part = value[name]
+        if part and isinstance(part, dict | list):
+            own = known.get(name)
+            found[f"f:{name}"] = _branch(own, own.schema if own is not None else others, part)
+        else:
+            found[f"f:{name}"] = {}
+    return found
 
 
-def _branch(schema: Schema | None, step: str, inner: Schema | None, part: Any) -> Json:
+def _branch(own: Field | None, inner: Schema | None, part: Any) -> Json:
+    """What lies below one part; `own` says what it is as a struct's member."""
     if not part or is_atomic(inner, part):
         return {}
     parts = tree(inner, part)
-    known = member(schema, step[2:]) if step.startswith("f:") else None
-    always_there = known is not None and not known.pointer and inner is not None and inner.type == "struct"
+    always_there = own is not None and not own.pointer and inner is not None and inner.type == "struct"
     return parts if always_there else {_SELF: {}, **parts}
 
 
