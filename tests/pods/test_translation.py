@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from motet.kinds import podmarks
@@ -42,6 +41,21 @@ def test_a_containers_limits_are_cgroup_numbers():
     wanted = pod(app(resources={"limits": BOTH}))
     found = resources.of_container(wanted, wanted.spec.containers[0], 4 << 30)
     assert (found.cpu_shares, found.cpu_quota, found.memory_limit, found.oom_score_adj) == (512, 50_000, 64 << 20, -997)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "score"),
+    [
+        ({}, "-997", 1000),
+        ({"requests": {"memory": "1Gi"}}, "-997", 750),
+        ({"requests": {"memory": "1Gi"}}, "900", 900),
+        ({"limits": {"memory": "1Gi"}}, "-997", -997),
+        ({"limits": BOTH}, "500", 500),
+    ],
+)
+def test_only_who_is_limited_in_memory_may_be_killed_later_than_others(given: dict[str, Any], asked: str, score: int):
+    wanted = pod(app(resources=given), meta={"annotations": {podmarks.OOM_SCORE: asked}})
+    assert resources.oom_score(wanted, wanted.spec.containers[0], 4 << 30) == score
 
 
 def test_a_pod_is_limited_only_when_all_its_containers_are():
@@ -158,9 +172,7 @@ def test_a_host_name_can_be_given_whole_or_fully_qualified():
 
 
 def test_a_host_name_that_grows_beyond_all_measure_is_refused():
-    made = pod(nodeName="n" * 200)
-    marks = {HOSTNAME: "{{.Node.Hostname}}" * 10_000}
-    made = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, annotations=marks))
+    made = pod(nodeName="n" * 200, meta={"annotations": {HOSTNAME: "{{.Node.Hostname}}" * 10_000}})
     with pytest.raises(ConfigError, match="more than 4096 characters"):
         hosts.hostname(made, "cluster.local")
 

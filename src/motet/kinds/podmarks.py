@@ -22,7 +22,7 @@ EXPANDED = "motet.dev/expand-files"
 VALUES = "motet.dev/placeholders"
 # As whom containers run that name no number: USER or USER:GROUP, looked up in the image.
 USER = "motet.dev/run-as-user"
-# oom_score_adj(5) of every container.
+# oom_score_adj(5) of every container; lower than it would be without only where memory is limited.
 OOM_SCORE = "motet.dev/oom-score-adj"
 # Bytes after which the log of a container is set aside, and how many files of it are kept, the one in use among them.
 LOG_SIZE = "motet.dev/log-max-size"

@@ -22,7 +22,8 @@ from motet.machine.layout import Machine
 Say = Callable[[str], None]
 
 _SECONDS = 90.0
-# `process`: whatever else is in the unit's control group, such as the containers' shims, is not the daemon's to end.
+# `process`: whatever else is in the unit's control group, such as the containers' shims, is not the daemon's to end; nor does
+# the daemon end when one of these has been killed for its memory, such as a step of a build.
 _UNIT = """\
 [Unit]
 Description=Motet on this machine ({data_dir})
@@ -37,6 +38,7 @@ ExecStart={command}
 Restart=on-failure
 RestartSec=1
 KillMode=process
+OOMPolicy=continue
 TimeoutStopSec=60
 Delegate=yes
 TasksMax=infinity

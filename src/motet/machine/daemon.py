@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from motet.base import oom
 from motet.base.errors import MotetError
 from motet.machine import supervisor
 from motet.machine.layout import Machine, Settings
@@ -21,6 +22,7 @@ def become(machine: Machine, settings: Settings) -> NoReturn:
     """Turn this process into the daemon. Raises MotetError when another one looks after the data directory already."""
     machine.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     _lock(machine)
+    _protect()
     command = supervisor.command(machine.data_dir, plan(machine, settings))
     os.execv(command[0], command)
 
@@ -34,6 +36,14 @@ def plan(machine: Machine, settings: Settings) -> supervisor.Plan:
         for name, words in parts.items()
     )
     return supervisor.Plan(str(machine.pid_file), programs)
+
+
+def _protect() -> None:
+    """Manager and agent inherit it: without them nobody is left to help the pods that run out of memory."""
+    try:
+        oom.protect()
+    except PermissionError:
+        sys.stderr.write("without CAP_SYS_RESOURCE the kernel may end Motet as soon as any pod when memory runs out\n")
 
 
 def _lock(machine: Machine) -> None:

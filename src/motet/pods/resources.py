@@ -87,10 +87,21 @@ def of_container(pod: Pod, container: ContainerSpec, node_memory: int) -> Resour
 
 
 def oom_score(pod: Pod, container: ContainerSpec, node_memory: int) -> int:
-    """oom_score_adj: -997 Guaranteed, 1000 BestEffort, between them by the share of memory asked for; or what the pod says."""
+    """oom_score_adj: -997 Guaranteed, 1000 BestEffort, between them by the share of memory asked for; or what the pod says.
+
+    To be killed later than that is for containers whose memory is limited: another one would have the kernel kill everybody
+    else for what it takes itself.
+    """
+    own = _own_score(pod, container, node_memory)
     with contextlib.suppress(ValueError):
-        if (asked := podmarks.oom_score(pod.metadata.annotations)) is not None:
+        asked = podmarks.oom_score(pod.metadata.annotations)
+        limited = limit(container.resources, "memory") or _pod_limit(pod, "memory")
+        if asked is not None and (asked >= own or limited):
             return asked
+    return own
+
+
+def _own_score(pod: Pod, container: ContainerSpec, node_memory: int) -> int:
     match qos_class(pod):
         case "Guaranteed":
             return -997

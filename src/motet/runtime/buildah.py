@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from motet.base import oom
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
 from motet.runtime import buildargs
@@ -135,7 +136,7 @@ class Buildah:
         # Not asyncio's own way: uvloop forks, and gRPC does not survive a fork in the child. This does not (vfork).
         process = await asyncio.to_thread(
             lambda: subprocess.Popen(
-                ["buildah", *storage, *arguments],
+                oom.ordinary(["buildah", *storage, *arguments]),
                 env={**os.environ, **settings, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

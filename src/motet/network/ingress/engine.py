@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from motet.base import processes
+from motet.base import oom, processes
 from motet.base.clock import Clock
 from motet.base.errors import MotetError
 from motet.base.files import write_atomically
@@ -99,7 +99,7 @@ class Caddy:
             caps = (*low_ports, "--bounding-set=-all,+net_bind_service", "--no-new-privs")
             user = (f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups")
             command = (setpriv, *user, *caps, program, "run", "--config", str(first))
-            pid = processes.spawn_detached(command, config.log, environment)
+            pid = processes.spawn_detached(oom.ordinary(command), config.log, environment)
         except OSError as error:
             raise EngineFailure(f"Caddy cannot be started: {error}") from error
         Cgroups().place(config.cgroup, pid)
