@@ -17,6 +17,7 @@ case $1 in
   fail) echo why >&2; exit 3;;
   last) trap 'echo cleaning; echo cleaning >&2; touch "$2"; exit 1' TERM; echo begun; sleep 60 & wait;;
   mask) umask;;
+  long) head --bytes 3000000 /dev/zero | tr '\\0' x; echo; echo end;;
   build) while [ $# -gt 1 ]; do [ "$1" = --iidfile ] && echo sha256:built > "$2"; echo "$1"; shift; done
     echo "PASSWORD is $PASSWORD"; echo "PRELOAD is $LD_PRELOAD";;
 esac
@@ -35,8 +36,9 @@ def buildah(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Buildah:
 
 def test_what_it_says_is_heard_and_its_output_returned(buildah: Buildah) -> None:
     heard: list[str] = []
-    assert asyncio.run(buildah.run(["say"], heard.append)) == "one\nthree"
+    asyncio.run(buildah.run(["say"], heard.append))
     assert sorted(heard) == ["one", "three", "two"]
+    assert asyncio.run(buildah.run(["say"])) == "one\nthree"
 
 
 def test_its_last_words_explain_a_failure(buildah: Buildah) -> None:
@@ -83,3 +85,21 @@ def test_build_arguments_do_not_steer_buildah_itself(buildah: Buildah, tmp_path:
 def test_what_can_be_no_build_argument_is_refused(buildah: Buildah, tmp_path: Path, name: str) -> None:
     with pytest.raises(BadRequest, match="cannot be a build argument"):
         asyncio.run(buildah.build(tmp_path, "", lambda _: None, arguments={name: "x"}))
+
+
+def test_lines_of_any_length_are_heard_by_whoever_takes_their_time(buildah: Buildah) -> None:
+    heard: list[str] = []
+    hearing = 0
+
+    async def say(line: str) -> None:
+        nonlocal hearing
+        hearing += 1
+        await asyncio.sleep(0)
+        assert hearing == 1
+        hearing -= 1
+        heard.append(line)
+
+    # What is heard is not kept, too.
+    assert asyncio.run(buildah.run(["long"], say)) == ""
+    assert heard[-1] == "end"
+    assert "".join(heard[:-1]) == "x" * 3_000_000

@@ -80,7 +80,7 @@ def test_what_is_pushed_can_be_pulled(archive: Path, tmp_path: Path) -> None:
 
 
 @contextmanager
-def token_registry() -> Iterator[tuple[int, list[str]]]:
+def token_registry(token: bytes = b"t") -> Iterator[tuple[int, list[str]]]:
     """A registry that wants a token of its own server; yields its port and what was asked of that."""
     asked: list[str] = []
 
@@ -88,7 +88,7 @@ def token_registry() -> Iterator[tuple[int, list[str]]]:
         def do_GET(self) -> None:
             if self.path.startswith("/token"):
                 asked.append(self.path.partition("?")[2] + " " + str(self.headers.get("Authorization")))
-                return self._answer(200, b'{"token": "t"}')
+                return self._answer(200, b'{"token": "%s"}' % token)
             if self.headers.get("Authorization") == "Bearer t":
                 return self._answer(200, b"{}")
             realm = f"http://127.0.0.1:{self.server.server_address[1]}/token"
@@ -120,6 +120,14 @@ def test_a_token_is_had_from_the_server_that_the_registry_names(tmp_path: Path) 
     with token_registry() as (port, asked):
         asyncio.run(client(port, tmp_path, username="ann", password="x").manifest("a/b", "1"))
     assert asked == ["service=s&scope=repository:a/b:pull Basic YW5uOng="]
+
+
+def test_an_answer_that_is_too_long_for_a_token_is_not_read(tmp_path: Path) -> None:
+    with (
+        token_registry(b"t" * 1024 * 1024) as (port, _),
+        pytest.raises(RuntimeFailure, match="more than 1048576 bytes"),
+    ):
+        asyncio.run(client(port, tmp_path).manifest("a/b", "1"))
 
 
 def test_names_come_apart() -> None:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -23,10 +23,12 @@ from motet.base.errors import MotetError
 from motet.base.files import write_atomically
 from motet.runtime import buildargs
 
-Say = Callable[[str], None]
+# Hears a line; where it is to be awaited, buildah waits, too.
+Say = Callable[[str], Awaitable[None] | None]
 
 _LAST_LINES = 25
-_LONGEST_LINE = 1024 * 1024
+# Longer lines are heard in pieces.
+_LONGEST_LINE = 64 * 1024
 _END_SECONDS = 5.0
 # What a build writes must be readable by the image's users, however private the caller's own files are.
 _UMASK = 0o022
@@ -128,7 +130,7 @@ class Buildah:
     async def run(
         self, arguments: Sequence[str], say: Say | None = None, environment: Mapping[str, str] | None = None
     ) -> str:
-        """Run one command; `say` hears every line of progress. Returns standard output. Raises BuildFailed."""
+        """Run one command. Returns standard output, unless `say` hears every line of progress. Raises BuildFailed."""
         if shutil.which("buildah") is None:
             raise BuildFailed("building images needs buildah; install it with: motet doctor --fix")
         settings = self._settings()
@@ -185,13 +187,24 @@ async def _listen(pipe: IO[bytes] | None, heard: deque[str], say: Say | None) ->
     )
     lines = []
     try:
-        while line := await stream.readline():
+        while line := await _line(stream):
             text = line.decode(errors="replace").rstrip("\n")
-            lines.append(text)
+            if say is None:
+                lines.append(text)
             if text.strip():
                 heard.append(text)
-                if say is not None:
-                    say(text)
+                if say is not None and (told := say(text)) is not None:
+                    await told
     finally:
         transport.close()
     return "\n".join(lines)
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    """The next line, or a piece of one that is too long; empty at the end."""
+    try:
+        return await stream.readuntil(b"\n")
+    except asyncio.IncompleteReadError as end:
+        return end.partial
+    except asyncio.LimitOverrunError as overrun:
+        return await stream.readexactly(overrun.consumed)

@@ -33,6 +33,7 @@ MANIFESTS = (
 )
 _SECONDS = 30.0
 _LARGEST_MANIFEST = 4 * 1024 * 1024
+_LARGEST_TOKEN = 1024 * 1024
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -246,13 +247,23 @@ class Registry:
         async with request as answer:
             await self._expect(answer, "get a token", 200)
             try:
-                found = msgspec.json.decode(await answer.read(), type=dict[str, Any])
+                found = msgspec.json.decode(await self._token_body(answer), type=dict[str, Any])
             except msgspec.MsgspecError:
                 found = {}
         granted = found.get("token") or found.get("access_token")
         if not isinstance(granted, str):
             raise RuntimeFailure(f"the token server of {self._host} gave no token", "RegistryUnavailable")
         return f"Bearer {granted}"
+
+    async def _token_body(self, answer: aiohttp.ClientResponse) -> bytes:
+        """Raises RuntimeFailure for more than any token is long: its server is whoever the registry names."""
+        body = b""
+        async for piece in answer.content.iter_chunked(_LARGEST_TOKEN):
+            body += piece
+            if len(body) > _LARGEST_TOKEN:
+                why = f"the token server of {self._host} answered with more than {_LARGEST_TOKEN} bytes"
+                raise RuntimeFailure(why, "RegistryUnavailable")
+        return body
 
     def _basic(self) -> str:
         pair = f"{self._auth.get('username', '')}:{self._auth.get('password', '')}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from motet.agent.images.building import bases
-from motet.agent.images.context import unpack
+from motet.agent.images.building import _said, bases
+from motet.agent.images.context import unpack, unpack_apart
 from motet.agent.images.export import with_history
 from motet.base.errors import BadRequest
 
@@ -79,6 +80,47 @@ def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_text("nothing")
     with pytest.raises(BadRequest, match="cannot be unpacked"):
         unpack(tmp_path / "a.tar", tmp_path / "to")
+
+
+def test_a_process_of_its_own_unpacks(tmp_path: Path) -> None:
+    asyncio.run(unpack_apart(archive(tmp_path / "a.tar", ("d/file", tarfile.REGTYPE, "hello")), tmp_path / "to"))
+    assert (tmp_path / "to/d/file").read_text() == "hello"
+    bad = archive(tmp_path / "b.tar", ("../é", tarfile.REGTYPE, "x"))
+    with pytest.raises(BadRequest, match=r"leads outside of itself with \.\./é"):
+        asyncio.run(unpack_apart(bad, tmp_path / "other"))
+
+
+def test_a_header_cannot_take_all_memory(tmp_path: Path) -> None:
+    size = 3 * 1024**3
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, size
+    with (tmp_path / "a.tar").open("wb") as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT))
+        # Nothing is there: it takes no room on the disk.
+        file.truncate(size + 10240)
+    with pytest.raises(BadRequest, match="a header of its archive is too long"):
+        asyncio.run(unpack_apart(tmp_path / "a.tar", tmp_path / "to"))
+
+
+@pytest.mark.parametrize("lines", [3, 1000])
+def test_whoever_hears_slowly_is_waited_for(lines: int) -> None:
+    queue: asyncio.Queue[str] = asyncio.Queue(2)
+
+    async def build() -> str:
+        for number in range(lines):
+            await queue.put(str(number))
+        return "image"
+
+    async def work() -> list[str]:
+        building = asyncio.ensure_future(build())
+        heard = []
+        async for line in _said(building, queue):
+            assert queue.qsize() <= 2
+            heard.append(line)
+        assert await building == "image"
+        return heard
+
+    assert asyncio.run(work()) == [str(number) for number in range(lines)]
 
 
 def test_histories_account_for_every_layer() -> None:

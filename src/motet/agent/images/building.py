@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from motet.agent.images import export
-from motet.agent.images.context import unpack
+from motet.agent.images.context import unpack_apart
 from motet.agent.images.shelf import Shelf, full_name
 from motet.base.errors import BadRequest
 from motet.runtime.buildah import Buildah, BuildFailed
@@ -30,6 +30,8 @@ _COPIED = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--\S+\s+)*?--from=(\S+)", re.IGNORE
 _ARG = re.compile(r"^\s*ARG\s+(\w+)(?:=(\S*))?\s*$", re.IGNORECASE | re.MULTILINE)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
 _LARGEST_DOCKERFILE = 1024 * 1024
+# Said and not yet heard; buildah waits for who hears slowly.
+_MOST_LINES = 256
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,19 +62,18 @@ class Builder:
         """Build what lies in `folder` as `context.tar`: lines as they are said (`{"say"}`), at the end `{"id", "names"}`."""
         names = [full_name(name) for name in asked.names]
         context = folder / "context"
-        await asyncio.to_thread(unpack, folder / "context.tar", context)
+        await unpack_apart(folder / "context.tar", context)
         file = _inside(context, asked.dockerfile)
         text = file.read_text(errors="replace") if file.stat().st_size <= _LARGEST_DOCKERFILE else ""
         for name in bases(text, asked.args):
             async for told in self._provide(name, folder, auth, again=asked.pull):
                 yield told
-        queue: asyncio.Queue[str | None] = asyncio.Queue()
+        queue: asyncio.Queue[str] = asyncio.Queue(_MOST_LINES)
         building = asyncio.ensure_future(
-            self._buildah.build(context, "", queue.put_nowait, options=_options(file, asked), arguments=asked.args)
+            self._buildah.build(context, "", queue.put, options=_options(file, asked), arguments=asked.args)
         )
-        building.add_done_callback(lambda _: queue.put_nowait(None))
         try:
-            while (line := await queue.get()) is not None:
+            async for line in _said(building, queue):
                 yield {"say": line}
             image = await building
         except BuildFailed as failed:
@@ -80,6 +81,9 @@ class Builder:
             raise BuildFailed(str(failed).rpartition("\n")[2]) from failed
         finally:
             building.cancel()
+            # It may still have to say something to end.
+            async for _ in _said(building, queue):
+                pass
             await asyncio.gather(building, return_exceptions=True)
         yield {"id": await self._take_over(image, names), "names": names}
 
@@ -125,6 +129,19 @@ class Builder:
         for name in names[1:]:
             await self._shelf.tag(found.id, name)
         return found.id
+
+
+async def _said(building: asyncio.Future[str], queue: asyncio.Queue[str]) -> AsyncIterator[str]:
+    """Lines of the queue until `building` has ended and said all."""
+    while not (building.done() and queue.empty()):
+        coming = asyncio.ensure_future(queue.get())
+        try:
+            await asyncio.wait((coming, building), return_when=asyncio.FIRST_COMPLETED)
+            line = coming.result() if coming.done() else None
+        finally:
+            coming.cancel()
+        if line is not None:
+            yield line
 
 
 def _options(file: Path, asked: Asked) -> list[str]:
