@@ -10,8 +10,9 @@ import pytest
 from motet.base.errors import MotetError
 from motet.cli.apply.externals import resolve
 from motet.cli.compose.translate import PROJECT
+from motet.dialects.docker import ids
 from motet.dialects.docker.objects import GOLANG, NAME, TEMPLATING
-from motet.kinds import configmap, persistentvolumeclaim, secret
+from motet.kinds import configmap, node, persistentvolumeclaim, secret
 from support.compose_world import World, compose
 
 FILE = """services: {a: {image: a, secrets: [key], configs: [conf]}}
@@ -86,3 +87,18 @@ async def test_what_docker_holds_as_a_template_is_one_here_too(tmp_path: Path) -
     await world.create(configmap.KIND, {"metadata": meta, "data": {"content": "{{.Task.Slot}}"}}, "swarm")
     project = await resolve(world, compose(tmp_path, FILE))
     assert [each.template for each in (*project.secrets, *project.configs)] == [False, True]
+
+
+async def test_nodes_by_identifier_or_address_are_looked_up(tmp_path: Path) -> None:
+    world = World()
+    status = {"addresses": [{"type": "InternalIP", "address": "192.0.2.7"}]}
+    made = await world.create(node.KIND, {"metadata": {"name": "n7"}, "status": status})
+    text = (
+        "services: {a: {image: a, deploy: {placement: {constraints: [node.id != %s, node.ip==%s, node.role==worker]}}}}"
+    )
+    project = await resolve(world, compose(tmp_path, text % (ids.of_document(made), "192.0.2.7")))
+    wanted = ("node.name != n7", "node.name == n7", "node.role==worker")
+    assert project.services[0].placement.constraints == wanted
+    for address, said in (("192.0.2.8", "there is no node with the address"), ("192.0.2.0/24", "networks; name one")):
+        with pytest.raises(MotetError, match=f":1: services.a.deploy.placement.constraints: .*{said}"):
+            await resolve(world, compose(tmp_path, text % ("x", address)))

@@ -1,4 +1,4 @@
-"""What a file names and does not make (`external`): secrets and configs of others, and volumes that are there.
+"""What a file names and does not make: secrets and configs of others (`external`), volumes that are there, and nodes.
 
 A pod only sees what is in its own namespace, so the content of an external secret is copied into the project, as it is when
 `motet up` runs; run it again after changing the secret.
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from motet.base.errors import MotetError
-from motet.cli.compose.model import FileSource, Project
+from motet.cli.compose.model import FileSource, Project, Service
 from motet.cli.compose.translate import PROJECT, object_name
 from motet.client.interface import Client
-from motet.dialects.docker import objects
-from motet.kinds import configmap, persistentvolumeclaim, secret
+from motet.dialects.docker import constraints, objects
+from motet.kinds import configmap, node, persistentvolumeclaim, secret
 from motet.kinds.kind import Kind
 from motet.store.document import Document
 
@@ -30,9 +30,29 @@ async def resolve(client: Client, project: Project) -> Project:
     problems = await _missing_volumes(client, project)
     secrets = await _filled(client, project, "secrets", project.secrets, problems)
     configs = await _filled(client, project, "configs", project.configs, problems)
+    services = await _placed(client, project, problems)
     if problems:
         raise MotetError("\n".join(problems))
-    return replace(project, secrets=secrets, configs=configs)
+    return replace(project, services=services, secrets=secrets, configs=configs)
+
+
+async def _placed(client: Client, project: Project, problems: list[str]) -> tuple[Service, ...]:
+    """The services, with the names of nodes that the file has by identifiers or addresses."""
+    asked = [text for service in project.services for text in service.placement.constraints]
+    if not any(map(constraints.about_one, asked)):
+        return project.services
+    nodes = constraints.names_of(await client.list(node.KIND))
+    found = []
+    for service in project.services:
+        texts = []
+        for text in service.placement.constraints:
+            try:
+                texts.append(constraints.by_name(text, nodes))
+            except (ValueError, LookupError) as error:
+                where = f"services.{service.name}.deploy.placement.constraints"
+                problems.append(f"{project.file}:{service.line}: {where}: {text!r}: {error.args[0]}")
+        found.append(replace(service, placement=replace(service.placement, constraints=tuple(texts))))
+    return tuple(found)
 
 
 async def _missing_volumes(client: Client, project: Project) -> list[str]:

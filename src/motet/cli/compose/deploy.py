@@ -19,6 +19,7 @@ from motet.cli.compose.model import (
 )
 from motet.cli.compose.source import Fields, Value, text
 from motet.dialects.docker import generics
+from motet.dialects.docker.constraints import about_one
 from motet.kinds import constraints
 
 _RESTARTS = {"no": "none", "always": "any", "unless-stopped": "any", "on-failure": "on-failure"}
@@ -196,7 +197,7 @@ def _placement(service: Fields, deploy: Fields) -> Placement:
     if fields is None:
         return Placement(platform=platform)
     found = Placement(
-        tuple(_checked(fields, "constraints", constraints.parse)),
+        tuple(_checked(fields, "constraints", _constraint)),
         tuple(_spreads(fields)),
         fields.number("max_replicas_per_node"),
         platform,
@@ -224,6 +225,12 @@ def _spreads(placement: Fields) -> Iterator[str]:
         elif "spread" not in fields.items:
             fields.source.problem(item, "expected `spread`, a label of nodes as node.labels.KEY")
         fields.finish()
+
+
+def _constraint(written: str) -> None:
+    """Nodes by identifier or address are looked up when the project is brought up (`cli/apply/externals`)."""
+    if not about_one(written):
+        constraints.parse(written)
 
 
 def _spread(label: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from motet.base.errors import NotFound
-from motet.dialects.docker import endpoints, ids, networks, nodes, objects, secrets, servicespec, volumes
+from motet.dialects.docker import constraints, endpoints, ids, networks, nodes, objects, secrets, servicespec, volumes
 from motet.dialects.docker.call import Voice
 from motet.dialects.docker.errors import DockerError, not_found
 from motet.dialects.docker.fields import Fields
@@ -66,10 +65,9 @@ async def read(call: Voice, body: Any) -> tuple[Json, list[Json], Surroundings, 
     if spec.raw("Networks") is not None and not task.get("Networks"):
         task["Networks"] = spec.items["Networks"]
     node_names: Mapping[str, str] = {}
-    if re.search(r"node\.i[dp]", str((task.get("Placement") or {}).get("Constraints") or "")):
-        known = await nodes.known(call)
-        node_names = {ids.of_document(each): each.name for each in known}
-        node_names |= {each.view(nodes.NodeView).address: each.name for each in known}
+    asked = (task.get("Placement") or {}).get("Constraints")
+    if isinstance(asked, list) and any(constraints.about_one(str(each)) for each in asked):
+        node_names = constraints.names_of(await nodes.known(call))
     app = servicespec.app_document(spec, call.engine.namespace, around, node_names)
     return app, ports, around, task
 

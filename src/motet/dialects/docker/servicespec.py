@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from motet.dialects.docker import containerspec, extras, objects
+from motet.dialects.docker import constraints, containerspec, extras, objects
 from motet.dialects.docker.containerspec import TASK
 from motet.dialects.docker.errors import bad, unsupported
 from motet.dialects.docker.fields import Fields, is_zero
@@ -31,8 +30,6 @@ _MODES = {
 }
 _OF_THE_APP = ("Placement", "RestartPolicy", "ForceUpdate")
 _ISOLATION = "default"
-_NODE_IP = re.compile(r"\s*node\.ip\s*(==|!=)\s*(\S+)\s*")
-_NODE_ID = re.compile(r"\s*node\.id\s*(==|!=)\s*(\S+)\s*")
 
 
 def app_document(spec: Fields, namespace: str, around: Surroundings, nodes: Mapping[str, str]) -> Json:
@@ -141,10 +138,9 @@ def _seconds(fields: Fields, name: str) -> float:
 
 def _placement(placement: Fields, pod: Json, nodes: Mapping[str, str]) -> Json:
     found: Json = {}
-    if constraints := [
-        _constraint(each, nodes, placement.at("Constraints")) for each in placement.texts("Constraints")
-    ]:
-        found["constraints"] = constraints
+    path = placement.at("Constraints")
+    if asked := [_constraint(each, nodes, path) for each in placement.texts("Constraints")]:
+        found["constraints"] = asked
     preferences = []
     for each in placement.each("Preferences"):
         spread = each.fields("Spread")
@@ -176,22 +172,14 @@ def _platform(platform: Fields) -> list[Json]:
 
 
 def _constraint(text: str, nodes: Mapping[str, str], path: str) -> str:
-    """Identifiers of nodes are Docker's alone, and Apps know no addresses; the rest is as an App says it."""
-    if found := _NODE_ID.fullmatch(text):
-        name = nodes.get(found[2])
-        if name is None:
-            raise bad(f"{path}: there is no node {found[2]}")
-        return f"node.name {found[1]} {name}"
-    if found := _NODE_IP.fullmatch(text):
-        if "/" in found[2]:
-            raise unsupported(f"{path} {text!r}", "networks; name one address, or use node.labels")
-        name = nodes.get(found[2])
-        if name is None:
-            raise bad(f"{path}: there is no node with the address {found[2]}")
-        return f"node.name {found[1]} {name}"
     if text.strip().startswith("engine.labels."):
         raise unsupported(f"{path} {text!r}", "label the nodes (docker node update --label-add) and use node.labels")
-    return text
+    try:
+        return constraints.by_name(text, nodes)
+    except ValueError as error:
+        raise unsupported(f"{path} {text!r}", str(error)) from error
+    except LookupError as error:
+        raise bad(f"{path}: {error.args[0]}") from error
 
 
 def _update(config: Fields, *, rollback: bool) -> Json:
