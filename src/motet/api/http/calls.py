@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,13 @@ from motet.api.http import negotiate
 from motet.api.http.negotiate import Form
 from motet.api.http.routes import Target
 from motet.api.users import NODES, User
-from motet.base.errors import RequestEntityTooLarge
+from motet.base.errors import RequestEntityTooLarge, TimedOut
 from motet.kinds.kind import Kind
 
 # Upstream's limit on a body.
 MAX_BODY = 3 * 1024 * 1024
+# The request has its seat meanwhile: whoever sends slowly must not keep it from others.
+BODY_SECONDS = 30.0
 _EMPTY: Mapping[str, str] = {}
 
 
@@ -72,15 +75,18 @@ class Call:
         agent = self.request.headers.get("User-Agent", "")
         return agent.partition("/")[0][:128] or "unknown"
 
-    async def body(self) -> bytes:
-        """The whole body. Raises RequestEntityTooLarge."""
+    async def body(self, seconds: float | None = None) -> bytes:
+        """The whole body. Raises RequestEntityTooLarge, TimedOut when it has not come within BODY_SECONDS, or `seconds`."""
         try:
-            return await self.request.read()
+            async with asyncio.timeout(BODY_SECONDS if seconds is None else seconds):
+                return await self.request.read()
+        except TimeoutError:
+            raise TimedOut("the body did not come in time") from None
         except web.HTTPRequestEntityTooLarge:
             raise RequestEntityTooLarge(f"Request entity too large: limit is {MAX_BODY}") from None
 
     async def document(self) -> dict[str, Any]:
-        """The object in the body. Raises BadRequest, UnsupportedMediaType, RequestEntityTooLarge."""
+        """The object in the body. Raises BadRequest, UnsupportedMediaType, RequestEntityTooLarge, TimedOut."""
         return negotiate.document(await self.body(), self.request.headers.get("Content-Type", ""))
 
 

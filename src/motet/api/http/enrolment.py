@@ -366,11 +366,7 @@ async def _body(call: Call, of: type[Body]) -> Body:
     length = call.request.content_length
     if length is None or length > _LARGEST_BODY:
         raise RequestEntityTooLarge(f"the body must say its length, of at most {_LARGEST_BODY} bytes")
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            data = await call.body()
-    except TimeoutError:
-        raise TimedOut("the body did not come in time") from None
+    data = await call.body(_BODY_SECONDS)
     try:
         return msgspec.json.decode(data, type=of)
     except msgspec.MsgspecError as error:
