@@ -33,6 +33,7 @@ from motet.controllers.elsewhere import Nobody, Others
 from motet.controllers.endpointslicemirroring import EndpointSliceMirroring
 from motet.controllers.endpointslices import EndpointSlices
 from motet.controllers.ephemeralvolumes import EphemeralVolumes
+from motet.controllers.eventexpiry import EventExpiry
 from motet.controllers.eviction import TaintEviction
 from motet.controllers.flowschemas import FlowSchemas
 from motet.controllers.garbage import GarbageCollector
@@ -127,6 +128,7 @@ async def _run(client: Client, clock: Clock, config: ControllersConfig, catalogu
         "custom-resources": CustomResources(client, clock, catalogue).run,
         "admission-policies": AdmissionPolicyChecks(client, clock, catalogue).run,
         "flow-schemas": FlowSchemas(client, clock).run,
+        "event-expiry": EventExpiry(client, clock).run,
         "garbage": GarbageCollector(client, clock, catalogue).run,
         "namespace": Namespaces(client, clock, catalogue, config.others).run,
         "clusterrole-aggregation": AggregatedRoles(client, clock).run,
