@@ -10,6 +10,8 @@ import pytest
 from tests.api.http.conftest import Api
 
 from motet.api.flowcontrol import bootstrap
+from motet.api.flowcontrol.control import FlowControl, Match
+from motet.api.http.objects import Objects
 
 LEVELS = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations"
 SCHEMAS = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
@@ -93,3 +95,69 @@ async def test_nodes_and_leases_get_on_while_a_crowd_waits(api: Api, monkeypatch
     assert 'apiserver_flowcontrol_current_inqueue_requests{priority_level="global-default"} 100' in metrics
     assert sorted(set(answers)) == [(404, ""), (429, "1")]
     assert answers.count((429, "1")) == 51
+
+
+@pytest.fixture
+def widths(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many seats each request asks for, in a cluster that has 3000 objects of every kind."""
+    asked: list[int] = []
+    real = FlowControl.take
+
+    async def take(self: FlowControl, match: Match, width: int = 1) -> int:
+        asked.append(width)
+        return await real(self, match, width)
+
+    monkeypatch.setattr(FlowControl, "take", take)
+    monkeypatch.setattr(Objects, "size", lambda self, catalogue, target: 3000)
+    return asked
+
+
+async def sent(api: Api, method: str, path: str) -> None:
+    """Ask, whatever the answer is."""
+    body = b'{"metadata": {"name": "m"}}' if method in ("POST", "PUT") else None
+    async with (
+        api.session() as session,
+        session.request(method, path, data=body, headers={"Content-Type": "application/json"}) as answer,
+    ):
+        await answer.read()
+
+
+@pytest.mark.parametrize(
+    ("query", "width"),
+    [
+        ("", 6),
+        ("?limit=0", 6),
+        ("?limit=1000000", 6),
+        ("?limit=" + "9" * 5000, 6),
+        ("?limit=-1", 6),
+        ("?limit=x", 6),
+        ("?limit=500", 1),
+        ("?limit=501", 2),
+        ("?limit=2000&continue=none", 4),
+        ("/name?limit=0", 1),
+    ],
+)
+async def test_a_list_is_as_wide_as_what_it_reads(api: Api, widths: list[int], query: str, width: int) -> None:
+    for method in ("GET", "HEAD"):
+        await sent(api, method, f"/api/v1/namespaces/default/configmaps{query}")
+    assert widths == [width, width]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "seats"),
+    [
+        ("POST", "/api/v1/namespaces/default/configmaps?watch=1", [1]),
+        ("PUT", "/api/v1/namespaces/default/configmaps/m?watch=true", [1]),
+        ("POST", "/api/v1/watch/namespaces/default/configmaps", [1]),
+        ("DELETE", "/api/v1/namespaces/default/configmaps/m?watch=1", [1]),
+        ("GET", "/version?watch=1", [1]),
+        ("GET", "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1", []),
+        ("GET", "/api/v1/watch/namespaces/default/configmaps?timeoutSeconds=1", []),
+        ("GET", "/api/v1/namespaces/default/configmaps?watch=false&limit=5", [1]),
+    ],
+)
+async def test_only_what_is_read_can_be_watched_without_a_seat(
+    api: Api, widths: list[int], method: str, path: str, seats: list[int]
+) -> None:
+    await sent(api, method, path)
+    assert widths == seats

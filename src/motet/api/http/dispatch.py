@@ -179,8 +179,8 @@ class Dispatcher:
             return await self._let_in(call)  # its work is done elsewhere, however long that takes
         if not seating.takes_seats(call):
             return await self._let_in(call)
-        size = self.objects.size(self.catalogue, target) if seating.reads_everything(call) else 0
-        taken = await self.flows.take(match, seating.width(size))
+        size = self.objects.size(self.catalogue, target) if call.verb == "list" else 0
+        taken = await self.flows.take(match, seating.width(call, size))
         try:
             return await self._let_in(call)
         finally:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from motet.api.flowcontrol.matching import Asked
 from motet.api.http.calls import Call
-from motet.api.http.parameters import flag
 from motet.api.http.streams import STREAMS
 
-# A list of this many objects takes one seat more, and no list more than so many.
+# A list takes a seat for each so many objects, and no list more seats than so many.
 _PER_SEAT = 500
 _WIDEST = 10
+# Digits; nothing has more objects.
+_LONGEST_LIMIT = 9
 
 
 def asked(call: Call) -> Asked:
@@ -23,18 +24,19 @@ def asked(call: Call) -> Asked:
 
 def takes_seats(call: Call) -> bool:
     """Not what stands for long and costs little."""
-    target = call.target
-    if target.subresource and (target.subresource in STREAMS or target.subresource.partition("/")[0] == "proxy"):
+    subresource = call.target.subresource
+    if subresource and (subresource in STREAMS or subresource.partition("/")[0] == "proxy"):
         return False
-    return not (target.watching or ("watch" in call.query and flag(call.query, "watch")))
+    return call.verb != "watch"
 
 
-def width(size: int) -> int:
-    """Seats of a request that reads so many objects."""
-    return min(_WIDEST, 1 + size // _PER_SEAT)
+def width(call: Call, size: int) -> int:
+    """Seats of a request that reads all of `size` objects, or as many as it limits itself to."""
+    reads = min(_limit(call) or size, size)
+    return min(_WIDEST, max(1, -(-reads // _PER_SEAT)))
 
 
-def reads_everything(call: Call) -> bool:
-    """Whether a request is a list of all there is of a kind."""
-    target = call.target
-    return call.request.method == "GET" and bool(target.plural) and not target.name and "limit" not in call.query
+def _limit(call: Call) -> int:
+    """0 for none. One that is no number is refused later, when its author is known to be allowed to ask."""
+    text = call.query.get("limit", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_LIMIT else 0
