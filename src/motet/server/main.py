@@ -190,6 +190,7 @@ async def serving(config: ServerConfig, *, clock: Clock | None = None) -> AsyncI
 
 def _docker_engine(config: ServerConfig, port: int, api_tls: ssl.SSLContext, ca: Path, clock: Clock) -> DockerEngine:
     host = "127.0.0.1" if config.host in ("0.0.0.0", "") else config.host
+    authority = CurrentAuthority(config.pki)
     return DockerEngine(
         connect=lambda user: RemoteClient(
             f"https://{host}:{port}", api_tls, clock=clock, user_agent="motet-docker", acting_as=user
@@ -198,6 +199,7 @@ def _docker_engine(config: ServerConfig, port: int, api_tls: ssl.SSLContext, ca:
         address=config.advertised,
         api_port=port,
         roots=ca.read_bytes,
+        seal_key=lambda: authority().derive("motet docker seal"),
         pods=str(config.pods),
         data_dir=config.data_dir.parent,
         volumes_dir=config.volumes_dir,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from copy import deepcopy
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from dialects.docker.test_servicespec import FULL, app_of, stored
 from motet.controllers.appversion import version_of
-from motet.dialects.docker import rollbacks, services, servicespec
+from motet.dialects.docker import rollbacks, seals, services, servicespec
+from motet.dialects.docker.call import Call
 from motet.kinds import app as app_kind
 from motet.store.document import Document, encode, stamp
 
 SPEC: dict[str, Any] = {"template": {"spec": {"containers": [{"name": "task", "image": "busybox:1"}]}}}
 NOW = version_of(SPEC)
+KEY = b"the manager's"
 
 
 @pytest.mark.parametrize(
@@ -55,30 +59,63 @@ def failing() -> Document:
         app_kind.ROLLBACK: version_of(changed["spec"]),
         app_kind.ROLLBACK_REASON: "rollback initiated: it failed",
     }
-    changed["metadata"]["annotations"] |= annotations
+    previous = changed["metadata"]["annotations"][servicespec.PREVIOUS]
+    changed["metadata"]["annotations"] |= {**annotations, seals.SEAL: seals.of(KEY, before.meta.uid, previous)}
     return Document(before.key, stamp(encode(changed), 8), 8)
 
 
 def test_all_of_a_service_goes_back_and_the_pods_are_as_the_controller_has_them() -> None:
     app = failing()
-    assert rollbacks.unfinished(app)
+    assert rollbacks.unfinished(app, KEY)
     before = servicespec.previous_of(app)
     back = Document(app.key, stamp(encode(services.gone_back(app, app_of(before or {}))), 9), 9)
     assert servicespec.without_zeros(servicespec.service_spec(back)) == servicespec.without_zeros(before)
     assert version_of(back.decode()["spec"]) == version_of(app.decode()["spec"])
     assert (back.meta.annotations or {})[app_kind.ROLLBACK_REASON] == "rollback initiated: it failed"
-    assert not rollbacks.unfinished(back)
+    assert not rollbacks.unfinished(back, KEY)
 
 
 def test_who_goes_back_on_purpose_has_said_what_of() -> None:
     changed = failing().decode()
     changed["metadata"]["annotations"][app_kind.ROLLBACK_REASON] = "manually requested rollback"
-    assert not rollbacks.unfinished(stored(changed))
+    assert not rollbacks.unfinished(stored(changed), KEY)
+
+
+def test_what_others_have_written_is_not_put_back() -> None:
+    app = failing()
+    assert rollbacks.unfinished(stored(app.decode()), KEY)
+    assert not rollbacks.unfinished(app, b"another manager's")
+    for key, text in ((servicespec.PREVIOUS, '{"Name":"mine"}'), (seals.SEAL, "é"), (seals.SEAL, "")):
+        changed = app.decode()
+        changed["metadata"]["annotations"][key] = text
+        assert not rollbacks.unfinished(stored(changed), KEY)
+    elsewhere = app.decode()
+    elsewhere["metadata"]["uid"] = "00000000-0000-4000-8000-00000000000f"
+    assert not rollbacks.unfinished(Document(app.key, stamp(encode(elsewhere), 9), 9), KEY)
+
+
+def test_only_who_may_write_services_has_the_manager_put_them_back() -> None:
+    class Kernel:
+        def __init__(self, *allowed: str) -> None:
+            self.allowed = allowed
+
+        async def request(self, method: str, path: str, body: Any) -> bytes:
+            asked = body["spec"]["resourceAttributes"]
+            assert (asked["resource"], asked["namespace"]) == ("services", "default")
+            return encode({"status": {"allowed": asked["verb"] in self.allowed}})
+
+    def sealed(*allowed: str) -> bool:
+        call = cast(Call, SimpleNamespace(client=Kernel(*allowed)))
+        return asyncio.run(seals.may_be_put_back(call, "default"))
+
+    assert sealed("create", "update", "delete")
+    assert not sealed("create", "update")
+    assert not sealed()
 
 
 def test_an_update_that_goes_on_is_no_unfinished_rollback() -> None:
     changed = services.changed_app(stored(app_of(FULL)), app_of(FULL), back=False)
-    assert not rollbacks.unfinished(stored(changed))
+    assert not rollbacks.unfinished(stored(changed), KEY)
 
 
 def test_how_many_tasks_there_are_is_an_autoscalers_business() -> None:

@@ -46,6 +46,8 @@ class Engine:
     address: str
     api_port: int
     roots: Callable[[], bytes]
+    # Of `seals`; only managers have it.
+    seal_key: Callable[[], bytes]
     pods: str = ""
     # Where nodes keep volumes.
     volumes_dir: Path = Path("/var/lib/motet/volumes")

@@ -14,7 +14,7 @@ from motet.base.errors import ApiError, Conflict
 from motet.client.interface import Client
 from motet.controllers.appversion import version_of
 from motet.controllers.loop import Controller, ObjectKey, TryAgain, own_key
-from motet.dialects.docker import endpoints, entrances, servicerequest, services, servicespec
+from motet.dialects.docker import endpoints, entrances, seals, servicerequest, services, servicespec
 from motet.dialects.docker.call import Engine
 from motet.dialects.docker.errors import DockerError
 from motet.kinds import app as app_kind
@@ -32,15 +32,17 @@ class _Loop:
     engine: Engine
 
 
-def unfinished(app: Document) -> bool:
+def unfinished(app: Document, key: bytes) -> bool:
     """Its controller has gone back to an earlier version, and the ServiceSpec of then waits to be put back.
 
+    Without a seal of `key` that is not believed: it may be anybody's word who may change Apps, and the manager would act on it.
     Who goes back on purpose (`docker service rollback`, `motet rollout undo`) says what of.
     """
     annotations = app.meta.annotations or {}
     return (
         app.meta.deletion_timestamp is None
         and servicespec.PREVIOUS in annotations
+        and seals.holds(key, app)
         and app_kind.ROLLBACK in annotations
         and annotations.get(app_kind.ROLLBACK_REASON, "").startswith(app_kind.BY_ITSELF)
         and annotations[app_kind.ROLLBACK] == version_of(app.decode()["spec"])
@@ -66,7 +68,11 @@ class Rollbacks:
         """One look at one App. Its Services go first, so that whoever is stopped in between finds it still to be done."""
         namespace, name = key
         app = self._apps.get(name, namespace)
-        if app is None or namespace != self._voice.engine.namespace or not unfinished(app):
+        if (
+            app is None
+            or namespace != self._voice.engine.namespace
+            or not unfinished(app, self._voice.engine.seal_key())
+        ):
             return
         try:
             before, ports, around, task = await servicerequest.read(self._voice, servicespec.previous_of(app))

@@ -15,7 +15,17 @@ from aiohttp import web
 
 from motet.base.errors import AlreadyExists, ApiError, Conflict
 from motet.controllers.appversion import kept_of, put_back, version_of
-from motet.dialects.docker import endpoints, entrances, ids, objects, registry, servicerequest, servicespec, tasks
+from motet.dialects.docker import (
+    endpoints,
+    entrances,
+    ids,
+    objects,
+    registry,
+    seals,
+    servicerequest,
+    servicespec,
+    tasks,
+)
 from motet.dialects.docker.call import Call, answer, empty
 from motet.dialects.docker.errors import DockerError, bad
 from motet.dialects.docker.fields import Fields
@@ -246,7 +256,11 @@ async def update(call: Call) -> web.Response:
         registry.take_over(app["spec"]["template"]["spec"], current.decode()["spec"]["template"]["spec"])
     registry.use(app["spec"]["template"]["spec"], current.name, credentials)
     await servicerequest.make_volumes(call, around)
-    written = await _write(call, changed_app(current, app, back=bool(back)))
+    changed = changed_app(current, app, back=bool(back))
+    if not back and await seals.may_be_put_back(call, current.namespace):
+        annotations = changed["metadata"]["annotations"]
+        annotations[seals.SEAL] = seals.of(call.engine.seal_key(), current.meta.uid, annotations[servicespec.PREVIOUS])
+    written = await _write(call, changed)
     await registry.keep(call, written, credentials)
     await entrances.settle(call, written, endpoints.services(app, task, ports, around))
     return answer({"Warnings": None})

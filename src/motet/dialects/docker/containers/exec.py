@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from motet.api.users import MASTERS
+from motet.dialects.docker import rights
 from motet.dialects.docker.call import Call, answer, empty
 from motet.dialects.docker.containers import channels, hijack, known, process
 from motet.dialects.docker.containers.known import Container
@@ -19,7 +19,6 @@ from motet.dialects.docker.router import Route
 
 Json = dict[str, Any]
 
-_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 # Sets directory and environment where the runtime cannot: DIRECTORY NAME=VALUE... -- COMMAND...
 _SCRIPT = 'cd -- "$1" || exit 126; shift; while [ "$1" != -- ]; do export "$1"; shift; done; shift; exec "$@"'
 
@@ -88,20 +87,8 @@ async def create(call: Call) -> web.Response:
 async def check_right(call: Call, container: Container) -> None:
     """The kernel asks again at the start; without the right there is nothing to remember. Raises DockerError 403, ApiError."""
     assert container.pod is not None
-    asked = {
-        "verb": "create",
-        "resource": "pods",
-        "subresource": "exec",
-        "namespace": container.pod.namespace,
-        "name": container.pod.name,
-    }
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": asked},
-    }
-    told = msgspec.json.decode(await call.client.request("POST", _ACCESS_REVIEWS, review), type=dict[str, Any])
-    if not told["status"].get("allowed"):
+    namespace, name = container.pod.namespace, container.pod.name
+    if not await rights.may(call, "create", "pods", subresource="exec", namespace=namespace, name=name):
         raise DockerError(403, f"{call.user.name} may not run commands in container {container.name}")
 
 
