@@ -40,6 +40,17 @@ async def test_bad_metadata_is_found_on_a_known_template_too(registry: Registry)
         await registry.create(pods.KIND, "default", {**pod("b"), "metadata": {"name": "b", "labels": "x"}}, ADMIN)
 
 
+@pytest.mark.parametrize("annotations", ["x", ["a", "b"], {"a": 1}, 3])
+async def test_annotations_of_a_wrong_form_are_refused_new_template_or_known(
+    registry: Registry, annotations: Any
+) -> None:
+    for _ in range(2):
+        bad = {**pod("b"), "metadata": {"name": "b", "annotations": annotations}}
+        with pytest.raises(BadRequest):
+            await registry.create(pods.KIND, "default", bad, ADMIN)
+        await registry.create(pods.KIND, "default", {**pod(), "metadata": {"generateName": "a"}}, ADMIN)
+
+
 async def test_unknown_fields_are_told_of_each_time(registry: Registry) -> None:
     for name in ("a", "b"):
         warned = RequestOptions(field_validation="Warn")
