@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.network.dns import messages
 
-from e2e.cluster import IMAGE, Cluster, until
+from e2e.cluster import ADDRESS, IMAGE, Cluster, until
 from e2e.shop import Shop
 
 FILE = f"""
@@ -26,7 +30,9 @@ services:
     stop_signal: SIGUSR1
     hostname: someone
     secrets: [{{source: theirs, mode: 0400, uid: "7", gid: "8"}}]
-    configs: [{{source: written, target: /etc/written}}]
+    configs: [{{source: written, target: /etc/written}}, {{source: filled, target: /etc/filled}}]
+    deploy: {{labels: {{org.example.tier: front row}}}}
+    dns: {ADDRESS}
     post_start: [{{command: [sh, -c, "echo hooked in $$PWD with $$MORE > /scratch/hook"], working_dir: /scratch, environment: {{MORE: more}}}}]
     networks: {{default: {{aliases: [alias]}}}}
     container_name: the_one
@@ -56,7 +62,9 @@ services:
   asleep: {{image: {IMAGE}, command: pause, profiles: [debug]}}
 volumes: {{here: {{driver_opts: {{type: none, o: bind, device: ./here}}}}}}
 secrets: {{theirs: {{external: true, name: NAME}}}}
-configs: {{written: {{content: "in the file"}}}}
+configs:
+  written: {{content: "in the file"}}
+  filled: {{template_driver: golang, content: '{{{{.Service.Name}}}} in the {{{{index .Service.Labels "org.example.tier"}}}}'}}
 """
 OVER = """
 services:
@@ -119,6 +127,46 @@ def test_a_container_is_found_by_all_its_names(shop: Shop) -> None:
     for name in ("confined", "alias", "the_one"):
         found = inside(shop, "confined", f"nslookup {name}; true")
         assert any(own in line for line in found), found
+
+
+@contextlib.contextmanager
+def name_server(cluster: Cluster) -> Iterator[None]:
+    """One on the machine, to which every name is of 198.51.100.7."""
+
+    def bound() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind((ADDRESS, 53))
+        return made
+
+    def serve() -> None:
+        while True:
+            asked, asker = server.recvfrom(512)
+            # Nothing at all is how it is told to end.
+            if not asked:
+                return
+            server.sendto(messages.answer(asked, ("A", bytes((198, 51, 100, 7)), 0)), asker)
+
+    server = cluster.inside(bound)
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.sendto(b"", (ADDRESS, 53))
+        thread.join()
+        server.close()
+
+
+def test_given_name_servers_are_asked_about_what_is_not_the_clusters(shop: Shop) -> None:
+    (own,) = inside(shop, "confined", "hostname -i")
+    with name_server(shop.cluster):
+        assert any("198.51.100.7" in line for line in inside(shop, "confined", "nslookup www.example.com.; true"))
+        found = inside(shop, "confined", f"nslookup confined.{shop.name}.svc.cluster.local.; true")
+        assert any(own in line for line in found), found
+
+
+def test_templates_are_filled_in_with_labels_of_any_form(shop: Shop) -> None:
+    assert inside(shop, "confined", "cat /etc/filled") == ["confined in the front row"]
 
 
 def test_a_service_shares_what_the_node_has(shop: Shop) -> None:
