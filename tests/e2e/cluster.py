@@ -11,6 +11,7 @@ import ctypes
 import http.client
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -264,6 +265,13 @@ class Cluster:
     def part_pid(self, part: str) -> int:
         """The process of `server` or `agent`, 0 for none."""
         return next(iter(self.part_pids(part)), 0)
+
+    def begin_anew(self, part: str) -> None:
+        """End `server` or `agent` the hard way; return when there is another one, which reads its settings, and an API."""
+        before = self.part_pid(part)
+        os.kill(before, signal.SIGKILL)
+        until(lambda: self.part_pid(part) not in (0, before), what=f"no new {part}")
+        until(lambda: self.read("/api/v1/nodes"), what="the API does not answer")
 
     def containerd_pid(self) -> int:
         config = str(self.directory / "agent" / "containerd" / "config.toml")

@@ -52,6 +52,22 @@ async def test_an_event_says_who_did_what_and_how_it_was_answered(api: tuple[Api
     assert event["requestObject"]["data"] == event["responseObject"]["data"] == {"a": "b"}
 
 
+async def test_a_body_is_written_down_in_whatever_form_it_came(api: tuple[Api, Kept]) -> None:
+    running, kept = api
+    member = lambda number, data: bytes((number << 3 | 2, len(data))) + data  # noqa: E731
+    config = member(1, member(1, b"wired")) + member(2, member(1, b"a") + member(2, b"b"))
+    wire = b"k8s\0" + member(1, member(1, b"v1") + member(2, b"ConfigMap")) + member(2, config)
+    async with running.session() as session:
+        forms = [
+            ("application/vnd.kubernetes.protobuf", wire),
+            ("application/yaml", b"metadata: {name: y}\ndata: {a: b}"),
+        ]
+        for form, body in forms:
+            async with session.post(CONFIGS, data=body, headers={"Content-Type": form}) as answer:
+                assert answer.status == 201, await answer.text()
+    assert [event["requestObject"]["data"] for event in kept.events] == [{"a": "b"}] * 2
+
+
 async def test_secrets_are_in_no_log(api: tuple[Api, Kept]) -> None:
     running, kept = api
     secret = {"metadata": {"name": "s"}, "stringData": {"password": "correct horse"}}

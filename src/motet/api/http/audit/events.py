@@ -11,12 +11,15 @@ import msgspec
 from aiohttp import web
 
 from motet.api.attributes import Attributes
+from motet.api.http import negotiate
+from motet.api.http.answers import JSON
 from motet.api.http.audit.log import AuditLog
 from motet.api.http.audit.policy import COMPLETE, LEVEL_NAMES, STARTED, Level, Policy, Verdict
 from motet.api.http.calls import Call
 from motet.api.http.reviews import user_info
 from motet.api.users import User
 from motet.base.clock import Clock
+from motet.base.errors import ApiError
 from motet.base.timestamps import format_micro_time
 
 _ID = re.compile(r"[\w.:-]{1,64}")
@@ -59,10 +62,12 @@ class Auditor:
             return
         event = self._event(call, verdict, COMPLETE, received, answer.status)
         if verdict.level >= Level.REQUEST:
-            _put(event, "requestObject", call.request._read_bytes or b"", verdict)
+            form = call.request.headers.get("Content-Type", "")
+            _put(event, "requestObject", call.request._read_bytes or b"", form, verdict)
         if verdict.level >= Level.RESPONSE and isinstance(answer, web.Response):
-            plain = answer.content_type == "application/json" and "Content-Encoding" not in answer.headers
-            _put(event, "responseObject", answer.body if plain and isinstance(answer.body, bytes) else b"", verdict)
+            plain = answer.content_type == JSON and "Content-Encoding" not in answer.headers
+            body = answer.body if plain and isinstance(answer.body, bytes) else b""
+            _put(event, "responseObject", body, JSON, verdict)
         self._log.write(msgspec.json.encode(event))
 
     def _event(self, call: Call, verdict: Verdict, stage: str, received: datetime, code: int) -> dict[str, Any]:
@@ -92,6 +97,13 @@ class Auditor:
             notes["authorization.k8s.io/decision"], notes["authorization.k8s.io/reason"] = call.notes.decision
         event["annotations"] = notes
         return event
+
+
+def _value(data: bytes, media: str) -> Any:
+    """What a body says, in whatever form: objects may come as protobuf, as kubectl's do. Raises ApiError."""
+    if media == negotiate.PROTOBUF:
+        return negotiate.document(data, media)
+    return negotiate.yaml_value(data) if "yaml" in media else negotiate.json_value(data)
 
 
 def _who(call: Call) -> User:
@@ -127,16 +139,16 @@ def _id(call: Call) -> str:
     return call.notes.id
 
 
-def _put(event: dict[str, Any], field: str, data: bytes, verdict: Verdict) -> None:
+def _put(event: dict[str, Any], field: str, data: bytes, content_type: str, verdict: Verdict) -> None:
     if not data:
         return
     if len(data) > _LARGEST:
         event["annotations"][f"audit.motet.dev/{field}"] = f"left out: {len(data)} bytes"
         return
     try:
-        body = msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        event["annotations"][f"audit.motet.dev/{field}"] = "left out: not JSON"
+        body = _value(data, negotiate.media_of(content_type))
+    except ApiError as error:
+        event["annotations"][f"audit.motet.dev/{field}"] = f"left out: {error}"
         return
     metadata = body.get("metadata") if isinstance(body, dict) else None
     if verdict.without_managed_fields and isinstance(metadata, dict):
