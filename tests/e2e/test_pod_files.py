@@ -1,10 +1,16 @@
 """Environment and volumes from every source, and data that outlives its pod."""
 
 import base64
+import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from e2e.cluster import until
 from e2e.space import Space, pause, pod, shell, state
+from motet.runtime import mounts
 
 CONFIG = {
     "apiVersion": "v1",
@@ -90,6 +96,50 @@ def test_files_from_every_source(space: Space, tmp_path: Path):
     assert (tmp_path / "shared/file").read_text() == "out\n"
 
 
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Path]:
+    """A directory of the machine on which mounts are shared, as systemd makes all of them."""
+    path = tmp_path / "shared"
+    path.mkdir()
+    _mount(path)
+    subprocess.run(["mount", "--make-shared", str(path)], check=True)
+    yield path
+    mounts.unmount_below(tmp_path)
+
+
+def _mount(path: Path) -> None:
+    path.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "test", str(path)], check=True)
+
+
+def test_mounts_go_where_a_pod_lets_them(space: Space, shared: Path):
+    volumes = [{"name": "host", "hostPath": {"path": str(shared)}}]
+
+    def sharing(name: str, propagation: str, **fields: object) -> dict[str, object]:
+        mount = {"name": "host", "mountPath": "/host", "mountPropagation": propagation}
+        return pod(name, pause(volumeMounts=[mount], **fields), volumes=volumes)
+
+    space.apply(
+        sharing("both", "Bidirectional", securityContext={"privileged": True, "allowPrivilegeEscalation": True}),
+        sharing("takes", "HostToContainer"),
+        sharing("alone", "None"),
+    )
+    for name in ("both", "takes", "alone"):
+        space.running(name)
+    _mount(shared / "of-host")
+    (shared / "of-host" / "x").write_text("host\n")
+    space.exec(
+        "both", "sh", "-c", "mkdir /host/of-pod && mount -t tmpfs test /host/of-pod && echo pod > /host/of-pod/x"
+    )
+    assert (shared / "of-pod" / "x").read_text() == "pod\n"
+    for name in ("both", "takes"):
+        assert space.exec(name, "cat", "/host/of-host/x", "/host/of-pod/x") == "host\npod\n"
+    assert space.exec("alone", "ls", "/host/of-host", "/host/of-pod").split() == ["/host/of-host:", "/host/of-pod:"]
+    narrow = sharing("narrow", "Bidirectional")
+    refused = space.cluster.kubectl_fails("-n", space.namespace, "apply", "-f", "-", stdin=json.dumps(narrow))
+    assert "Bidirectional mount propagation is available only to privileged containers" in refused.stderr
+
+
 def test_a_claim_keeps_its_data_when_the_pod_goes(space: Space):
     mounted = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
@@ -128,8 +178,6 @@ def test_secrets_lie_in_memory_only_and_never_in_logs(space: Space):
 
 
 def _files_with(space: Space, directory: str, needles: tuple[str, ...]) -> list[str]:
-    import subprocess
-
     patterns = [word for needle in needles for word in ("-e", needle)]
     words = ["find", directory, "-xdev", "-type", "f", "-exec", "grep", "-laF", *patterns, "{}", "+"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
