@@ -120,3 +120,36 @@ def test_children_end_with_the_supervisor_and_are_replaced_before(tmp_path: Path
     assert b"the one exited with -9; starting it again" in said
     assert not Path(f"/proc/{last}").exists()
     assert not pid_file.exists()
+
+
+def test_a_log_without_room_keeps_nobody_from_starting_again(tmp_path: Path) -> None:
+    log = tmp_path / "one.log"
+    plan = Plan(str(tmp_path / "daemon.pid"), (Program("one", ("sh", "-c", "echo $$; exec sleep 1000"), str(log)),))
+    with open("/dev/full", "wb") as full:
+        running = subprocess.Popen(supervisor.command(tmp_path, plan), stderr=full)
+    try:
+        until(lambda: log.exists() and log.read_text().endswith("\n"))
+        os.kill(int(log.read_text()), signal.SIGKILL)
+        until(lambda: log.read_text().count("\n") == 2)
+        running.terminate()
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.wait()
+
+
+def test_what_does_not_end_in_time_is_killed() -> None:
+    stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; echo; exec sleep 1000"], stdout=subprocess.PIPE)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    with stubborn:
+        try:
+            assert stubborn.stdout is not None
+            stubborn.stdout.readline()
+            kept = Keeper(PROGRAM, lambda _: stubborn, 0.0)
+            kept.tend(0.0)
+            kept.tell()
+            kept.end(time.monotonic() + 0.3)
+            assert stubborn.returncode == -signal.SIGKILL
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            stubborn.kill()

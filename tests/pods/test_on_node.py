@@ -358,7 +358,7 @@ class Gate:
         self.open = asyncio.Event()
         self.addresses: dict[str, str] = {}
 
-    def admit(self, document: Document, address: str, sandbox: str = "") -> None:
+    def admit(self, document: Document, address: str, sandbox: str = "", second: str = "") -> None:
         self.addresses[document.name] = address
 
     def dismiss(self, uid: str) -> None:

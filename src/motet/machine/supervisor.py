@@ -7,6 +7,7 @@ there for whoever looks at the list of processes.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -104,9 +105,9 @@ class Keeper:
         """Wait for its end, and kill it at the deadline."""
         if self._process is None:
             return
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        while self._process.poll() is None and (left := deadline - time.monotonic()) > 0:
+            signal.sigtimedwait((signal.SIGCHLD,), left)
+        if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
@@ -164,7 +165,9 @@ def _in_the_child() -> None:
 
 
 def _say(words: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}\n")
+    """Tell the log. Where that has no room for it, on a full disk, keeping processes alive goes on nevertheless."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}\n".encode())
 
 
 if __name__ == "__main__":
