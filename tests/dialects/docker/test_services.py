@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from copy import deepcopy
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -124,3 +125,14 @@ def test_how_many_tasks_there_are_is_an_autoscalers_business() -> None:
     assert services.gone_back(app, before)["spec"]["mode"] == {"replicated": {"replicas": 3}}
     before["spec"]["autoscale"] = {"max": 9}
     assert services.gone_back(app, before)["spec"]["mode"] == {"replicated": {"replicas": 1}}
+
+
+@pytest.mark.parametrize(
+    ("state", "goes_on"), [("paused", True), ("rollback_paused", True), ("updating", False), ("", False)]
+)
+def test_an_update_that_was_paused_goes_on_with_the_next_one(state: str, goes_on: bool) -> None:
+    app = services.changed_app(stored(app_of(FULL)), app_of(FULL), back=False)
+    app["status"] = {"update": {"state": state}} if state else {}
+    services.resume(app, datetime(2026, 11, 28, tzinfo=UTC))
+    said = app["metadata"]["annotations"].get(app_kind.RESUMED)
+    assert said == ("2026-11-28T00:00:00Z" if goes_on else None)

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from motet.base import timestamps
 from motet.base.errors import AlreadyExists, ApiError, Conflict
+from motet.controllers.approllout import PAUSED, ROLLBACK_PAUSED
 from motet.controllers.appversion import kept_of, put_back, version_of
 from motet.dialects.docker import (
     endpoints,
@@ -257,6 +260,8 @@ async def update(call: Call) -> web.Response:
     registry.use(app["spec"]["template"]["spec"], current.name, credentials)
     await servicerequest.make_volumes(call, around)
     changed = changed_app(current, app, back=bool(back))
+    if not back:
+        resume(changed, call.engine.clock.now())
     if not back and await seals.may_be_put_back(call, current.namespace):
         annotations = changed["metadata"]["annotations"]
         annotations[seals.SEAL] = seals.of(call.engine.seal_key(), current.meta.uid, annotations[servicespec.PREVIOUS])
@@ -298,6 +303,13 @@ def changed_app(current: Document, app: Json, *, back: bool) -> Json:
     else:
         meta["annotations"][servicespec.PREVIOUS] = msgspec.json.encode(servicespec.service_spec(current)).decode()
     return changed
+
+
+def resume(app: Json, now: datetime) -> None:
+    """Have an update that its failures paused go on: that is what any update does in Swarm, also one that changes nothing."""
+    state = ((app.get("status") or {}).get("update") or {}).get("state")
+    if state in (PAUSED, ROLLBACK_PAUSED):
+        app["metadata"]["annotations"][app_kind.RESUMED] = timestamps.format_time(now)
 
 
 def gone_back(current: Document, app: Json) -> Json:
