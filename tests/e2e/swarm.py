@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,11 +26,11 @@ IMAGE = "localhost/motet-test/swarm:1"
 NODES = ("n1", "n2", "n3")
 # What a node may be silent for, in seconds.
 GRACE = 6.0
-# Says which version it is and where it runs, and ends as soon as it is told to.
+# Says which version it is and where it runs, and ends as soon as it is told to. With LOUD=vv it logs who asks.
 _SERVE = """#!/bin/sh
 mkdir -p /tmp/www; echo "$VERSION $HOSTNAME" > /tmp/www/index.html
 trap 'kill $!; exit 0' TERM
-httpd -f -p 8080 -h /tmp/www & wait
+httpd -f$LOUD -p 8080 -h /tmp/www & wait
 """
 HEALTHY = (
     *("--health-cmd", "wget -q -O /dev/null http://127.0.0.1:8080/", "--health-interval", "1s"),
@@ -88,6 +89,13 @@ class Swarm:
             cwd=self.directory,
         )
 
+    def motet(self, *words: str) -> int:
+        """The exit code of `motet WORDS` on the manager's machine."""
+        box = self.testbed.box("n1")
+        command = box.inside([sys.executable, "-m", "motet", *words, "--data-dir", str(box.machine.data_dir)])
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=150, check=False)
+        return done.returncode
+
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start `docker WORDS` and go on."""
         environment = {
@@ -122,6 +130,33 @@ class Swarm:
         found = [json.loads(line) for line in lines.splitlines()]
         return [task for task in found if task["DesiredState"] in ("Running", "Ready")]
 
+    def container(self, task: Json) -> str:
+        """The name of a task's container, to `docker exec` and the like; they reach those of every node."""
+        return f"{task['Name']}.{task['ID']}"
+
+    def inside(self, task: Json, script: str) -> str:
+        """What a script prints that runs in a task's container, whatever its end."""
+        return str(self.docker("exec", self.container(task), "sh", "-c", script, code=None)).strip()
+
+    def facts(self, *tasks: Json) -> list[Json]:
+        """Tasks as the API has them."""
+        return list(json.loads(self.docker("inspect", "--type", "task", *(task["ID"] for task in tasks))))
+
+    def history(self, name: str) -> list[Json]:
+        """All tasks there were, as the API has them, in the order they were made."""
+        found = self.docker("service", "ps", "--no-trunc", "--quiet", name).split()
+        return sorted(self.facts(*({"ID": each} for each in found)), key=lambda task: str(task["CreatedAt"]))
+
+    def nodes(self, name: str) -> list[str]:
+        """Where the tasks are that run, sorted."""
+        return sorted(task["Node"] for task in self.tasks(name) if task["CurrentState"].startswith("Running"))
+
+    def settled(self) -> bool:
+        """All services have the tasks they want."""
+        found = self.docker("service", "ls", "--format", "{{.Replicas}}").splitlines()
+        counts = [line.split(" ")[0].split("/") for line in found]
+        return all(runs == wanted for runs, wanted in counts)
+
     def replicas(self, name: str) -> str:
         """`2/2`, as `docker service ls` has it."""
         return (
@@ -143,6 +178,40 @@ class Swarm:
             if b"server" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
                 return int(child)
         raise AssertionError("no manager runs")
+
+
+class Stage:
+    """What one test makes, which is removed after it."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self._swarm = swarm
+        self._made: list[tuple[str, str]] = []
+
+    def service(self, name: str, *words: str) -> str:
+        """Begin a service: `words` are options, then the command in it. Answers its name."""
+        self._made.append(("service", name))
+        self._swarm.docker("service", "create", "--detach", "--no-resolve-image", "--name", name, *words)
+        return name
+
+    def network(self, name: str, *words: str) -> str:
+        self._made.append(("network", name))
+        self._swarm.docker("network", "create", "--driver", "overlay", *words, name)
+        return name
+
+    def content(self, kind: str, name: str, text: str) -> str:
+        """A `secret` or a `config`."""
+        self._made.append((kind, name))
+        self._swarm.docker(kind, "create", name, "-", text=text)
+        return name
+
+    def clear(self) -> None:
+        for kind, name in reversed(self._made):
+            # A network is there until the last of its tasks has gone.
+            until(lambda kind=kind, name=name: self._removed(kind, name))
+
+    def _removed(self, kind: str, name: str) -> bool:
+        said = self._swarm.docker(kind, "rm", name, code=None)
+        return said.code == 0 or "not found" in said.lower() or "no such" in said.lower()
 
 
 def until(holds: Callable[[], T], seconds: float = 90.0) -> T:

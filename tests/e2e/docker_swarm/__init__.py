@@ -1,0 +1,1 @@
+"""What somebody who comes from Swarm does with the docker command line, on three nodes that these tests share."""
