@@ -36,7 +36,10 @@ NAMED = {"timestamps": "true", "named": "true"}
         ({"stderr": "1"}, {**NAMED, "stream": "Stderr"}),
         ({"stdout": "1", "stderr": "1", "tail": "5"}, {**NAMED, "tailLines": "5"}),
         ({"stdout": "1", "tail": "5"}, {**NAMED, "tailLines": "5"}),
-        ({"stdout": "1", "stderr": "1", "since": "60.5"}, {**NAMED, "sinceTime": "1970-01-01T00:01:00Z"}),
+        (
+            {"stdout": "1", "stderr": "1", "since": "60.500000001"},
+            {**NAMED, "sinceTime": "1970-01-01T00:01:00.500000Z"},
+        ),
     ],
 )
 def test_dockers_options_are_the_kernels(query: dict[str, str], found: dict[str, str]) -> None:

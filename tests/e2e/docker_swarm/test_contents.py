@@ -52,6 +52,9 @@ def test_logs_come_from_all_nodes_with_the_names_of_their_tasks(swarm: Swarm, st
         f"{name}.0.{task['ID']}@{task['Node']} | late" for task in tasks
     )
     assert len(swarm.docker("service", "logs", "--raw", "--tail", "2", name).splitlines()) == 2 * len(NODES)
+    stamped = swarm.docker("service", "logs", "--timestamps", name).splitlines()
+    since = min(line.split()[0] for line in stamped if line.endswith("late"))
+    assert swarm.docker("service", "logs", "--raw", "--since", since, name).split() == ["late"] * len(NODES)
     # Of one task alone.
     one = swarm.docker("service", "logs", tasks[0]["ID"]).splitlines()
     assert [line.split()[-1] for line in one] == ["one", "two", "late"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -60,12 +60,16 @@ def options(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def moment(text: str) -> str:
-    """A time as Go's clients send it, seconds with a fraction or RFC 3339, as the latter. Raises DockerError."""
+    """A time as Go's clients send it, seconds with a fraction or RFC 3339, as the latter to the microsecond. Raises DockerError."""
     try:
         if text.replace(".", "", 1).isdigit():
-            return timestamps.format_time(datetime.fromtimestamp(float(text), UTC))
-        return timestamps.format_time(timestamps.parse_time(text))
-    except ValueError as error:
+            seconds, _, fraction = text.partition(".")
+            whole = datetime.fromtimestamp(int(seconds), UTC)
+            found = whole + timedelta(microseconds=int(fraction[:6].ljust(6, "0")))
+        else:
+            found = timestamps.parse_time(text)
+        return timestamps.format_micro_time(found)
+    except (ValueError, OverflowError, OSError) as error:
         raise bad(f"since: {text!r} is no time") from error
 
 
