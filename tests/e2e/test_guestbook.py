@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import ADDRESS, Cluster, until
+from e2e.cluster import ADDRESS, Cluster, Json, until
+from e2e.space import Space, ready
 from motet.cli import build
 from motet.runtime import mounts
 
@@ -108,6 +109,82 @@ def test_it_scales_and_up_again_has_nothing_to_do(guestbook: Cluster):
     assert (rows["web"]["state"], rows["web"]["ready"]) == ("ready", "3/3")
     assert "PostgreSQL" in guestbook.motet("exec", "-p", "guestbook", "db", "psql", "--version").stdout
     assert "18888" in json.dumps(rows["web"]["ports"])
+
+
+def database(image: str) -> list[Json]:
+    """The example's database as those who know Kubernetes write it: a StatefulSet with a claim of its own."""
+    container = {
+        "name": "db",
+        "image": image,
+        "env": [
+            {"name": "POSTGRES_DB", "value": "shop"},
+            {"name": "POSTGRES_PASSWORD_FILE", "value": "/run/secrets/db/password"},
+        ],
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/var/lib/postgresql/data"},
+            {"name": "password", "mountPath": "/run/secrets/db", "readOnly": True},
+        ],
+        "readinessProbe": {"exec": {"command": ["pg_isready", "--quiet", "--host", "127.0.0.1"]}, "periodSeconds": 1},
+    }
+    size = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "200Mi"}}}
+    spec = {
+        "serviceName": "db",
+        "replicas": 1,
+        "selector": {"matchLabels": {"app": "db"}},
+        "template": {
+            "metadata": {"labels": {"app": "db"}},
+            "spec": {"containers": [container], "volumes": [{"name": "password", "secret": {"secretName": "db"}}]},
+        },
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": size}],
+    }
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": "s3cret"}}
+    headless = {"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"port": 5432}]}
+    return [
+        secret,
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}, "spec": headless},
+        {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec},
+    ]
+
+
+def query(space: Space, statement: str) -> str:
+    """By the name and the password that other pods would use; the name may be new, and not known everywhere yet."""
+    address = "postgresql://postgres:s3cret@db-0.db/shop"
+    words = ("psql", "--no-align", "--tuples-only", "--quiet", "--command", statement, address)
+    return until(lambda: (space.exec("db-0", *words),))[0]
+
+
+def test_rows_survive_the_pod_the_image_and_the_drain_of_the_node(guestbook: Cluster, space: Space):
+    pods = guestbook.read("/api/v1/namespaces/guestbook/pods")["items"]
+    image = next(name for each in pods if "/db:" in (name := each["spec"]["containers"][0]["image"]))
+    newer = f"{image.rpartition(':')[0]}:newer"
+    tag = f"http://docker/images/{image}/tag?repo={newer.rpartition(':')[0]}&tag=newer"
+    guestbook.run("curl", "-sSf", "-X", "POST", "--unix-socket", str(guestbook.machine.docker_socket), tag)
+    space.apply(*database(image))
+
+    def another(uid: str) -> Json:
+        return space.wait("pods", "db-0", lambda found: found["metadata"]["uid"] != uid and ready(found), 90)
+
+    def rows() -> str:
+        return query(space, "select text from orders order by id")
+
+    first = another("")
+    query(space, "create table orders (id serial, text text); insert into orders (text) values ('bread')")
+    space.kubectl("delete", "pod", "db-0")
+    second = another(first["metadata"]["uid"])
+    assert rows() == "bread\n"
+    query(space, "insert into orders (text) values ('wine')")
+    space.kubectl("set", "image", "statefulset/db", f"db={newer}")
+    third = another(second["metadata"]["uid"])
+    assert third["spec"]["containers"][0]["image"] == newer
+    assert rows() == "bread\nwine\n"
+    node = third["spec"]["nodeName"]
+    space.kubectl("drain", node, "--pod-selector=app=db", "--delete-emptydir-data", "--timeout=60s", timeout=90)
+    try:
+        assert "unschedulable" in space.event("db-0", "FailedScheduling")
+    finally:
+        space.kubectl("uncordon", node)
+    another(third["metadata"]["uid"])
+    assert rows() == "bread\nwine\n"
 
 
 def test_the_password_is_in_no_listing_and_no_log(guestbook: Cluster):
