@@ -40,7 +40,7 @@ conformance: ## run Kubernetes' own conformance specs against two nodes (slow; t
 	@scripts/setup dev
 	@scripts/conformance
 
-clients: ## walk through Motet with other clients: older kubectls, Helm, Spark, Ansible, Python's (slow; downloads them once)
+clients: ## walk through Motet with other clients: older kubectls, Helm, Traefik, Spark, Ansible, Python's (slow; downloads them once)
 	@scripts/setup dev
 	@scripts/clients
 
