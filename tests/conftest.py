@@ -13,11 +13,13 @@ settings.register_profile("ci", settings.get_profile("motet"), derandomize=True,
 settings.load_profile("ci" if os.environ.get("CI") else "motet")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need a node need root; without it they fail by name rather than by accident.
 
     Where several processes share the tests, a file stays together, and so does a folder of tests on nodes: they share a
-    cluster and take turns.
+    cluster and take turns. pytest-xdist looks for that in the same hook, so this goes first; the folders' own conftest.py, which say what needs
+    a node, go before it.
     """
     for item in items:
         place = item.path.relative_to(_HERE)

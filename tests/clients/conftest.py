@@ -11,6 +11,7 @@ from e2e.conftest import cluster, no_leftovers, space
 __all__ = ["cluster", "no_leftovers", "space"]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:

@@ -16,6 +16,7 @@ from e2e.cluster import Cluster
 from e2e.space import Space
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:

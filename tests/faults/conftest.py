@@ -17,6 +17,7 @@ from motet.testbed import plan as plans
 from motet.testbed.cluster import Testbed
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:

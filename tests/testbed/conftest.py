@@ -36,6 +36,7 @@ def world() -> Iterator[World]:
         assert not asyncio.run(testbed.down()), "a second time there is nothing to take down"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A node that has left does not come back: that test is the last."""
     items.sort(key=lambda item: item.path.name == "test_leaving.py" and item.path.parent == Path(__file__).parent)

@@ -106,33 +106,34 @@ class Testbed:
         gives every service account a Secret with a token; `encrypted` has nodes encrypt what they send to pods of others;
         `dual_stack` gives all of it IPv6 too.
         """
-        plan = plans.load(self.directory)
-        if plan is None:
-            subnet = plans.free_subnet(switches.used_networks())
-            plan = Plan(
-                str(subnet),
-                forwarding_before=switches.forwarding(),
-                node_grace=node_grace or NODE_GRACE,
-                legacy_tokens=legacy_tokens,
-                encrypted=encrypted,
-                dual_stack=dual_stack,
-            )
-        elif node_grace and node_grace != plan.node_grace:
-            raise TestbedError(
-                f"this testbed was begun with --node-grace {plan.node_grace:g}; take it down for another"
-            )
-        elif legacy_tokens and not plan.legacy_tokens:
-            raise TestbedError(
-                "this testbed was begun without --legacy-service-account-tokens; take it down for another"
-            )
-        elif encrypted and not plan.encrypted:
-            raise TestbedError("this testbed was begun without --encrypt; take it down to begin an encrypted one")
-        elif dual_stack and not plan.dual_stack:
-            raise TestbedError("this testbed was begun without --dual-stack; take it down to begin one that has it")
-        plan = plan.grown(nodes, managers)
-        plans.save(self.directory, plan)
-        self._say("plugging in the switch")
-        self._switch.make(plan)
+        with switches.turn():  # two testbeds that begin at once would take the same subnet
+            plan = plans.load(self.directory)
+            if plan is None:
+                subnet = plans.free_subnet(switches.used_networks())
+                plan = Plan(
+                    str(subnet),
+                    forwarding_before=switches.forwarding(),
+                    node_grace=node_grace or NODE_GRACE,
+                    legacy_tokens=legacy_tokens,
+                    encrypted=encrypted,
+                    dual_stack=dual_stack,
+                )
+            elif node_grace and node_grace != plan.node_grace:
+                raise TestbedError(
+                    f"this testbed was begun with --node-grace {plan.node_grace:g}; take it down for another"
+                )
+            elif legacy_tokens and not plan.legacy_tokens:
+                raise TestbedError(
+                    "this testbed was begun without --legacy-service-account-tokens; take it down for another"
+                )
+            elif encrypted and not plan.encrypted:
+                raise TestbedError("this testbed was begun without --encrypt; take it down to begin an encrypted one")
+            elif dual_stack and not plan.dual_stack:
+                raise TestbedError("this testbed was begun without --dual-stack; take it down to begin one that has it")
+            plan = plan.grown(nodes, managers)
+            plans.save(self.directory, plan)
+            self._say("plugging in the switch")
+            self._switch.make(plan)
         self._switch.lose(plan.members)
         await asyncio.gather(*(self._start(plan, member) for member in plan.members if not self._works(member)))
         await self.until_ready([member.name for member in plan.members])

@@ -7,13 +7,15 @@ Taking the namespace away takes every cable with it. Faults are made here: a por
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from motet.testbed.plan import Member, Plan, TestbedError
 
+_TURN = Path("/run/motet-testbed.lock")
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -116,6 +118,14 @@ table ip {self._table} {{
 def forwarding() -> str:
     """`0` or `1`."""
     return _FORWARDING.read_text().strip()
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[None]:
+    """Choosing a subnet and plugging in its switch is for one testbed of the machine at a time."""
+    with open(_TURN, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def used_networks() -> list[IPv4Network]:
