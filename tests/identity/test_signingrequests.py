@@ -1,5 +1,6 @@
 """What the three signers sign, and what comes out."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +32,7 @@ NODE = ("system:node:n1", ("system:nodes",))
         (NODE_SERVING, pem(*NODE), SERVER, "DNS or IP subjectAltName is required"),
         (NODE_SERVING, pem("system:node:n2", NODE[1], dns=["n2"]), SERVER, "not the user who asked"),
     ],
+    ids=itertools.count(),  # a request is another one in every process
 )
 def test_each_signer_signs_its_own_kind_only(
     signer: str, request_pem: bytes, usages: tuple[str, ...], why: str
