@@ -57,7 +57,14 @@ def other(cluster: Cluster, tmp_path: Path) -> Iterator[Shop]:
 
 def test_a_project_comes_up_and_answers_on_its_port(shop: Shop) -> None:
     address = shop.cluster.settings.address
-    assert shop.cluster.http(address, 18080).strip() == "hello from web"
+
+    def answers() -> bool:
+        try:  # without a health check a container counts as ready before its process listens
+            return shop.cluster.http(address, 18080).strip() == "hello from web"
+        except ConnectionRefusedError:
+            return False
+
+    until(answers, what="the answer on the published port")
 
 
 def test_up_again_changes_nothing_and_says_so(shop: Shop) -> None:
