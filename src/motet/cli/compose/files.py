@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from motet.base import names
+from motet.cli.compose.external import is_external, old_name
 from motet.cli.compose.model import FileSource, Volume
 from motet.cli.compose.source import Fields, Source, Value, text
 from motet.kinds import placeholders
@@ -26,9 +27,9 @@ def contents(fields: Fields, key: str) -> Iterator[FileSource]:
         title = item.text("name") or name
         labels = tuple(item.pairs("labels"))
         template = item.choice("template_driver", (_TEMPLATES,), "") == _TEMPLATES
-        if _external(item):
+        if is_external(item):
             found: FileSource | None = FileSource(
-                name, b"", value.line, external=True, title=_old_name(item) or title, labels=labels
+                name, b"", value.line, external=True, title=old_name(item) or title, labels=labels
             )
             if template:
                 item.source.problem(item.items["template_driver"], "whose content it is says whether it is a template")
@@ -59,8 +60,8 @@ def _check_template(item: Fields, content: bytes) -> None:
 
 def _volume(source: Source, key: str, at: Value) -> Volume:
     fields = Fields(source, at if at.content is not None else Value(at.path, at.line, {}, origin=at.origin))
-    external = _external(fields)
-    name = _old_name(fields) or fields.text("name") or key
+    external = is_external(fields)
+    name = old_name(fields) or fields.text("name") or key
     fields.choice("driver", ("local",), "local")
     path = _directory(fields)
     labels = tuple(fields.pairs("labels"))
@@ -85,22 +86,6 @@ def _directory(fields: Fields) -> str:
         device = ""
     options.finish()
     return str(fields.at.origin.path(device).resolve()) if device else ""
-
-
-def _external(fields: Fields) -> bool:
-    at = fields.get("external")
-    return at is not None and (at.is_map or fields.truth("external"))
-
-
-def _old_name(fields: Fields) -> str:
-    """`external: {name: NAME}`, as older files have it."""
-    at = fields.get("external")
-    if at is None or not at.is_map:
-        return ""
-    old = Fields(fields.source, at)
-    name = old.text("name")
-    old.finish()
-    return name
 
 
 def _content(item: Fields) -> bytes | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from motet.base import names
+from motet.cli.compose.external import is_external, old_name
 from motet.cli.compose.model import Joined, Network
 from motet.cli.compose.source import Fields, Source, Value
 from motet.kinds import attachments
@@ -78,8 +79,8 @@ def _network(source: Source, key: str, at: Value, project: str) -> Network:
     else:
         fields = Fields(source, at)
         name = fields.text("name")
-        if _external(fields):
-            made = Network(key, _old_name(fields) or name or key, at.line, external=True)
+        if is_external(fields):
+            made = Network(key, old_name(fields) or name or key, at.line, external=True)
             fields.finish("an external network is somebody else's, who says what it is; leave this out")
         else:
             fields.choice("driver", ("bridge", "overlay"), "bridge")
@@ -107,22 +108,6 @@ def _addresses(fields: Fields) -> None:
     for key, so in (("enable_ipv4", True), ("enable_ipv6", False)):
         if fields.truth(key, so) is not so:
             fields.source.problem(fields.items[key], f"only {str(so).lower()} is possible: addresses are the cluster's")
-
-
-def _external(fields: Fields) -> bool:
-    at = fields.get("external")
-    return at is not None and (at.is_map or fields.truth("external"))
-
-
-def _old_name(fields: Fields) -> str:
-    """`external: {name: NAME}`, as files of version 2 have it."""
-    at = fields.get("external")
-    if at is None or not at.is_map:
-        return ""
-    old = Fields(fields.source, at)
-    name = old.text("name")
-    old.finish()
-    return name
 
 
 def _encrypted(fields: Fields) -> bool:
