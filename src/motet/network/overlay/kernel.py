@@ -55,7 +55,11 @@ def observe(name: str) -> Kernel:
                 lenient=is_lenient(name),
                 entries=frozenset(
                     (
-                        *(entry for family in (_INET, _INET6) for entry in _addresses(netlink, index, family)),
+                        *(
+                            entry
+                            for family in (_INET, _INET6)
+                            for entry in map(Address, host_addresses(netlink, index, family))
+                        ),
                         *(entry for family in (_INET, _INET6) for entry in _routes(netlink, index, family)),
                         *(entry for family in (_INET, _INET6) for entry in _neighbours(netlink, index, family)),
                         *_forwards(netlink, index),
@@ -208,12 +212,13 @@ def _device(name: str, link: Any) -> Device | None:
     )
 
 
-def _addresses(netlink: IPRoute, index: int, family: int) -> Iterator[Entry]:
+def host_addresses(netlink: IPRoute, index: int, family: int) -> Iterator[IP]:
+    """The addresses of a device that stand for it alone: /32 and /128."""
     for item in netlink.get_addr(family=family, index=index):
         found = dict(item["attrs"])
         address = parse_address(found.get("IFA_LOCAL") or found["IFA_ADDRESS"])
         if item["index"] == index and item["prefixlen"] == address.max_prefixlen:
-            yield Address(address)
+            yield address
 
 
 def _routes(netlink: IPRoute, index: int, family: int) -> Iterator[Entry]:

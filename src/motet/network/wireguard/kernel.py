@@ -12,7 +12,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from motet.base.ip import parse_address, parse_network
 from motet.network.bridge import NetworkError
-from motet.network.overlay.kernel import is_lenient, relax
+from motet.network.overlay.kernel import host_addresses, is_lenient, relax
 from motet.network.wireguard.decide import (
     Address,
     Aside,
@@ -68,7 +68,7 @@ def observe(tunnel: Tunnel, engine: Engine) -> Observed:
                 lenient=is_lenient(tunnel.name),
                 mtu=link.get_attr("IFLA_MTU"),
                 entries=standing.union(
-                    *(_addresses(netlink, index, each) for each in families),
+                    *(map(Address, host_addresses(netlink, index, each)) for each in families),
                     *(_routes(netlink, index, tunnel.table, each) for each in families),
                 ),
             )
@@ -165,14 +165,6 @@ def _lasting(netlink: IPRoute, table: int, families: Sequence[int]) -> Iterator[
     for family in families:
         yield from _rules(netlink, family)
         yield from _stops(netlink, table, family)
-
-
-def _addresses(netlink: IPRoute, index: int, family: int) -> Iterator[Entry]:
-    for item in netlink.get_addr(family=family, index=index):
-        found = dict(item["attrs"])
-        address = parse_address(found.get("IFA_LOCAL") or found["IFA_ADDRESS"])
-        if item["index"] == index and item["prefixlen"] == address.max_prefixlen:
-            yield Address(address)
 
 
 def _routes(netlink: IPRoute, index: int, table: int, family: int) -> Iterator[Entry]:
