@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from motet.base.errors import AlreadyExists, NotFound
-from motet.dialects.docker import endpoints
+from motet.dialects.docker import endpoints, objects
 from motet.dialects.docker.call import Voice
 from motet.dialects.docker.errors import DockerError
 from motet.kinds import app as app_kind
@@ -30,21 +30,10 @@ async def owned(call: Voice) -> dict[str, list[Document]]:
     return found
 
 
-def _reference(app: Document) -> Json:
-    return {
-        "apiVersion": app_kind.KIND.api_version,
-        "kind": app_kind.KIND.kind,
-        "name": app.name,
-        "uid": app.meta.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-
-
 async def settle(call: Voice, app: Document, wanted: Sequence[Json]) -> None:
     """Have the App's Services as wanted, and no others of it. Raises ApiError, DockerError."""
     for service in wanted:
-        service["metadata"]["ownerReferences"] = [_reference(app)]
+        service["metadata"]["ownerReferences"] = [objects.owner(app_kind.KIND, app)]
     names = {service["metadata"]["name"] for service in wanted}
     await asyncio.gather(*(_ensure(call, app, service) for service in wanted))
     for name in endpoints.names(app.name):

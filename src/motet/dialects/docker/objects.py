@@ -18,6 +18,7 @@ from motet.base import names, timestamps
 from motet.dialects.docker import ids
 from motet.dialects.docker.errors import DockerError, bad
 from motet.kinds import placeholders
+from motet.kinds.kind import Kind
 from motet.store.document import Document, Meta
 
 Json = dict[str, Any]
@@ -83,6 +84,18 @@ def labels_of(meta: Meta) -> dict[str, str]:
 def is_template(meta: Meta) -> bool:
     """Whether what it holds is filled in for each task."""
     return TEMPLATING in (meta.annotations or {})
+
+
+def owner(kind: Kind, document: Document) -> Json:
+    """The reference by which an object goes when `document` goes; it holds nobody's removal up."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "name": document.name,
+        "uid": document.meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
 
 
 def time(text: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from motet.base.errors import AlreadyExists
+from motet.dialects.docker import objects
 from motet.dialects.docker.call import Call
 from motet.dialects.docker.errors import bad, unsupported
 from motet.kinds import app as app_kind
@@ -74,14 +75,7 @@ async def keep(call: Call, app: Document, given: Json | None) -> None:
     entry["auth"] = base64.b64encode(f"{entry['username']}:{entry['password']}".encode()).decode()
     config = msgspec.json.encode({"auths": {given.get("serveraddress") or _HUB: entry}})
     data = {".dockerconfigjson": base64.b64encode(config).decode()}
-    owner = {
-        "apiVersion": app_kind.KIND.api_version,
-        "kind": app_kind.KIND.kind,
-        "name": app.name,
-        "uid": app.meta.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
+    owner = objects.owner(app_kind.KIND, app)
     name = f"{app.name}-{_SUFFIX}"
     document = {
         "apiVersion": "v1",

@@ -101,17 +101,6 @@ async def _keep(call: Call, name: str, document: Json) -> Document:
     return await call.client.create(template_kind.KIND, document)
 
 
-def owner_of(template: Document) -> Json:
-    return {
-        "apiVersion": template_kind.KIND.api_version,
-        "kind": template_kind.KIND.kind,
-        "name": template.name,
-        "uid": template.meta.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
-
-
 async def _be_known(call: Call, template: Document, joined: Mapping[NetworkKey, tuple[str, ...]]) -> None:
     """A Service by which the container is found on its networks: under its name, its short identifier, and its aliases."""
     identifier = known.identifier(template.meta.uid)
@@ -123,7 +112,7 @@ async def _be_known(call: Call, template: Document, joined: Mapping[NetworkKey, 
         "metadata": {
             "name": f"c-{identifier[:12]}",
             "namespace": template.namespace,
-            "ownerReferences": [owner_of(template)],
+            "ownerReferences": [objects.owner(template_kind.KIND, template)],
             "annotations": {attachments.ANNOTATION: attachments.text(names, template.namespace)},
         },
         "spec": {

@@ -13,7 +13,6 @@ from motet.base.errors import AlreadyExists, ApiError, NotFound
 from motet.dialects.docker import objects, pods
 from motet.dialects.docker.call import Call
 from motet.dialects.docker.containers import known, ports, watching
-from motet.dialects.docker.containers.creating import owner_of
 from motet.dialects.docker.containers.known import Container
 from motet.dialects.docker.errors import DockerError
 from motet.dialects.docker.fields import Fields
@@ -83,7 +82,7 @@ def new_run(container: Container, taken: frozenset[int]) -> Json:
             "namespace": container.template.namespace,
             "labels": {**(meta.get("labels") or {}), known.LABEL: container.template.name},
             "annotations": {objects.NAME: container.name, **told, **(meta.get("annotations") or {})},
-            "ownerReferences": [owner_of(container.template)],
+            "ownerReferences": [objects.owner(template_kind.KIND, container.template)],
         },
         "spec": spec,
     }
