@@ -12,8 +12,8 @@ from motet.base.errors import MotetError
 from motet.cli import project, services, session
 from motet.cli.apply.states import PodView
 from motet.cli.options import data_dir_option
-from motet.cli.terminal import protocol
 from motet.cli.terminal.attach import attach
+from motet.client import channels
 from motet.client.interface import Client
 from motet.kinds import pod as pod_kind
 from motet.store.document import Document
@@ -44,9 +44,9 @@ async def _exec(name: str, data_dir: Path, service: str, index: int | None, argu
     async with session.connected(data_dir) as client:
         name = await project.select(client, name)
         pod = await pick(client, name, service, index)
-        query = protocol.parameters(arguments, "", stdin=True, tty=tty)
+        query = channels.parameters(arguments, "", stdin=True, tty=tty)
         path = pod_kind.KIND.path(name, pod.name, "exec")
-        socket = await client.websocket(path, query, [protocol.NAME])
+        socket = await client.websocket(path, query, [channels.NAME])
         try:
             return await attach(socket, stdin=True, tty=tty)
         finally:

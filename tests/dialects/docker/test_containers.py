@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from motet.dialects.docker.containers import channels, durations, images, known, ports, reaper, request, shown, starting
+from motet.client import channels
+from motet.dialects.docker.containers import durations, images, known, output, ports, reaper, request, shown, starting
 from motet.dialects.docker.containers.attach import HELD
+from motet.dialects.docker.containers.keys import Keys, keys_of
 from motet.dialects.docker.errors import DockerError
 from motet.dialects.docker.fields import Fields
 from motet.dialects.docker.surroundings import Surroundings
@@ -295,23 +297,23 @@ def test_a_container_stays_as_long_as_any_run_of_its_runs() -> None:
 
 
 def test_keys_are_those_of_a_terminal() -> None:
-    assert channels.keys_of("") == b"\x10\x11"
-    assert channels.keys_of("ctrl-a,d") == b"\x01d"
+    assert keys_of("") == b"\x10\x11"
+    assert keys_of("ctrl-a,d") == b"\x01d"
     with pytest.raises(DockerError):
-        channels.keys_of("ctrl-")
+        keys_of("ctrl-")
 
 
 def test_the_keys_to_leave_by_are_found_wherever_they_are_split() -> None:
-    keys = channels.Keys(b"\x10\x11")
+    keys = Keys(b"\x10\x11")
     assert keys.see(b"ls\x10") == (b"ls", False)
     assert keys.see(b"x") == (b"\x10x", False)
     assert keys.see(b"a\x10\x11b") == (b"a", True)
 
 
 def test_a_log_ends_where_the_connection_begins() -> None:
-    assert channels.before(b"one\ntwo\n", b"two\nthree") == b"one\n"
-    assert channels.before(b"one\n", b"two\n") == b"one\n"
-    assert channels.before(b"", b"two\n") == b""
+    assert output.before(b"one\ntwo\n", b"two\nthree") == b"one\n"
+    assert output.before(b"one\n", b"two\n") == b"one\n"
+    assert output.before(b"", b"two\n") == b""
 
 
 def test_an_exit_code_comes_last() -> None:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from motet.base.errors import MotetError
-from motet.cli.terminal import protocol
+from motet.client import channels
 
 _PIECE = 32 * 1024
 _MOST_WAITING = 16
@@ -39,7 +39,7 @@ async def attach(socket: ClientWebSocketResponse, *, stdin: bool, tty: bool) -> 
 
 
 async def _receive(socket: ClientWebSocketResponse) -> tuple[int, str]:
-    outputs = {protocol.STDOUT: sys.stdout.buffer, protocol.STDERR: sys.stderr.buffer}
+    outputs = {channels.STDOUT: sys.stdout.buffer, channels.STDERR: sys.stderr.buffer}
     async for message in socket:
         if message.type is not WSMsgType.BINARY or not message.data:
             continue
@@ -47,16 +47,16 @@ async def _receive(socket: ClientWebSocketResponse) -> tuple[int, str]:
         if channel in outputs:
             outputs[channel].write(data)
             outputs[channel].flush()
-        elif channel == protocol.ERROR and data:
-            return protocol.outcome(data)
+        elif channel == channels.ERROR and data:
+            return channels.outcome(data)
     raise MotetError("the connection to the process was lost")
 
 
 async def _send_input(socket: ClientWebSocketResponse) -> None:
     with contextlib.suppress(ConnectionError):
         async for piece in _input():
-            await socket.send_bytes(protocol.frame(protocol.STDIN, piece))
-        await socket.send_bytes(protocol.end_of_input())
+            await socket.send_bytes(channels.frame(channels.STDIN, piece))
+        await socket.send_bytes(channels.end_of_input())
 
 
 async def _input() -> AsyncIterator[bytes]:
@@ -98,7 +98,7 @@ def _size_followed(socket: ClientWebSocketResponse) -> Iterator[None]:
 
     def tell() -> None:
         columns, rows = shutil.get_terminal_size()
-        task = loop.create_task(socket.send_bytes(protocol.resized(columns, rows)))
+        task = loop.create_task(socket.send_bytes(channels.resized(columns, rows)))
         sending.add(task)
         task.add_done_callback(sending.discard)
 

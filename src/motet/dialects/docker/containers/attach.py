@@ -20,8 +20,9 @@ from motet.base import timestamps
 from motet.base.errors import ApiError, NotFound
 from motet.dialects.docker import logs
 from motet.dialects.docker.call import Call, empty
-from motet.dialects.docker.containers import channels, exec, hijack, known, output, process, watching
+from motet.dialects.docker.containers import exec, hijack, known, output, process, watching
 from motet.dialects.docker.containers.hijack import Connection
+from motet.dialects.docker.containers.keys import keys_of
 from motet.dialects.docker.containers.known import Container
 from motet.dialects.docker.containers.process import Detached, Process
 from motet.dialects.docker.errors import DockerError, bad
@@ -195,7 +196,7 @@ class _Attachment:
         with contextlib.suppress(ApiError):
             async for line in output.entries(self._call, container, _EVERYTHING, follow=False):
                 text.extend(line.text)
-        if kept := channels.before(bytes(text), live):
+        if kept := output.before(bytes(text), live):
             await self._write(hijack.STDOUT, kept)
 
     async def replayed(self, container: Container, *, follow: bool) -> None:
@@ -206,7 +207,7 @@ class _Attachment:
 
 async def serve(call: Call) -> web.StreamResponse:
     container = await known.found_in(call)
-    keys = channels.keys_of(call.query.get("detachKeys", ""))
+    keys = keys_of(call.query.get("detachKeys", ""))
     part = container.spec
     tty = part.tty if part is not None else bool(container.request.get("Tty"))
     opened = part.stdin if part is not None else bool(container.request.get("OpenStdin"))

@@ -9,7 +9,8 @@ from aiohttp import web
 from motet.api.users import MASTERS
 from motet.dialects.docker import rights
 from motet.dialects.docker.call import Call, answer, empty
-from motet.dialects.docker.containers import channels, hijack, known, process
+from motet.dialects.docker.containers import hijack, known, process
+from motet.dialects.docker.containers.keys import keys_of
 from motet.dialects.docker.containers.known import Container
 from motet.dialects.docker.containers.process import Detached, Process
 from motet.dialects.docker.errors import DockerError, bad, unsupported
@@ -46,7 +47,7 @@ def new(fields: Fields, container: str, user: str) -> Exec:
         raise unsupported(fields.at("User"), "a command runs as the container's own user")
     fields.refuse("a command has the privileges of its container", "Privileged")
     keys = fields.text("DetachKeys")
-    channels.keys_of(keys)
+    keys_of(keys)
     tty = fields.truth("Tty")
     made = Exec(
         user=user,
@@ -132,7 +133,7 @@ async def start(call: Call) -> web.StreamResponse:
             await running.resize(*found_size)
         feeding = None
         if made.stdin:
-            keys = channels.keys_of(str(made.shown["detach_keys"])) if made.tty else b""
+            keys = keys_of(str(made.shown["detach_keys"])) if made.tty else b""
             feeding = running.feed(connection, keys)
         try:
             made.exit_code, complaint = await process.both(feeding, running.output(connection.write))

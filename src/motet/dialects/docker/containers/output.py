@@ -26,6 +26,14 @@ from motet.kinds import pod as pod_kind
 Json = dict[str, Any]
 
 
+def before(log: bytes, live: bytes) -> bytes:
+    """A log without what its end has in common with the beginning of what came over a connection meanwhile."""
+    for size in range(min(len(log), len(live)), 0, -1):
+        if log.endswith(live[:size]):
+            return log[:-size]
+    return log
+
+
 def with_pod(container: Container, pod: Any) -> Container:
     return replace(container, pod=pod)
 

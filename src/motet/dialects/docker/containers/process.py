@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
+from motet.client import channels
 from motet.dialects.docker.call import Call
-from motet.dialects.docker.containers import channels
 from motet.dialects.docker.containers.hijack import Connection
+from motet.dialects.docker.containers.keys import Keys
 from motet.dialects.docker.containers.known import Container
 from motet.dialects.docker.errors import DockerError
 from motet.kinds import pod as pod_kind
@@ -42,9 +43,7 @@ class Process:
         """Raises ApiError, DockerError 409 when the container does not run."""
         if container.pod is None or not container.runs:
             raise DockerError(409, f"container {container.id} is not running")
-        query = [("command", word) for word in command] + [("container", container.part)]
-        flags = {"stdin": stdin, "stdout": stdout, "stderr": stderr and not tty, "tty": tty}
-        query += [(name, "true" if value else "false") for name, value in flags.items()]
+        query = channels.parameters(command, container.part, stdin=stdin, tty=tty, stdout=stdout, stderr=stderr)
         path = pod_kind.KIND.path(container.pod.namespace, container.pod.name, verb)
         return cls(await call.client.websocket(path, query, (channels.NAME,)))
 
@@ -54,7 +53,7 @@ class Process:
 
     async def feed(self, connection: Connection, keys: bytes = b"") -> None:
         """Everything the client says. Raises Detached when it said `keys`."""
-        detector = channels.Keys(keys)
+        detector = Keys(keys)
         with contextlib.suppress(ConnectionError):
             async for piece in connection.input():
                 passed, left = detector.see(piece)

@@ -60,9 +60,11 @@ def outcome(status: bytes) -> tuple[int, str]:
     return NOT_FOUND if missing else CANNOT_RUN, told.message or told.reason or "the process could not be run"
 
 
-def parameters(command: Sequence[str], container: str, *, stdin: bool, tty: bool) -> list[tuple[str, str]]:
-    """The query of an exec. With a terminal there is no standard error of its own."""
+def parameters(
+    command: Sequence[str], container: str, *, stdin: bool, tty: bool, stdout: bool = True, stderr: bool = True
+) -> list[tuple[str, str]]:
+    """The query of an exec or attach. With a terminal there is no standard error of its own."""
     query: list[tuple[str, Any]] = [("command", word) for word in command]
-    flags = {"stdin": stdin, "stdout": True, "stderr": not tty, "tty": tty}
+    flags = {"stdin": stdin, "stdout": stdout, "stderr": stderr and not tty, "tty": tty}
     query += [(name, "true" if value else "false") for name, value in flags.items()]
     return [*query, ("container", container)] if container else query

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from motet.cli.terminal import protocol
+from motet.client import channels
 
 
 def status(**fields: object) -> bytes:
@@ -33,19 +33,19 @@ def status(**fields: object) -> bytes:
     ],
 )
 def test_the_last_status_gives_the_exit_code(told: bytes, outcome: tuple[int, str]) -> None:
-    assert protocol.outcome(told) == outcome
+    assert channels.outcome(told) == outcome
 
 
 def test_frames_begin_with_their_channel() -> None:
-    assert protocol.frame(protocol.STDIN, b"ab") == b"\x00ab"
-    assert protocol.end_of_input() == b"\xff\x00"
-    assert protocol.resized(80, 24) == b'\x04{"Width":80,"Height":24}'
+    assert channels.frame(channels.STDIN, b"ab") == b"\x00ab"
+    assert channels.end_of_input() == b"\xff\x00"
+    assert channels.resized(80, 24) == b'\x04{"Width":80,"Height":24}'
 
 
 def test_a_terminal_has_no_standard_error_of_its_own() -> None:
-    query = dict(protocol.parameters(["sh"], "", stdin=True, tty=True))
+    query = dict(channels.parameters(["sh"], "", stdin=True, tty=True))
     assert (query["stderr"], query["tty"]) == ("false", "true")
-    assert protocol.parameters(["a", "b"], "c", stdin=False, tty=False) == [
+    assert channels.parameters(["a", "b"], "c", stdin=False, tty=False) == [
         ("command", "a"),
         ("command", "b"),
         ("stdin", "false"),
